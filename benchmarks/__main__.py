@@ -1,0 +1,64 @@
+"""`python -m benchmarks`: measure, print the table, keep it in benchmarks/results.json.
+
+Ends with 1 if a section failed or a ceiling is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import report
+from benchmarks.run import ROOT, SECTIONS, run
+
+README = ROOT / "README.md"
+RESULTS = Path(__file__).parent / "results.json"
+
+
+def main() -> int:
+    given = _arguments()
+    console = Console(stderr=True)
+    out = given.out or (None if given.quick or given.only else RESULTS)
+    if given.write and (given.quick or given.only):
+        console.print("--write is for whole runs only")
+        return 2
+    if given.write:
+        try:
+            report.around(README)  # before anything is measured in vain
+        except ValueError as error:
+            console.print(str(error), markup=False)
+            return 2
+    outcome = run(
+        quick=given.quick, only=given.only, say=lambda line: console.print(line, highlight=False, markup=False)
+    )
+    terminal = Console()
+    terminal = terminal if terminal.width >= report.WIDTH else Console(width=report.WIDTH)
+    report.show(outcome, terminal)
+    if out is not None:
+        out.write_text(json.dumps(outcome.as_json(), indent=1) + "\n", encoding="utf-8")
+    if given.write:
+        report.write(outcome, README)
+    if given.only:
+        return int(bool(outcome.failures))
+    return int(bool(outcome.failures) or not all(verdict.met for verdict in outcome.verdicts(slack=given.slack)))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small sizes, under a minute, without node")
+    parser.add_argument("--write", action="store_true", help="put the table into README.md, between its markers")
+    parser.add_argument(
+        "--out", type=Path, help="where the figures go as JSON; benchmarks/results.json for a whole run"
+    )
+    parser.add_argument("--slack", type=float, default=1.0, help="multiply every ceiling by this")
+    names = ", ".join(name for name, _ in SECTIONS)
+    parser.add_argument("--only", default="", help=f"sections whose names hold this: {names}")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

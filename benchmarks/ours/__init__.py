@@ -1,0 +1,1 @@
+"""The sections that measure graphsvc, each run in a process of its own."""

@@ -1,0 +1,1 @@
+"""The sections that measure the others, each run in a process of its own."""

@@ -1,0 +1,140 @@
+"""The table: to the terminal, and as Markdown into README.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from benchmarks.figures import Figure
+from benchmarks.run import Outcome
+from benchmarks.table import GROUPS, OURS, PEERS, Row, Side
+
+BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+WIDTH = 178
+NONE = "–"
+
+LEGEND = (
+    "Times are medians; p95 behind the slash. × says how many times as fast (as small, as many a second) graphsvc "
+    "is: over 1 it is ahead. fsync: an acknowledged write is on the disk; no fsync: it may be lost with the power."
+)
+
+
+def show(outcome: Outcome, console: Console) -> None:
+    """Print the table, the machine, the ceilings."""
+    sides = _sides(outcome)
+    table = Table(title=_machine(outcome), caption=LEGEND, title_justify="left", caption_justify="left")
+    table.add_column("", overflow="fold")
+    for side in (OURS, *sides):
+        table.add_column(side.title, justify="right", overflow="fold")
+    for group in GROUPS:
+        table.add_section()
+        title = group.title.format_map({name: f"{value:,}" for name, value in outcome.sizes.by_name().items()})
+        table.add_row(f"[bold]{title}[/bold]")
+        for row in group.rows:
+            table.add_row(*_cells(outcome, row, sides))
+    console.print(table)
+    for line in (*_notes(outcome), *_ceilings(outcome), *outcome.notices):
+        console.print(escape(line), soft_wrap=True, highlight=False)
+    for name, reason in outcome.failures.items():
+        console.print(f"[red]{name} failed[/red]: {escape(reason)}", soft_wrap=True)
+
+
+def markdown(outcome: Outcome) -> str:
+    """The same as Markdown."""
+    sides = _sides(outcome)
+    lines = [
+        _machine(outcome), "",
+        f"| | {' | '.join(side.title for side in (OURS, *sides))} |",
+        f"|---|{'---:|' * (1 + len(sides))}",
+    ]  # fmt: skip
+    for group in GROUPS:
+        title = group.title.format_map({name: f"{value:,}" for name, value in outcome.sizes.by_name().items()})
+        lines.append(f"| **{title}** |{' |' * (1 + len(sides))}")
+        lines.extend(f"| {' | '.join(_cells(outcome, row, sides))} |" for row in group.rows)
+    notes = [f"- {line}" for line in (*_notes(outcome), *_ceilings(outcome), *outcome.notices)]
+    return "\n".join([*lines, "", LEGEND, "", *notes])
+
+
+def write(outcome: Outcome, readme: Path) -> None:
+    """Put the Markdown between the markers in a file. Raises ValueError where it has none."""
+    before, after = around(readme)
+    readme.write_text(f"{before}{BEGIN}\n{markdown(outcome)}\n{END}{after}", encoding="utf-8")
+
+
+def around(readme: Path) -> tuple[str, str]:
+    """What stands before and after the markers. Raises ValueError where there are none."""
+    text = readme.read_text(encoding="utf-8") if readme.exists() else ""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{readme} has no {BEGIN} … {END}")
+    return before, after
+
+
+def _sides(outcome: Outcome) -> list[Side]:
+    return [side for side in PEERS if outcome.figures.get(side.id)]
+
+
+def _cells(outcome: Outcome, row: Row, sides: list[Side]) -> Iterator[str]:
+    ours = outcome.ours.get(row.id)
+    yield row.title(outcome.sizes)
+    yield _cell(row, ours)
+    for side in sides:
+        theirs = outcome.figures[side.id].get(row.id)
+        cell = _cell(row, theirs)
+        times = row.advantage(ours.value, theirs.value) if ours and theirs else None
+        yield f"{cell}  ×{_short(times)}" if times else cell
+
+
+def _cell(row: Row, figure: Figure | None) -> str:
+    if figure is None:
+        return NONE
+    value = _short(figure.value)
+    if row.unit == "ms":
+        value = f"{value} / {_short(figure.p95_ms)} ms" if figure.p95_ms is not None else f"{value} ms"
+    elif row.unit == "/s":
+        value = f"{value}/s"
+    else:
+        value = f"{value} B"
+    return value if figure.fsync is None else f"{value} {'fsync' if figure.fsync else 'no fsync'}"
+
+
+def _short(value: float | None) -> str:
+    if value is None:
+        return NONE
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _notes(outcome: Outcome) -> Iterator[str]:
+    """What must be known to compare, each said once, with the rows that it is about."""
+    about: dict[tuple[str, str], list[str]] = {}
+    for row in (row for group in GROUPS for row in group.rows):
+        for side in (OURS, *PEERS):
+            figure = outcome.figures.get(side.id, {}).get(row.id)
+            if figure is not None and figure.note:
+                about.setdefault((side.title, figure.note), []).append(row.title(outcome.sizes))
+    for (title, note), titles in about.items():
+        yield f"{title}: {note} ({'; '.join(titles)})"
+
+
+def _ceilings(outcome: Outcome) -> Iterator[str]:
+    titles = {row.id: row.title(outcome.sizes) for group in GROUPS for row in group.rows}
+    for verdict in outcome.verdicts():
+        measured = f"{verdict.measured:,.1f} ms" if verdict.measured is not None else "not measured"
+        told = "met" if verdict.met else "MISSED"
+        yield f"ceiling {told}: {titles[verdict.row]}, {measured} of {verdict.ceiling:,.0f} ms"
+
+
+def _machine(outcome: Outcome) -> str:
+    about = outcome.machine
+    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
+    node = f", node {about['node']}" if about["node"] else ""
+    load = " ".join(map(str, about["load_before"]))
+    return (
+        f"{about['date'][:10]}, {about['cpu']}, {about['cores']} cores, {about['system']}, Python {about['python']}, "
+        f"{versions}{node}. Load before: {load}. One fdatasync of 4 kB: {about['fsync_ms']} ms."
+    )

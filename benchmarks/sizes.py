@@ -1,0 +1,50 @@
+"""How large each measurement is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Numbers of records, calls and texts.
+
+    Attributes:
+        small, middle, large: episodes in the memory that is searched.
+        queries: of each kind of retrieval. warm_up: calls before those that are timed.
+        stores: by one thread; crowd_stores: by 8, 64 threads and 64 tasks, all together.
+        bulk: episodes stored by one call. bulk_rounds: how often.
+        skills: in the memory that is searched. reopenings: processes that open a memory, for each figure.
+        starts: processes that import graphsvc or ask for its help.
+        short_texts, long_texts: embedded.
+        every_runtime: measure int8, workers and sentence-transformers too.
+    """
+
+    small: int = 1_000
+    middle: int = 10_000
+    large: int = 100_000
+    queries: int = 100
+    warm_up: int = 5
+    stores: int = 2_000
+    crowd_stores: int = 12_800
+    bulk: int = 1_000
+    bulk_rounds: int = 5
+    skills: int = 200
+    reopenings: int = 5
+    starts: int = 5
+    short_texts: int = 256
+    long_texts: int = 48
+    every_runtime: bool = True
+
+    def by_name(self) -> dict[str, int]:
+        """The numbers that stand in the labels of rows."""
+        return {name: value for name, value in asdict(self).items() if not isinstance(value, bool)}
+
+
+FULL = Sizes()
+
+QUICK = Sizes(
+    small=200, middle=500, large=2_000, queries=20, warm_up=2, stores=200, crowd_stores=640, bulk=200, bulk_rounds=2,
+    skills=50, reopenings=2, starts=3, short_texts=16, long_texts=4, every_runtime=False,
+)  # fmt: skip
+"""For the test: every row of ours, in under a minute, saying nothing about speed."""

@@ -1,0 +1,143 @@
+"""The rows of the table, declared once: what each is called, its unit, and which way is better."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from benchmarks.sizes import Sizes
+
+Unit = Literal["ms", "/s", "bytes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row.
+
+    Attributes:
+        id: what sections file their figures under. label: what it is called; numbers are those of `Sizes`.
+        unit: `ms` is a median; less is better, of bytes too. extra: measured in full runs only.
+    """
+
+    id: str
+    label: str
+    unit: Unit = "ms"
+    extra: bool = False
+
+    def title(self, sizes: Sizes) -> str:
+        return self.label.format_map({name: f"{value:,}" for name, value in sizes.by_name().items()})
+
+    def advantage(self, ours: float, theirs: float) -> float | None:
+        """How many times as good ours is: over 1 we are ahead."""
+        if not ours or not theirs:
+            return None
+        return ours / theirs if self.unit == "/s" else theirs / ours
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rows under one heading."""
+
+    title: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Who is measured: `id` is what its figures are filed under."""
+
+    id: str
+    title: str
+
+
+OURS = Side("ours", "graphsvc")
+PEERS = (
+    Side("agentdb", "AgentDB, as it comes"),
+    Side("agentdb_durable", "AgentDB, synchronous=FULL"),
+    Side("lancedb", "LanceDB alone"),
+    Side("sqlite", "SQLite, synchronous=FULL"),
+    Side("sentence_transformers", "sentence-transformers"),
+)
+
+
+def _stores(state: str, words: str) -> tuple[Row, ...]:
+    return (
+        Row(f"store.1.{state}", f"one episode, 1 thread, {words}"),
+        Row(f"store.8.{state}", f"episodes, 8 threads, {words}", "/s"),
+        Row(f"store.64.{state}", f"episodes, 64 threads, {words}", "/s"),
+        Row(f"store.tasks.{state}", f"episodes, 64 asyncio tasks, {words}", "/s"),
+    )
+
+
+def _retrievals(name: str) -> tuple[Row, ...]:
+    of = f"10 of {{{name}}}"
+    return (
+        Row(f"retrieve.vector.{name}", f"{of}, vector"),
+        Row(f"retrieve.text.{name}", f"{of}, BM25"),
+        Row(f"retrieve.blend.{name}", f"{of}, blend"),
+        Row(f"retrieve.cached.{name}", f"{of}, blend, cached"),
+        Row(f"retrieve.rare.{name}", f"{of}, vector, filter passing 3 %"),
+        Row(f"retrieve.broad.{name}", f"{of}, vector, filter passing 80 %"),
+        Row(f"retrieve.blend-rare.{name}", f"{of}, blend, filter passing 3 %"),
+    )
+
+
+GROUPS = (
+    Group(
+        "Starting",
+        (
+            Row("import", "import graphsvc, best"),
+            Row("help", "graphsvc --help, whole process, best"),
+            Row("open.new", "make a memory"),
+            Row("open.empty", "open an empty one"),
+            Row("open.middle", "open one of {middle} episodes"),
+            Row("open.large", "open one of {large} episodes"),
+            Row("reopen.middle", "reopen {middle} and answer a query"),
+            Row("reopen.large", "reopen {large} and answer a query"),
+        ),
+    ),
+    Group("Storing, durable, followers at rest", _stores("alone", "alone")),
+    Group(
+        "Storing, durable, all followers running",
+        (
+            Row("store.first", "one episode, 1 thread, the first 4 s of a process"),
+            *_stores("followed", "followed"),
+            Row("followers.1", "slowest follower, sustained, 1 thread storing", "/s"),
+            Row("followers.8", "slowest follower, sustained, 8 threads storing", "/s"),
+            Row("followers.64", "slowest follower, sustained, 64 threads storing", "/s"),
+            Row("bulk", "{bulk} episodes in one call, until searchable"),
+        ),
+    ),
+    Group("Retrieving", (*_retrievals("small"), *_retrievals("middle"), *_retrievals("large"))),
+    Group(
+        "Skills",
+        (Row("skills.uncached", "10 of {skills}, blend"), Row("skills.cached", "10 of {skills}, blend, cached")),
+    ),
+    Group(
+        "Embedding (all-MiniLM-L6-v2)",
+        tuple(
+            Row(f"embed.{length}.{form}", f"texts of {characters} characters, {words}", "/s", extra=form != "fp32")
+            for length, characters in (("short", "130"), ("long", "1,200"))
+            for form, words in (
+                ("fp32", "onnx"), ("fp32-workers", "onnx, 2 workers"), ("int8", "onnx-int8"),
+                ("int8-workers", "onnx-int8, 2 workers"),
+            )
+        ),
+    ),
+    Group(
+        "On disk, of {middle} episodes with vectors",
+        (
+            Row("bytes.total", "bytes a record", "bytes"),
+            Row("bytes.log", "of these memory.sqlite: log, records, ids", "bytes"),
+            Row("bytes.graph", "graph", "bytes"),
+            Row("bytes.text", "text.tantivy", "bytes"),
+            Row("bytes.lance", "vectors.lance", "bytes"),
+            Row("bytes.hot", "hot.index and hot.columns", "bytes"),
+        ),
+    ),
+)  # fmt: skip
+
+
+def rows(*, extra: bool = True) -> tuple[Row, ...]:
+    """All rows in order; without those that only a full run measures, if asked for."""
+    return tuple(row for group in GROUPS for row in group.rows if extra or not row.extra)

@@ -1,0 +1,110 @@
+"""The memory that AI agents keep: episodes, skills and what causes what, as one graph in one directory.
+
+    import graphsvc
+
+    with graphsvc.open("./memory") as memory:
+        memory.episodes.store(session="s1", task="Deploy the API", critique="Forgot to migrate", success=False)
+        memory.episodes.retrieve("deploy the service")
+
+Importing this package loads no engine and no model: each comes with what needs it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable
+
+    from graphsvc.errors import GraphsvcError
+    from graphsvc.memory.aio import AsyncMemory, AsyncOpening
+    from graphsvc.memory.memory import Memory
+    from graphsvc.memory.opened import Embedder
+    from graphsvc.memory.results import Hit, Hits
+    from graphsvc.model.filters import F
+    from graphsvc.model.records import Episode, Skill
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AsyncMemory",
+    "Episode",
+    "F",
+    "GraphsvcError",
+    "Hit",
+    "Hits",
+    "Memory",
+    "Skill",
+    "__version__",
+    "aopen",
+    "open",
+]
+
+_HOMES = {
+    "AsyncMemory": "graphsvc.memory.aio",
+    "Episode": "graphsvc.model.records",
+    "F": "graphsvc.model.filters",
+    "GraphsvcError": "graphsvc.errors",
+    "Hit": "graphsvc.memory.results",
+    "Hits": "graphsvc.memory.results",
+    "Memory": "graphsvc.memory.memory",
+    "Skill": "graphsvc.model.records",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'graphsvc' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def open(
+    path: str | os.PathLike[str],
+    *,
+    agent: str | None = None,
+    shared: Iterable[str] = (),
+    engine: str | None = None,
+    embedder: Embedder | None = None,
+    create: bool = True,
+    **settings: Any,
+) -> Memory:
+    """Open the memory in a directory; made if it isn't there.
+
+    Opened again in the same process the memory is shared, and closed with its last user.
+
+    Args:
+        path: the directory.
+        agent: bind the handle to this namespace: it writes there, and sees that and the `shared` ones. Not bound,
+            it sees everything and writes to "default" or where `agent=` says.
+        engine: "kuzu" or "ladybug", for a new memory.
+        embedder: for a new memory "minilm", "hashing" (for tests), a path, a model's name, or a function from
+            texts to an array of shape (n, dimension). A function is to be given at each opening.
+        create: whether a memory may be made.
+        settings: any of `docs/reference/settings.md`.
+
+    Raises:
+        InUse: another process has it open. NotAMemory: the directory holds something else, or nothing and `create`
+        is false. NewerFormat, Corrupt, ReadOnly, StorageFull, Unsupported: for the directory. EmbeddingMismatch,
+        ModelNotFound: for the model. BadInput, UnknownField: for a setting.
+    """
+    from graphsvc.memory.memory import open_memory
+
+    return open_memory(
+        path, agent=agent, shared=shared, engine=engine, embedder=embedder, create=create, **settings
+    )
+
+
+def aopen(path: str | os.PathLike[str], **options: Any) -> AsyncOpening:
+    """Open a memory for asynchronous use: `async with graphsvc.aopen(path) as memory`, or `await graphsvc.aopen(path)`.
+
+    Options and errors as for `open`. Every verb is there under the same name, to be awaited.
+    """
+    from graphsvc.memory.aio import AsyncOpening
+
+    return AsyncOpening(path, options)

@@ -1,0 +1,273 @@
+"""What can go wrong, as one small tree of exceptions.
+
+Every error says what was wrong, where, and what to do, and carries a `code` that never changes, so that a
+program can act on it and a person can look it up in `docs/reference/errors.md` (generated from this file).
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class GraphsvcError(Exception):
+    """Any error that graphsvc raises on purpose.
+
+    Attributes:
+        code: stable identifier, snake case, the same in every release.
+        where: what the error is about: a field, a path, an id. Empty if it is about the call itself.
+        hint: what to do about it.
+        retryable: whether the same call may succeed later, unchanged.
+    """
+
+    code: ClassVar[str] = "graphsvc_error"
+    retryable: ClassVar[bool] = False
+    default_hint: ClassVar[str] = ""
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
+        self.what = what
+        self.where = where
+        self.hint = hint or self.default_hint
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        if self.hint:
+            text += f". {self.hint}" if not text.endswith((".", "!", "?")) else f" {self.hint}"
+        return f"[{self.code}] {text}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild, (type(self), self.what, self.where, self.hint, self.__dict__.copy()))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The error as data, for `--json` and for networks."""
+        return {
+            "code": self.code,
+            "what": self.what,
+            "where": self.where,
+            "hint": self.hint,
+            "retryable": self.retryable,
+        }
+
+
+def _rebuild(
+    kind: type[GraphsvcError], what: str, where: str, hint: str, state: dict[str, Any]
+) -> GraphsvcError:
+    """Unpickle: an error crosses process borders (embedding workers) whole."""
+    error = kind.__new__(kind)
+    GraphsvcError.__init__(error, what, where=where, hint=hint)
+    error.__dict__.update(state)
+    return error
+
+
+# --- what the caller gave -----------------------------------------------------------------------------
+
+
+class BadInput(GraphsvcError):
+    """A value has the wrong type, is out of range, or is malformed."""
+
+    code = "bad_input"
+
+
+class UnknownField(BadInput):
+    """A field, filter operator or option that doesn't exist."""
+
+    code = "unknown_field"
+
+
+class TooLarge(BadInput):
+    """A text, batch or result is over its limit."""
+
+    code = "too_large"
+
+
+class NotFound(GraphsvcError):
+    """No record has this id in the namespaces that the handle sees."""
+
+    code = "not_found"
+
+
+class Conflict(GraphsvcError):
+    """Another record, of different content, already has this id."""
+
+    code = "conflict"
+    default_hint = "Use another id, or amend the existing record."
+
+
+class Gone(GraphsvcError):
+    """The record with this id was deleted; its id is not used again."""
+
+    code = "gone"
+    default_hint = "Store it under another id."
+
+
+class Ambiguous(GraphsvcError):
+    """The id exists in several namespaces."""
+
+    code = "ambiguous"
+    default_hint = "Pass agent=… to say which one is meant."
+
+
+class Cycle(GraphsvcError):
+    """A prerequisite link would make a skill its own prerequisite."""
+
+    code = "cycle"
+
+
+# --- the directory ------------------------------------------------------------------------------------
+
+
+class NotAMemory(GraphsvcError):
+    """The directory holds no memory, or something else."""
+
+    code = "not_a_memory"
+    default_hint = "Make one with `graphsvc init DIRECTORY` or graphsvc.open(DIRECTORY)."
+
+
+class InUse(GraphsvcError):
+    """Another process owns the directory."""
+
+    code = "in_use"
+    retryable = True
+
+
+class NewerFormat(GraphsvcError):
+    """The memory was written by a newer graphsvc than this one."""
+
+    code = "newer_format"
+    default_hint = "Upgrade graphsvc; nothing was changed."
+
+
+class ReadOnly(GraphsvcError):
+    """The directory can't be written."""
+
+    code = "read_only"
+
+
+class Unsupported(GraphsvcError):
+    """This platform or file system can't keep the promises that graphsvc makes."""
+
+    code = "unsupported"
+
+
+class Closed(GraphsvcError):
+    """The memory was closed."""
+
+    code = "closed"
+    default_hint = "Open it again with graphsvc.open()."
+
+
+class Forked(GraphsvcError):
+    """The memory was opened before this process was forked."""
+
+    code = "forked"
+    default_hint = "Open the memory in the child, or start workers with the spawn method."
+
+
+# --- storage ------------------------------------------------------------------------------------------
+
+
+class StorageFull(GraphsvcError):
+    """The disk is full. Nothing of the failed write was kept; everything acknowledged is."""
+
+    code = "storage_full"
+    retryable = True
+    default_hint = "Free some space and write again."
+
+
+class Corrupt(GraphsvcError):
+    """A file of the memory is damaged."""
+
+    code = "corrupt"
+
+
+class WriterStopped(GraphsvcError):
+    """The log's writer met an error that it can't go on from; reading still works."""
+
+    code = "writer_stopped"
+    default_hint = "Close the memory, run `graphsvc verify`, and open it again."
+
+
+class FollowerStopped(GraphsvcError):
+    """A projection met a change that it can't apply."""
+
+    code = "follower_stopped"
+    default_hint = "Run `graphsvc repair`; the log is safe."
+
+
+class Overloaded(GraphsvcError):
+    """The queue of writes was full for as long as the caller may wait.
+
+    Attributes:
+        retry_after: seconds after which to try again.
+    """
+
+    code = "overloaded"
+    retryable = True
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "", retry_after: float = 1.0) -> None:
+        self.retry_after = retry_after
+        super().__init__(what, where=where, hint=hint or f"Try again in {retry_after:g} s.")
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**super().as_dict(), "retry_after": self.retry_after}
+
+
+class WaitTimeout(GraphsvcError):
+    """A wait ended before what it waited for; a write that was acknowledged stays acknowledged."""
+
+    code = "wait_timeout"
+    retryable = True
+
+
+# --- engines ------------------------------------------------------------------------------------------
+
+
+class EngineMissing(GraphsvcError):
+    """The graph engine that this memory needs isn't installed, or another one is loaded already."""
+
+    code = "engine_missing"
+
+
+class EngineError(GraphsvcError):
+    """The graph engine refused or failed a statement."""
+
+    code = "engine_error"
+
+
+class QueryTimeout(EngineError):
+    """A statement ran longer than it may."""
+
+    code = "query_timeout"
+
+
+class ModelNotFound(GraphsvcError):
+    """The embedding model isn't on this machine."""
+
+    code = "model_not_found"
+
+
+class EmbeddingMismatch(GraphsvcError):
+    """The memory's vectors were made by another embedding model than the one asked for."""
+
+    code = "embedding_mismatch"
+
+
+class EmbeddingFailed(GraphsvcError):
+    """The embedding model failed, or gave something that isn't vectors of the right shape."""
+
+    code = "embedding_failed"
+
+
+class MissingExtra(GraphsvcError):
+    """An optional dependency isn't installed."""
+
+    code = "missing_extra"
+
+
+def every_error() -> list[type[GraphsvcError]]:
+    """All error classes, the root first, in the order of their definition."""
+
+    def below(kind: type[GraphsvcError]) -> list[type[GraphsvcError]]:
+        return [kind, *(deeper for child in kind.__subclasses__() for deeper in below(child))]
+
+    return below(GraphsvcError)

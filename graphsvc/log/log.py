@@ -1,0 +1,265 @@
+"""The log: append to it, read on from a number, look records up. One per open memory."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from graphsvc.config import Settings
+from graphsvc.errors import Ambiguous, NotFound
+from graphsvc.log import database
+from graphsvc.log.columns import Columns
+from graphsvc.log.rebuild import replay
+from graphsvc.log.state import LIVE, RowEvent, Stored, every, resolve
+from graphsvc.log.writer import Ticket, Writer
+from graphsvc.model.change import Change, decode, decode_record
+from graphsvc.model.filters import Filter
+from graphsvc.model.records import Record
+from graphsvc.model.requests import MoveCursor, RebuildRecords, Request
+
+RECENT_CHANGES = 4_000
+RECENT_BYTES = 32 << 20
+
+
+class Log:
+    """memory.sqlite, open.
+
+    Args:
+        directory: of the memory.
+        settings: in force.
+
+    Raises:
+        Corrupt, ReadOnly, StorageFull: the file can't be used.
+    """
+
+    def __init__(self, directory: Path, settings: Settings) -> None:
+        self.path = directory / database.FILE
+        self._directory = directory
+        self._recent: deque[Change] = deque()
+        self._recent_bytes = 0
+        self._grown = threading.Condition()
+        self._wakings = 0
+        connection = database.connect(self.path, writer=True)
+        try:
+            database.create(connection)
+            self._head = self._read_head(connection)
+            self.columns = Columns.load(directory, self._head)
+            self._saved_at = self.columns.n
+            self.columns.catch_up(connection)
+            self.writer = Writer(connection, self.path, settings, self.columns, self._publish)
+        except sqlite3.Error as error:
+            connection.close()
+            raise database.translated(error, self.path) from error
+        self.pool = database.ReadPool(self.path, settings.readers + 4)
+
+    @staticmethod
+    def _read_head(connection: sqlite3.Connection) -> int:
+        return int(connection.execute("SELECT coalesce(max(n), 0) FROM log").fetchone()[0])
+
+    def close(self, *, save: bool = True) -> None:
+        """Commit what waits, save the columns, close everything."""
+        self.writer.close()
+        self.wake()
+        if save and self.columns.n > self._saved_at and self.writer.sound:
+            self.columns.save(self._directory)
+        self.pool.close()
+
+    # --- writing -----------------------------------------------------------------------------------------
+
+    def submit(self, request: Request) -> Ticket:
+        """Have a request decided and committed; see `Writer.submit`."""
+        return self.writer.submit(request)
+
+    async def submit_async(self, request: Request) -> Ticket:
+        """The same, awaited."""
+        return await self.writer.submit_async(request)
+
+    def _publish(self, changes: list[Change], events: list[RowEvent]) -> None:
+        """In the writer's thread, after a commit: columns first, then whoever follows the log."""
+        if not changes:
+            return
+        self.columns.apply(events, changes[-1].n)
+        with self._grown:
+            for change in changes:
+                self._recent.append(change)
+                self._recent_bytes += change.size
+            while len(self._recent) > RECENT_CHANGES or self._recent_bytes > RECENT_BYTES:
+                self._recent_bytes -= self._recent.popleft().size
+            self._head = changes[-1].n
+            self._grown.notify_all()
+
+    def rebuild(self) -> None:
+        """Make records and columns anew from the log."""
+        self.submit(RebuildRecords(replay(self)))
+        columns = Columns()
+        with self.pool.connection() as connection:
+            columns.catch_up(connection)
+        self.columns = columns
+        self.writer.use(columns)
+
+    # --- reading on --------------------------------------------------------------------------------------
+
+    @property
+    def head(self) -> int:
+        """Number of the last acknowledged entry."""
+        return self._head
+
+    def read(self, after: int, limit: int) -> list[Change]:
+        """Up to `limit` entries behind number `after`, in order, of those that the columns know of."""
+        with self._grown:
+            if self._recent and self._recent[0].n <= after + 1:
+                start = after + 1 - self._recent[0].n
+                return [self._recent[index] for index in range(start, min(start + limit, len(self._recent)))]
+        with self.pool.connection() as connection:
+            rows = connection.execute(
+                "SELECT n, at, verb, version, call, last, body, vectors FROM log "
+                "WHERE n > ? AND n <= ? ORDER BY n LIMIT ?",
+                (after, self._head, limit),  # what is committed this instant may not be in the columns yet
+            ).fetchall()
+        return [decode(n, at, verb, version, call, bool(last), body, vectors)
+                for n, at, verb, version, call, last, body, vectors in rows]  # fmt: skip
+
+    def wait_beyond(self, n: int, timeout: float) -> bool:
+        """Wait until the log is longer than `n`; False after `timeout` seconds, or when woken."""
+        deadline = time.monotonic() + timeout
+        with self._grown:
+            wakings = self._wakings
+            while self._head <= n:
+                left = deadline - time.monotonic()
+                if left <= 0 or self._wakings != wakings:
+                    return False
+                self._grown.wait(left)
+        return True
+
+    def wake(self) -> None:
+        """Have every `wait_beyond` return."""
+        with self._grown:
+            self._wakings += 1
+            self._grown.notify_all()
+
+    def cursor(self, name: str) -> int:
+        """How far a follower has come that keeps its number here."""
+        with self.pool.connection() as connection:
+            row = connection.execute("SELECT n FROM cursor WHERE name = ?", (name,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def move_cursor(self, name: str, n: int) -> None:
+        """Note how far it has come, durably."""
+        self.submit(MoveCursor(name, n))
+
+    # --- records -----------------------------------------------------------------------------------------
+
+    def connection(self) -> AbstractContextManager[sqlite3.Connection]:
+        """A connection for reading, for the length of a `with`."""
+        return self.pool.connection()
+
+    def resolve(self, kind: str, id: str, agents: tuple[str, ...] | None) -> Stored:
+        """The live record that an id means in these namespaces; see `state.resolve`."""
+        with self.pool.connection() as connection:
+            return resolve(connection, kind, id, agents)
+
+    def find_any(self, kinds: Sequence[str], id: str, agents: tuple[str, ...] | None) -> Stored:
+        """The record of any of these kinds, live or not, that an id means in these namespaces.
+
+        Raises:
+            NotFound: none ever had it. Ambiguous: several have it.
+        """
+        with self.pool.connection() as connection:
+            rows = [row for kind in kinds for row in every(connection, kind, id)]
+        found = [row for row in rows if agents is None or row.agent in agents]
+        if not found:
+            raise NotFound(f"nothing ever had the id {id!r}", where="id")
+        if len(found) > 1:
+            names = ", ".join(f"{row.kind} in {row.agent!r}" for row in found)
+            raise Ambiguous(f"the id {id!r} means several records: {names}", where="id")
+        return found[0]
+
+    def records(self, rows: Sequence[int] | NDArray[np.int64]) -> dict[int, Record]:
+        """Live records by row number; rows of no live record are left out."""
+        found: dict[int, Record] = {}
+        numbers = [int(row) for row in rows]
+        with self.pool.connection() as connection:
+            for start in range(0, len(numbers), 500):
+                part = numbers[start : start + 500]
+                marks = ", ".join("?" * len(part))
+                for row, kind, body in connection.execute(
+                    f"SELECT row, kind, body FROM record WHERE row IN ({marks}) AND state = {LIVE}", part
+                ):
+                    found[row] = decode_record(kind, body)
+        return found
+
+    def children(self, kind: str, agent: str, parent: str) -> list[Record]:
+        """The live records of a kind that belong to a parent, oldest first."""
+        with self.pool.connection() as connection:
+            rows = connection.execute(
+                "SELECT body FROM record WHERE kind = ? AND agent = ? AND parent = ? AND parent IS NOT NULL "
+                "AND state = 0 ORDER BY at, id",
+                (kind, agent, parent),
+            ).fetchall()
+        return [decode_record(kind, body) for (body,) in rows]
+
+    def links_of(self, row: int) -> list[tuple[str, str, int, dict[str, Any]]]:
+        """Edges that callers made at a record: type, "out" or "in", row of the other end, values."""
+        with self.pool.connection() as connection:
+            rows = connection.execute(
+                "SELECT rel, 'out', target, body FROM link WHERE source = ?1 "
+                "UNION ALL SELECT rel, 'in', source, body FROM link WHERE target = ?1 ORDER BY 1, 2, 3",
+                (row,),
+            ).fetchall()
+        return [(rel, direction, other, msgspec.json.decode(body)) for rel, direction, other, body in rows]
+
+    def prerequisites(self, row: int) -> list[tuple[int, int]]:
+        """Every prerequisite link that a skill depends on: source and target rows."""
+        with self.pool.connection() as connection:
+            return connection.execute(
+                """
+                WITH RECURSIVE needed(row) AS (
+                    SELECT ? UNION SELECT link.target FROM link JOIN needed ON link.source = needed.row
+                    WHERE link.rel = 'PREREQUISITE'
+                )
+                SELECT source, target FROM link JOIN needed ON source = needed.row WHERE rel = 'PREREQUISITE'
+                """,
+                (row,),
+            ).fetchall()
+
+    def mask(
+        self, kind: str, filter: Filter | None, agents: tuple[str, ...] | None
+    ) -> tuple[NDArray[np.int64], bool]:
+        """Row numbers of the live records that pass, and whether that is simply all of the kind."""
+        with self.pool.connection() as connection:
+            return self.columns.mask(kind, filter, agents, connection)
+
+    def history(self, row: int, first: int) -> list[Change]:
+        """The entries that touched a record, oldest first."""
+        with self.pool.connection() as connection:
+            rows = connection.execute(
+                "SELECT n, at, verb, version, call, last, body, NULL FROM log "
+                "WHERE n = ? OR n IN (SELECT n FROM history WHERE row = ?) ORDER BY n",
+                (first, row),
+            ).fetchall()
+        return [decode(n, at, verb, version, call, bool(last), body, vectors)
+                for n, at, verb, version, call, last, body, vectors in rows]  # fmt: skip
+
+
+def touching(changes: Iterable[Change], row: int) -> Iterable[tuple[Change, str, dict[str, object]]]:
+    """Of each entry, what it did to a row: the entry, 'store', 'amend' or 'delete', and the values."""
+    for change in changes:
+        for put in change.puts:
+            if put.row == row:
+                yield change, "store", msgspec.json.decode(put.record)
+        for patch in change.patches:
+            if patch.row == row:
+                yield change, "amend", patch.values
+        for gone in change.gone:
+            if gone.row == row:
+                yield change, "delete", {}

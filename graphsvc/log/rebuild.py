@@ -1,0 +1,125 @@
+"""What the log adds up to, computed from the log alone: to verify the records against, and to make them anew."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from graphsvc.log.state import DELETED, LIVE, places, signed
+from graphsvc.model.change import Change, Link, decode_record
+from graphsvc.model.kinds import KINDS
+from graphsvc.model.records import Record
+from graphsvc.model.requests import encode_record
+from graphsvc.model.texts import embedded_text, text_hash
+from graphsvc.model.times import micros
+
+if TYPE_CHECKING:
+    from graphsvc.log.log import Log
+
+STEP = 1_000
+OWN_RELS = frozenset({"IN_SESSION", "ATTEMPTS", "NEXT", "VERSION_OF"})
+"""Edges that follow from the records; the others were made by a caller."""
+
+
+@dataclass(slots=True)
+class ReplayedRecord:
+    """A record as the log leaves it; `record` is None if it is gone."""
+
+    kind: str
+    agent: str
+    id: str
+    first: int
+    last: int
+    hash: bytes
+    record: Record | None
+
+    def as_tuple(self) -> tuple[Any, ...]:
+        return (self.kind, self.agent, self.id, self.first, self.last, self.hash, self.record)
+
+
+@dataclass(slots=True)
+class Rebuilt:
+    """The records by row, links by type and rows, history as row and number."""
+
+    records: dict[int, ReplayedRecord] = field(default_factory=dict)
+    links: dict[tuple[str, int, int], dict[str, Any]] = field(default_factory=dict)
+    history: list[tuple[int, int]] = field(default_factory=list)
+    rows: dict[tuple[str, str], int] = field(default_factory=dict)
+
+
+def replay(log: Log) -> Rebuilt:
+    """Fold the whole log."""
+    rebuilt = Rebuilt()
+    n = 0
+    while changes := log.read(n, STEP):
+        for change in changes:
+            _fold(rebuilt, change)
+        n = changes[-1].n
+    return rebuilt
+
+
+def _fold(rebuilt: Rebuilt, change: Change) -> None:
+    for link in change.unlinks:
+        if link.rel not in OWN_RELS:
+            rebuilt.links.pop(_ends(rebuilt, link), None)
+    for gone in change.gone:
+        _remove(rebuilt, gone.row, change.n)
+    for put in change.puts:
+        record = decode_record(put.kind, put.record)
+        rebuilt.records[put.row] = ReplayedRecord(
+            put.kind, record.agent, record.id, change.n, change.n, put.hash, record
+        )
+        rebuilt.rows[(KINDS[put.kind].table or put.kind, record.key)] = put.row
+    for patch in change.patches:
+        replayed = rebuilt.records[patch.row]
+        assert replayed.record is not None, "only a live record is amended"
+        values = {**msgspec.to_builtins(replayed.record), **msgspec.to_builtins(patch.values)}
+        replayed.record = msgspec.convert(values, type(replayed.record))
+        replayed.last = change.n
+        rebuilt.history.append((patch.row, change.n))
+    for link in change.links:
+        if link.rel not in OWN_RELS:
+            rebuilt.links[_ends(rebuilt, link)] = link.values
+
+
+def _remove(rebuilt: Rebuilt, row: int, n: int) -> None:
+    replayed = rebuilt.records[row]
+    assert replayed.record is not None, "only a live record goes"
+    replayed.record = None
+    replayed.last = n
+    rebuilt.history.append((row, n))
+    if replayed.kind in ("episode", "skill"):
+        rebuilt.links = {ends: values for ends, values in rebuilt.links.items() if row not in ends[1:]}
+
+
+def _ends(rebuilt: Rebuilt, link: Link) -> tuple[str, int, int]:
+    source = rebuilt.rows[(link.source_table, link.source)]
+    return link.rel, source, rebuilt.rows[(link.target_table, link.target)]
+
+
+def rewrite(connection: sqlite3.Connection, rebuilt: Rebuilt) -> None:
+    """Make the tables of records what the log adds up to, within the transaction under way."""
+    for table in ("record", "link", "history"):
+        connection.execute(f"DELETE FROM {table}")
+    connection.executemany(
+        "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (_row(row, replayed) for row, replayed in rebuilt.records.items()),
+    )
+    links = [(*ends, msgspec.json.encode(values).decode()) for ends, values in rebuilt.links.items()]
+    connection.executemany("INSERT INTO link VALUES (?, ?, ?, ?)", links)
+    connection.executemany("INSERT OR IGNORE INTO history VALUES (?, ?)", rebuilt.history)
+
+
+def _row(row: int, replayed: ReplayedRecord) -> tuple[Any, ...]:
+    record = replayed.record
+    text = embedded_text(record) if record is not None else None
+    parent, task = places(record) if record is not None else (None, None)
+    return (
+        row, replayed.kind, replayed.agent, replayed.id, micros(record.at) if record is not None else 0, parent, task,
+        replayed.first, replayed.last, replayed.hash, signed(text_hash(text)) if text else 0,
+        LIVE if record is not None else DELETED,
+        encode_record(record).decode() if record is not None else None,
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""What the memory means to its user: episodes and skills."""

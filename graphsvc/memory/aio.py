@@ -1,0 +1,215 @@
+"""The same memory, awaited.
+
+Every verb of the synchronous interface is here under its own name. Storing an episode goes straight to the
+writer and is awaited without a thread; everything else runs on a few threads of the memory's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+
+from graphsvc.memory.episodes import Episodes
+from graphsvc.memory.memory import Memory, open_memory
+from graphsvc.memory.skills import Skills
+from graphsvc.memory.verbs import Verbs, Wait, check_wait
+from graphsvc.model.records import Episode
+
+P = ParamSpec("P")
+T = TypeVar("T")
+S = TypeVar("S")
+
+
+class AsyncVerbs:
+    """The verbs of one kind of record, awaited."""
+
+    def __init__(self, verbs: Any, threads: ThreadPoolExecutor) -> None:
+        self._verbs = verbs
+        self._threads = threads
+
+
+def awaited(
+    verb: Callable[Concatenate[S, P], T],
+) -> Callable[Concatenate[AsyncVerbs, P], Coroutine[Any, Any, T]]:
+    """A synchronous verb as one to be awaited: the same arguments, result and errors."""
+
+    @functools.wraps(verb)
+    async def run(self: AsyncVerbs, *args: P.args, **options: P.kwargs) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, lambda: verb(self._verbs, *args, **options))
+
+    return cast(Callable[Concatenate[AsyncVerbs, P], Coroutine[Any, Any, T]], run)
+
+
+class AsyncEpisodes(AsyncVerbs):
+    """Episodes, awaited; each verb as in `Episodes`."""
+
+    async def store(
+        self,
+        *,
+        session: str,
+        task: str,
+        agent: str | None = None,
+        input: str = "",
+        output: str = "",
+        critique: str | None = None,
+        reward: float | None = None,
+        success: bool | None = None,
+        latency_ms: float | None = None,
+        tokens: int | None = None,
+        tags: Iterable[str] = (),
+        metadata: Mapping[str, Any] | None = None,
+        id: str | None = None,
+        at: datetime | str | None = None,
+        vector: Any = None,
+        wait: Wait = None,
+    ) -> Episode:
+        """Store one episode; see `Episodes.store`."""
+        verbs = cast(Episodes, self._verbs)
+        check_wait(wait)
+        request = verbs._store_request(
+            session=session, task=task, agent=agent, input=input, output=output, critique=critique, reward=reward,
+            success=success, latency_ms=latency_ms, tokens=tokens, tags=tags, metadata=metadata, id=id, at=at,
+            vector=vector,
+        )  # fmt: skip
+        ticket = await verbs._opened.log.submit_async(request)
+        if wait is not None:
+            await asyncio.get_running_loop().run_in_executor(self._threads, verbs._await, ticket, wait)
+        return cast(Episode, ticket.result[0])
+
+    store_many = awaited(Episodes.store_many)
+    amend = awaited(Episodes.amend)
+    delete = awaited(Episodes.delete)
+    prune = awaited(Episodes.prune)
+    get = awaited(Episodes.get)
+    list = awaited(Episodes.list)
+    count = awaited(Verbs.count)
+    history = awaited(Verbs.history)
+    retrieve = awaited(Episodes.retrieve)
+    retrieve_many = awaited(Episodes.retrieve_many)
+    critiques = awaited(Episodes.critiques)
+    strategies = awaited(Episodes.strategies)
+    statistics = awaited(Episodes.statistics)
+    relations = awaited(Episodes.relations)
+
+
+class AsyncSkills(AsyncVerbs):
+    """Skills, awaited; each verb as in `Skills`."""
+
+    create = awaited(Skills.create)
+    create_many = awaited(Skills.create_many)
+    revise = awaited(Skills.revise)
+    record_outcome = awaited(Skills.record_outcome)
+    link = awaited(Skills.link)
+    unlink = awaited(Skills.unlink)
+    delete = awaited(Skills.delete)
+    prune = awaited(Skills.prune)
+    get = awaited(Skills.get)
+    version = awaited(Skills.version)
+    versions = awaited(Skills.versions)
+    list = awaited(Skills.list)
+    count = awaited(Verbs.count)
+    history = awaited(Verbs.history)
+    search = awaited(Skills.search)
+    choose = awaited(Skills.choose)
+    links = awaited(Skills.links)
+    plan = awaited(Skills.plan)
+    statistics = awaited(Skills.statistics)
+
+
+class AsyncMemory(AsyncVerbs):
+    """What an agent remembers, awaited. Made by `graphsvc.aopen`.
+
+    Attributes:
+        episodes: what was tried. skills: what was learnt to do.
+    """
+
+    def __init__(self, memory: Memory, threads: ThreadPoolExecutor) -> None:
+        super().__init__(memory, threads)
+        self.episodes = AsyncEpisodes(memory.episodes, threads)
+        self.skills = AsyncSkills(memory.skills, threads)
+
+    async def __aenter__(self) -> AsyncMemory:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<Async{repr(self._verbs)[1:]}"
+
+    @property
+    def path(self) -> Path:
+        """The directory."""
+        return self._memory.path
+
+    @property
+    def id(self) -> str:
+        """What tells this memory from any other, for ever."""
+        return self._memory.id
+
+    @property
+    def agent(self) -> str | None:
+        """The namespace that this handle is bound to; None if it sees everything."""
+        return self._memory.agent
+
+    @property
+    def _memory(self) -> Memory:
+        return cast(Memory, self._verbs)
+
+    def as_agent(self, agent: str, *, shared: Iterable[str] = ()) -> AsyncMemory:
+        """A handle bound to a namespace; see `Memory.as_agent`."""
+        return AsyncMemory(self._memory.as_agent(agent, shared=shared), self._threads)
+
+    history = awaited(Memory.history)
+    wait = awaited(Memory.wait)
+    progress = awaited(Memory.progress)
+    status = awaited(Memory.status)
+    stats = awaited(Memory.stats)
+    verify = awaited(Memory.verify)
+    repair = awaited(Memory.repair)
+    reembed = awaited(Memory.reembed)
+    warm = awaited(Memory.warm)
+    _close = awaited(Memory.close)
+
+    async def close(self) -> None:
+        """Commit what waits and let go of the directory. Closing twice does nothing."""
+        if self._memory.owner:
+            await self._close()
+            self._threads.shutdown(wait=False)
+
+
+class AsyncOpening:
+    """What `graphsvc.aopen` gives: to be awaited, or used in an `async with`."""
+
+    def __init__(self, path: str | os.PathLike[str], options: dict[str, Any]) -> None:
+        self._path = path
+        self._options = options
+        self._memory: AsyncMemory | None = None
+
+    def __await__(self) -> Generator[Any, None, AsyncMemory]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> AsyncMemory:
+        self._memory = await self._open()
+        return self._memory
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._memory is not None:
+            await self._memory.close()
+
+    async def _open(self) -> AsyncMemory:
+        memory = await asyncio.to_thread(open_memory, self._path, **self._options)
+        threads = ThreadPoolExecutor(memory.threads, thread_name_prefix="graphsvc-async")
+        return AsyncMemory(memory, threads)

@@ -1,0 +1,230 @@
+"""A memory, open: the handle that users hold."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from graphsvc.errors import WaitTimeout
+from graphsvc.memory.episodes import Episodes
+from graphsvc.memory.namespaces import Namespaces
+from graphsvc.memory.opened import Embedder, Opened, acquire, release
+from graphsvc.memory.results import Event
+from graphsvc.memory.skills import Skills
+from graphsvc.memory.verbs import history
+from graphsvc.model.kinds import SEARCHABLE
+
+if TYPE_CHECKING:
+    from graphsvc.store.verify import Report
+
+__all__ = ["Memory", "Report", "open_memory", "sizes"]
+
+
+class Memory:
+    """What an agent remembers. Made by `graphsvc.open`; close it, or use it in a `with`.
+
+    Attributes:
+        episodes: what was tried. skills: what was learnt to do.
+    """
+
+    def __init__(self, opened: Opened, namespaces: Namespaces, *, owner: bool) -> None:
+        self._opened = opened
+        self._namespaces = namespaces
+        self._owner = owner
+        self.episodes = Episodes(opened, namespaces)
+        self.skills = Skills(opened, namespaces)
+
+    def __enter__(self) -> Memory:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = ", closed" if self._opened.closed else ""
+        bound = f", agent={self.agent!r}" if self.agent else ""
+        return f"<Memory {str(self.path)!r}{bound}{state}>"
+
+    @property
+    def path(self) -> Path:
+        """The directory."""
+        return self._opened.directory
+
+    @property
+    def id(self) -> str:
+        """What tells this memory from any other, for ever."""
+        return self._opened.manifest.id
+
+    @property
+    def agent(self) -> str | None:
+        """The namespace that this handle is bound to; None if it sees everything."""
+        return self._namespaces.agent
+
+    @property
+    def owner(self) -> bool:
+        """Whether closing this handle lets go of the directory, where it is the last one."""
+        return self._owner
+
+    @property
+    def threads(self) -> int:
+        """How many threads an asynchronous handle runs verbs on."""
+        return self._opened.settings.readers
+
+    def as_agent(self, agent: str, *, shared: Iterable[str] = ()) -> Memory:
+        """A handle bound to a namespace: it writes there, and sees that and the `shared` ones.
+
+        It needn't be closed; it ends with the handle that it was made from.
+        """
+        return Memory(self._opened, Namespaces.bound(agent, shared), owner=False)
+
+    def close(self) -> None:
+        """Commit what waits and let go of the directory. Closing twice does nothing."""
+        if self._owner:
+            self._owner = False
+            release(self._opened)
+
+    def history(self, id: str, *, agent: str | None = None) -> list[Event]:
+        """Everything that happened to an episode or skill, oldest first; deleted ones too.
+
+        Raises:
+            NotFound: nothing ever had this id. Ambiguous: several records have it.
+        """
+        self._opened.check()
+        return history(self._opened, SEARCHABLE, id, self._namespaces.reads(agent))
+
+    def wait(self, *, timeout: float = 60.0) -> None:
+        """Wait until graph, text and vectors have everything acknowledged so far.
+
+        Raises:
+            WaitTimeout: it took longer than `timeout` seconds. FollowerStopped: one of them stopped.
+        """
+        self._opened.check()
+        store = self._opened.store
+        if not store.wait(store.followers, self._opened.log.head, timeout):
+            raise WaitTimeout(f"not caught up after {timeout:g} s: {store.lag()}", where="timeout")
+
+    def progress(self, report: Callable[[dict[str, int]], None]) -> None:
+        """Call `report` with the lag of each projection, about five times a second, until all is caught up."""
+        self._opened.check()
+        self._opened.store.progress(report)
+
+    def status(self) -> dict[str, Any]:
+        """How the memory is doing: head of the log, lag and error of each projection, records not embedded yet,
+        writes waiting.
+        """
+        self._opened.check()
+        opened = self._opened
+        return {
+            "head": opened.log.head,
+            "lag": opened.store.lag(),
+            "pending": opened.store.vectors.pending,
+            "errors": {
+                follower.name: str(follower.error)
+                for follower in opened.store.followers
+                if follower.error is not None
+            },
+            "reembedding": opened.store.reembedding_progress(),
+            "writes_waiting": opened.log.writer.depth,
+            "writer_stopped": str(opened.log.writer.stopped) if opened.log.writer.stopped else None,
+        }
+
+    def stats(self) -> dict[str, Any]:
+        """What is in the memory, and how large it is: records, bytes by file, vectors, caches, embedding."""
+        self._opened.check()
+        opened = self._opened
+        return {
+            "path": str(opened.directory),
+            "id": opened.manifest.id,
+            "engine": opened.manifest.engine,
+            "embedding": dict(opened.manifest.embedding),
+            "records": {
+                "episodes": self.episodes.count(),
+                "skills": self.skills.count(),
+            },
+            **self.status(),
+            "vectors": opened.store.vectors.stats(),
+            "query_cache": opened.retrieval.cache.stats(),
+            "embedder": opened.embedding.stats(),
+            "bytes": sizes(opened.directory),
+        }
+
+    def verify(self) -> Report:
+        """Check everything against everything: the log, the records that it adds up to, graph, text, vectors.
+
+        Waits for the projections to catch up, and reads all of them.
+        """
+        from graphsvc.store.verify import verify
+
+        self._opened.check()
+        return verify(self._opened.log, self._opened.store)
+
+    def repair(self) -> Report:
+        """Verify, mend what is wrong, verify again: projections are rebuilt from the log, records from it too.
+
+        Returns:
+            The second report; `mended` says what was done.
+        """
+        from graphsvc.store.verify import repair
+
+        self._opened.check()
+        report = repair(self._opened.log, self._opened.store)
+        self._opened.retrieval.cache.clear()
+        return report
+
+    def reembed(
+        self, embedder: Embedder, *, runtime: str | None = None, report: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Make all vectors anew with another model; returns when that is done. The old ones serve meanwhile.
+
+        Killed on the way it is gone on with by the next call with the same embedder.
+
+        Args:
+            embedder: as for `graphsvc.open`. runtime: what runs the model, see the setting `embedder_runtime`.
+            report: called with how many are done, and of how many.
+
+        Raises:
+            ModelNotFound, EmbeddingFailed: for the model; the old vectors stay.
+        """
+        self._opened.check()
+        self._opened.reembed(embedder, runtime, report or (lambda done, total: None))
+
+    def warm(self) -> None:
+        """Load the embedding model in the background, so that the first retrieval doesn't wait for it."""
+        self._opened.check()
+        self._opened.embedding.warm()
+
+
+def sizes(directory: Path) -> dict[str, int]:
+    """Bytes on disk by the first name below the directory, and the `total`."""
+    found: dict[str, int] = {}
+    for folder, _, files in os.walk(directory):
+        for name in files:
+            path = Path(folder, name)
+            try:
+                size = path.stat().st_blocks * 512
+            except FileNotFoundError:
+                continue  # a projection replaced it meanwhile
+            # SQLite's write-ahead file and its index are part of the log's.
+            first = path.relative_to(directory).parts[0].removesuffix("-wal").removesuffix("-shm")
+            found[first] = found.get(first, 0) + size
+    return {**dict(sorted(found.items())), "total": sum(found.values())}
+
+
+def open_memory(
+    path: str | os.PathLike[str],
+    *,
+    agent: str | None = None,
+    shared: Iterable[str] = (),
+    engine: str | None = None,
+    embedder: Embedder | None = None,
+    create: bool = True,
+    **settings: Any,
+) -> Memory:
+    """Open the memory in a directory; see `graphsvc.open`."""
+    namespaces = Namespaces.bound(agent, shared) if agent is not None else Namespaces()
+    return Memory(acquire(path, embedder, create=create, engine=engine, **settings), namespaces, owner=True)

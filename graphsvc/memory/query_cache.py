@@ -1,0 +1,56 @@
+"""Answers kept for a while, never stale: what they depend on is part of the key."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Any
+
+
+class QueryCache:
+    """The latest answers, by request and by the numbers of the kinds that were read.
+
+    Args:
+        entries: how many are kept; 0 keeps none.
+        ttl: seconds that one may be given again.
+    """
+
+    def __init__(self, entries: int, ttl: float) -> None:
+        self._entries = entries
+        self._ttl = ttl
+        self._answers: OrderedDict[Hashable, tuple[float, Hashable, Any]] = OrderedDict()
+        self._lock = threading.Lock()
+        self.hits = 0
+        self.misses = 0
+
+    def get(self, request: Hashable, stamp: Hashable) -> Any:
+        """The answer to a request, if it was computed from what `stamp` says is still so; else None."""
+        kept = self._answers.get(request)
+        if kept is not None and kept[1] == stamp and kept[0] > time.monotonic():
+            self.hits += 1
+            return kept[2]
+        self.misses += 1
+        return None
+
+    def put(self, request: Hashable, stamp: Hashable, answer: Any) -> None:
+        """Keep an answer."""
+        if not self._entries:
+            return
+        with self._lock:
+            self._answers[request] = (time.monotonic() + self._ttl, stamp, answer)
+            self._answers.move_to_end(request)
+            while len(self._answers) > self._entries:
+                self._answers.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget all answers."""
+        with self._lock:
+            self._answers.clear()
+
+    def stats(self) -> dict[str, float | int]:
+        """Entries, hits, misses and the hit rate."""
+        asked = self.hits + self.misses
+        rate = self.hits / asked if asked else 0.0
+        return {"entries": len(self._answers), "hits": self.hits, "misses": self.misses, "hit_rate": round(rate, 4)}

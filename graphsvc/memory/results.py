@@ -1,0 +1,203 @@
+"""What retrieval gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+import msgspec
+
+from graphsvc.errors import BadInput
+from graphsvc.model.records import Episode, Record, Skill
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+T_co = TypeVar("T_co", bound=Record, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit(Generic[T_co]):
+    """One record found, and why.
+
+    Attributes:
+        record: the record; `episode` or `skill` by its proper name.
+        score: what it is ranked by, higher is better.
+        parts: what the score is made of: `cosine` and `bm25` raw, `vector` and `text` as they were blended
+            (0 to 1 within this answer), and others where asked for: `recency`, `success`, `reward`, `uses`,
+            `sample`. `pending` is 1.0 where the record isn't embedded yet.
+    """
+
+    record: T_co
+    score: float
+    parts: dict[str, float]
+
+    @property
+    def episode(self) -> Episode:
+        """The record, where it is an episode. Raises BadInput where it isn't."""
+        if not isinstance(self.record, Episode):
+            raise BadInput("this hit is not an episode", where="episode", hint="Use hit.record, or hit.skill.")
+        return self.record
+
+    @property
+    def skill(self) -> Skill:
+        """The record, where it is a skill. Raises BadInput where it isn't."""
+        if not isinstance(self.record, Skill):
+            raise BadInput("this hit is not a skill", where="skill", hint="Use hit.record, or hit.episode.")
+        return self.record
+
+    def as_dict(self) -> dict[str, Any]:
+        """The hit as JSON has it."""
+        return {"score": self.score, "parts": dict(self.parts), **msgspec.to_builtins(self.record)}
+
+
+@dataclass(frozen=True, slots=True)
+class Hits(Sequence[Hit[T_co]], Generic[T_co]):
+    """Records found, best first.
+
+    Attributes:
+        items: the hits.
+        pending: records that pass the filter and are acknowledged, but not embedded yet.
+        behind: whether graph or text hadn't reached the last write when the wait for them ended.
+    """
+
+    items: tuple[Hit[T_co], ...] = ()
+    pending: int = 0
+    behind: bool = False
+
+    @overload
+    def __getitem__(self, index: int) -> Hit[T_co]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Hit[T_co]]: ...
+    def __getitem__(self, index: int | slice) -> Hit[T_co] | Sequence[Hit[T_co]]:
+        return self.items[index]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Hit[T_co]]:
+        return iter(self.items)
+
+    @property
+    def records(self) -> list[T_co]:
+        """The records alone."""
+        return [hit.record for hit in self.items]
+
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """The hits as JSON has them."""
+        return [hit.as_dict() for hit in self.items]
+
+    def arrow(self) -> pa.Table:
+        """The hits as an Arrow table: a row each, the record's fields beside score and parts."""
+        import pyarrow as pa
+
+        rows = []
+        for hit in self.items:
+            fields = {name: getattr(hit.record, name) for name in hit.record.__struct_fields__}
+            if "metadata" in fields:
+                fields["metadata"] = msgspec.json.encode(fields["metadata"]).decode()
+            parts = {f"part_{name}": value for name, value in hit.parts.items()}
+            rows.append({"score": hit.score, **parts, **fields})
+        return pa.Table.from_pylist(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """How the latest part of a record compares with what came before.
+
+    Attributes:
+        days: length of the latest part.
+        recent, earlier: episodes in each.
+        success_rate, reward: recent minus earlier; None where either has none.
+    """
+
+    days: float
+    recent: int
+    earlier: int
+    success_rate: float | None
+    reward: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Figures of a set of episodes, or of the uses of a skill. None where nothing is known.
+
+    Attributes:
+        count: how many there are.
+        judged, successes: with a known success; of those successful.
+        success_rate: successes over judged.
+        reward, best_reward: mean and highest reward.
+        latency_ms, tokens: means.
+        first, last: ISO 8601 times of the earliest and the latest.
+        trend: the last seven days against what came before them.
+    """
+
+    count: int
+    judged: int
+    successes: int
+    success_rate: float | None
+    reward: float | None
+    best_reward: float | None
+    latency_ms: float | None
+    tokens: float | None
+    first: str | None
+    last: str | None
+    trend: Trend
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What several episodes say alike.
+
+    Attributes:
+        text: the critique, or the output, in the words of the most relevant of them.
+        episodes: ids of those that say so, the most relevant first.
+        score: relevance of the first.
+        reward: their mean reward; None if none has one.
+    """
+
+    text: str
+    episodes: tuple[str, ...]
+    score: float
+    reward: float | None
+
+    @property
+    def count(self) -> int:
+        """How many episodes say so."""
+        return len(self.episodes)
+
+
+@dataclass(frozen=True, slots=True)
+class Relations:
+    """What an episode is joined to in the graph.
+
+    Attributes:
+        before, after: ids of its neighbours in the session, None at the ends.
+        attempts: other episodes at the same task, oldest first.
+        skills: ids of the skills that it used.
+    """
+
+    before: str | None
+    after: str | None
+    attempts: tuple[str, ...]
+    skills: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened to a record.
+
+    Attributes:
+        n: number in the log.
+        at: ISO 8601 time when it was acknowledged.
+        verb: what was asked for.
+        what: `store`, `amend` or `delete`.
+        values: the record as stored, or the fields that changed.
+    """
+
+    n: int
+    at: str
+    verb: str
+    what: str
+    values: dict[str, Any] = field(default_factory=dict)

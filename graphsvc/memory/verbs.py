@@ -1,0 +1,171 @@
+"""What the verbs of every kind of record share: building a record, submitting, waiting, looking up, listing."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import numpy as np
+
+from graphsvc.errors import BadInput, WaitTimeout
+from graphsvc.log.log import touching
+from graphsvc.log.state import Stored
+from graphsvc.log.writer import Ticket
+from graphsvc.memory.namespaces import Namespaces
+from graphsvc.memory.opened import Opened
+from graphsvc.memory.results import Event
+from graphsvc.memory.retrieval import Where, check_k, unit_vector
+from graphsvc.model.filters import parse
+from graphsvc.model.kinds import KINDS
+from graphsvc.model.names import check_name
+from graphsvc.model.records import Record
+from graphsvc.model.requests import NewRecord, Request
+from graphsvc.model.times import from_micros
+from graphsvc.model.validate import build, content_hash
+
+Wait = Literal["searchable", "graph"] | None
+WAIT_SECONDS = 60.0
+ORDERS = ("newest", "oldest", "id")
+
+
+def new_id(at_ms: int | None = None) -> str:
+    """An id that sorts by time: UUID version 7 (RFC 9562), 74 bits of it chance."""
+    stamp = time.time_ns() // 1_000_000 if at_ms is None else at_ms
+    value = (stamp & ((1 << 48) - 1)) << 80 | int.from_bytes(os.urandom(10), "big")
+    value = value & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+class Verbs:
+    """The verbs of one kind of record, on one handle."""
+
+    kind: str
+
+    def __init__(self, opened: Opened, namespaces: Namespaces) -> None:
+        self._opened = opened
+        self._namespaces = namespaces
+
+    # --- building ----------------------------------------------------------------------------------------
+
+    def _new(self, values: dict[str, Any], *, vector: Any = None, prefix: str = "") -> NewRecord:
+        """A record ready to be stored, from what the caller gave."""
+        given = {name: value for name, value in values.items() if value is not None}
+        fresh = "id" not in given
+        given.setdefault("at", datetime.now(UTC))
+        if fresh:
+            given["id"] = new_id()
+        record = build(KINDS[self.kind], given, self._opened.limits, prefix=prefix)
+        fields = {name: getattr(record, name) for name in given}  # as checked: 1 and 1.0 are the same content
+        data = b"" if vector is None else self._vector(vector, f"{prefix}vector")
+        return NewRecord.of(record, content_hash(self.kind, fields), vector=data, fresh=fresh)
+
+    def _vector(self, vector: Any, where: str = "vector") -> bytes:
+        return unit_vector(vector, self._opened.store.vectors.dimension, where=where).tobytes()
+
+    # --- writing -----------------------------------------------------------------------------------------
+
+    def _submit(self, request: Request, wait: Any = None) -> Any:
+        self._opened.check()
+        check_wait(wait)
+        ticket = self._opened.log.submit(request)
+        if wait is not None:
+            self._await(ticket, wait)
+        return ticket.result
+
+    def _await(self, ticket: Ticket, wait: str) -> None:
+        store = self._opened.store
+        followers = {"searchable": (store.text_follower, store.vectors.follower), "graph": (store.graph_follower,)}
+        if not store.wait(followers[wait], ticket.n, WAIT_SECONDS):
+            raise WaitTimeout(
+                f"stored as entry {ticket.n}, but not {wait} after {WAIT_SECONDS:g} s",
+                where="wait",
+                hint="It stays stored and will be; see memory.status().",
+            )
+
+    # --- reading -----------------------------------------------------------------------------------------
+
+    def _resolve(self, id: Any, agents: tuple[str, ...] | None) -> Stored:
+        self._opened.check()
+        return self._opened.log.resolve(self.kind, check_name(id, "id"), agents)
+
+    def _ref(self, id: Any, agent: Any) -> tuple[str, str]:
+        """Agent and id of the record that a change is about."""
+        stored = self._resolve(id, self._namespaces.changes(agent))
+        return stored.agent, stored.id
+
+    def _refs(self, ids: Any, agent: Any) -> list[tuple[str, str]]:
+        if isinstance(ids, str):
+            return [self._ref(ids, agent)]
+        if not isinstance(ids, Sequence | set | frozenset):
+            raise BadInput(f"expected an id or a list of ids, got {type(ids).__name__}", where="id")
+        return [self._ref(id, agent) for id in ids]
+
+    def _list(self, where: Where, agent: Any, k: Any, order: Any) -> list[Record]:
+        self._opened.check()
+        limit = check_k(k, self._opened.settings.max_results)
+        if order not in ORDERS:
+            raise BadInput(f"{order!r} is not one of {', '.join(ORDERS)}", where="order")
+        rows = self._rows(where, agent)
+        log = self._opened.log
+        if order == "id":
+            records = sorted(log.records(rows).values(), key=lambda record: (record.id, record.agent))
+            return records[:limit]
+        times = log.columns.values(self.kind, "at", rows)
+        sign = -1 if order == "newest" else 1
+        chosen = rows[np.lexsort((rows, sign * times))[:limit]]
+        records_by_row = log.records(chosen)
+        return [records_by_row[row] for row in chosen.tolist() if row in records_by_row]
+
+    def _rows(self, where: Where, agent: Any) -> Any:
+        filter = parse(where, KINDS[self.kind])
+        rows, _ = self._opened.log.mask(self.kind, filter, self._namespaces.reads(agent))
+        return rows
+
+    def count(self, where: Where = None, *, agent: str | Sequence[str] | None = None) -> int:
+        """How many live records pass a filter.
+
+        Args:
+            where: the filter; None for all. agent: namespace or namespaces; None for all that the handle sees.
+        """
+        self._opened.check()
+        return len(self._rows(where, agent))
+
+    def history(self, id: str, *, agent: str | None = None) -> list[Event]:
+        """Everything that happened to a record, oldest first; deleted ones too.
+
+        Raises:
+            NotFound: no record ever had this id. Ambiguous: several namespaces have it.
+        """
+        self._opened.check()
+        return history(self._opened, (self.kind,), id, self._namespaces.reads(agent))
+
+    def _cached(self, key: Any, compute: Callable[[], Any], keep: Callable[[Any], bool]) -> Any:
+        retrieval = self._opened.retrieval
+        stamp = retrieval.stamp(self.kind)
+        answer = retrieval.cache.get(key, stamp)
+        if answer is None:
+            answer = compute()
+            if keep(answer):
+                retrieval.cache.put(key, stamp, answer)
+        return answer
+
+
+def check_wait(wait: Any) -> None:
+    """`wait` is None, "searchable" or "graph"."""
+    if wait not in (None, "searchable", "graph"):
+        raise BadInput(f"{wait!r} is neither 'searchable' nor 'graph'", where="wait")
+
+
+def history(opened: Opened, kinds: tuple[str, ...], id: str, agents: tuple[str, ...] | None) -> list[Event]:
+    """The history of the record that an id means among some kinds; see `Verbs.history`."""
+    check_name(id, "id")
+    stored = opened.log.find_any(kinds, id, agents)
+    changes = opened.log.history(stored.row, stored.first)
+    return [
+        Event(change.n, from_micros(change.at).isoformat(), change.verb, what, values)
+        for change, what, values in touching(changes, stored.row)
+    ]

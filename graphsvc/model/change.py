@@ -1,0 +1,171 @@
+"""A write, as data.
+
+A Change is complete: applying it needs no clock, no chance, no network. What a verb's validity and its
+derived values needed was read when it was appended, and the results stand in it. So every projection copies:
+
+- `puts`, `patches`, `gone`: what happens to records;
+- `nodes`, `vanished`: sessions, tasks and agents that come and go with the records that name them;
+- `links`, `unlinks`: edges, beside those that a record's own node brings along (`graph.own_links`).
+
+Payloads are never rewritten (but by `forget`); `lift` makes an old one current.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct, field
+
+from graphsvc.model.kinds import KINDS
+from graphsvc.model.records import Record
+
+CHANGE_VERSION = 1
+
+
+class Put(Struct, frozen=True, omit_defaults=True, gc=False):
+    """A new record.
+
+    Its kind, its row number, the record as JSON, and the digest of the store as the caller gave it. `vector`: one
+    was given with it.
+    """
+
+    kind: str
+    row: int
+    record: msgspec.Raw
+    hash: bytes = b""
+    vector: bool = False
+
+
+class Patch(Struct, frozen=True, omit_defaults=True, gc=False):
+    """New values for some fields of a record.
+
+    `text`: what is embedded changed. `vector`: one was given. `hash`: of the embedded text as it is after.
+    """
+
+    kind: str
+    agent: str
+    id: str
+    row: int
+    values: dict[str, Any]
+    text: bool = False
+    vector: bool = False
+    hash: int = 0
+
+
+class GoneRecord(Struct, frozen=True, gc=False):
+    """A record that is no more."""
+
+    kind: str
+    agent: str
+    id: str
+    row: int
+
+
+class NodeRef(Struct, frozen=True, omit_defaults=True, gc=False):
+    """A node of the graph that isn't a record: its table and key, and its values where it appears."""
+
+    table: str
+    key: str
+    values: dict[str, Any] = {}
+
+
+class Link(Struct, frozen=True, omit_defaults=True, gc=False):
+    """An edge of the graph: its type, the tables and keys at its ends, and its values."""
+
+    rel: str
+    source_table: str
+    source: str
+    target_table: str
+    target: str
+    values: dict[str, Any] = {}
+
+    @property
+    def ends(self) -> tuple[str, str, str, str, str]:
+        """What identifies it: between two nodes there is at most one edge of a type."""
+        return (self.rel, self.source_table, self.source, self.target_table, self.target)
+
+
+class Change(Struct, kw_only=True, omit_defaults=True):
+    """One entry of the log.
+
+    Attributes:
+        n: its number, from 1, without gaps. Filled in by the log, not part of the body.
+        at: microseconds since 1970 when it was appended. Not part of the body.
+        verb: what was asked: `episode.store`, `skill.link`, …
+        live: the records of its puts by row, where it was just appended. Not part of the body.
+        size: bytes that it takes in the log, where it was just appended, else 0. Not part of the body.
+        call: number of the first entry of a call that takes several, else 0; `last` closes the call.
+    """
+
+    verb: str
+    n: int = 0
+    at: int = 0
+    version: int = CHANGE_VERSION
+    call: int = 0
+    last: bool = True
+    puts: list[Put] = field(default_factory=list)
+    patches: list[Patch] = field(default_factory=list)
+    gone: list[GoneRecord] = field(default_factory=list)
+    nodes: list[NodeRef] = field(default_factory=list)
+    vanished: list[NodeRef] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
+    unlinks: list[Link] = field(default_factory=list)
+    vectors: bytes = b""
+    live: dict[int, Record] = field(default_factory=dict)
+    size: int = 0
+
+    def record_of(self, put: Put) -> Record:
+        """The record of one of its puts."""
+        known = self.live.get(put.row)
+        return known if known is not None else decode_record(put.kind, put.record)
+
+
+class _Body(Struct, omit_defaults=True):
+    """A change as it lies in the log; number, time, verb, version, call and vectors have columns of their own."""
+
+    puts: list[Put] = []
+    patches: list[Patch] = []
+    gone: list[GoneRecord] = []
+    nodes: list[NodeRef] = []
+    vanished: list[NodeRef] = []
+    links: list[Link] = []
+    unlinks: list[Link] = []
+
+
+_decoders = {name: msgspec.json.Decoder(kind.record) for name, kind in KINDS.items()}
+
+
+def decode_record(kind: str, body: str | bytes | msgspec.Raw) -> Record:
+    """A record from its JSON."""
+    return _decoders[kind].decode(body)
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(_Body)
+
+
+def encode(change: Change) -> bytes:
+    """The body of a change, as JSON."""
+    body = _Body(
+        change.puts, change.patches, change.gone, change.nodes, change.vanished, change.links, change.unlinks
+    )
+    return _encoder.encode(body)
+
+
+def decode(
+    n: int, at: int, verb: str, version: int, call: int, last: bool, body: str, vectors: bytes | None
+) -> Change:
+    """A change from a row of the log, lifted to the current version."""
+    content = _decoder.decode(body)
+    change = Change(
+        verb=verb, n=n, at=at, version=version, call=call, last=last, vectors=vectors or b"",
+        puts=content.puts, patches=content.patches, gone=content.gone, nodes=content.nodes,
+        vanished=content.vanished, links=content.links, unlinks=content.unlinks,
+    )  # fmt: skip
+    return lift(change)
+
+
+def lift(change: Change) -> Change:
+    """The same change in the current version. Version 1 is the first: there is nothing to lift yet."""
+    return change

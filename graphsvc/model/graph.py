@@ -1,0 +1,214 @@
+"""The graph as records and changes imply it: tables, the node of a record, and the net effect of changes.
+
+The DDL in `schema/` is checked against `NODE_TABLES` and `REL_TABLES` by a test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from graphsvc.model.change import Change, Link, Patch, Put
+from graphsvc.model.kinds import KINDS, ColumnType, Kind, kind_of
+from graphsvc.model.names import key_of, task_key
+from graphsvc.model.records import Episode, Record, SkillVersion
+
+RESERVED_NODES = (
+    "Episode", "Session", "Task", "Agent", "Skill", "SkillVersion", "Variable", "Entity", "Fact", "Pattern",
+    "Experiment",
+)  # fmt: skip
+RESERVED_RELS = (
+    "IN_SESSION", "ATTEMPTS", "NEXT", "USED", "DERIVED_FROM", "VERSION_OF", "CALLS", "PREREQUISITE",
+    "ALTERNATIVE", "REFINES", "PART_OF", "CAUSES", "ABOUT", "EVIDENCE",
+)  # fmt: skip
+"""Names that belong to the memory from format 1 on, those that later work needs too."""
+
+_CYPHER: dict[ColumnType, str] = {
+    "name": "STRING", "text": "STRING", "float": "DOUBLE", "int": "INT64", "bool": "BOOL",
+    "time": "TIMESTAMP", "tags": "STRING[]", "metadata": "STRING",
+}  # fmt: skip
+
+
+def _record_columns(kind: Kind) -> dict[str, str]:
+    return {"key": "STRING", **{name: _CYPHER[field.type] for name, field in kind.fields.items()}}
+
+
+NODE_TABLES: dict[str, dict[str, str]] = {
+    **{kind.table: _record_columns(kind) for kind in KINDS.values() if kind.table},
+    "Session": {"key": "STRING", "id": "STRING", "agent": "STRING"},
+    "Task": {"key": "STRING", "id": "STRING", "agent": "STRING", "text": "STRING"},
+    "Agent": {"key": "STRING", "id": "STRING"},
+}
+"""Columns of the memory's own node tables and their Cypher types. `key` is the primary key."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelTable:
+    """A relationship table: the node tables at its ends, and its columns."""
+
+    source: str
+    target: str
+    columns: dict[str, str] = field(default_factory=dict)
+
+
+REL_TABLES: dict[str, RelTable] = {
+    "IN_SESSION": RelTable("Episode", "Session"),
+    "ATTEMPTS": RelTable("Episode", "Task"),
+    "NEXT": RelTable("Episode", "Episode"),
+    "USED": RelTable("Episode", "Skill", {"uses": "INT64", "success": "BOOL", "reward": "DOUBLE"}),
+    "DERIVED_FROM": RelTable("Skill", "Episode"),
+    "VERSION_OF": RelTable("SkillVersion", "Skill"),
+    "CALLS": RelTable("Skill", "Skill"),
+    "PREREQUISITE": RelTable("Skill", "Skill", {"weight": "DOUBLE"}),
+    "ALTERNATIVE": RelTable("Skill", "Skill", {"weight": "DOUBLE"}),
+    "REFINES": RelTable("Skill", "Skill", {"weight": "DOUBLE"}),
+    "PART_OF": RelTable("Skill", "Skill", {"weight": "DOUBLE"}),
+}
+
+
+def column_value(type: ColumnType, value: Any) -> Any:
+    """A field's value as its graph column holds it: times naive UTC, metadata as JSON with sorted keys."""
+    if value is None:
+        return None
+    if type == "time":
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+        return moment.replace(tzinfo=None)
+    if type == "metadata":
+        return msgspec.json.encode(value, order="sorted").decode()
+    if type == "tags":
+        return list(value)
+    if type == "float":
+        return float(value)
+    return value
+
+
+def node_row(record: Record) -> dict[str, Any]:
+    """The row of a record's node."""
+    row: dict[str, Any] = {"key": record.key}
+    for name, spec in kind_of(record).fields.items():
+        row[name] = column_value(spec.type, getattr(record, name))
+    return row
+
+
+def own_links(record: Record) -> list[Link]:
+    """The edges that a record's node has by what the record says, wherever it stands in the log."""
+    if isinstance(record, Episode):
+        session = key_of(record.agent, record.session)
+        task = key_of(record.agent, task_key(record.task))
+        return [
+            Link("IN_SESSION", "Episode", record.key, "Session", session),
+            Link("ATTEMPTS", "Episode", record.key, "Task", task),
+        ]
+    if isinstance(record, SkillVersion):
+        return [Link("VERSION_OF", "SkillVersion", record.key, "Skill", key_of(record.agent, record.skill))]
+    return []
+
+
+NodeKey = tuple[str, str]
+"""Table and key."""
+
+
+@dataclass(slots=True)
+class NetEffect:
+    """What a run of changes does to the graph, taken together.
+
+    To be applied in this order: `unlinks` (edges that may or may not be there), `gone` (nodes with all their
+    edges), `created` nodes, `patched` values, `links` (edges that are not there yet).
+    """
+
+    unlinks: dict[tuple[str, str, str, str, str], None] = field(default_factory=dict)
+    gone: dict[NodeKey, None] = field(default_factory=dict)
+    created: dict[NodeKey, dict[str, Any]] = field(default_factory=dict)
+    patched: dict[NodeKey, dict[str, Any]] = field(default_factory=dict)
+    links: dict[tuple[str, str, str, str, str], dict[str, Any]] = field(default_factory=dict)
+
+    def create(self, table: str, row: dict[str, Any]) -> None:
+        self.created[(table, row["key"])] = row
+
+    def patch(self, table: str, key: str, values: dict[str, Any]) -> None:
+        node = (table, key)
+        if node in self.created:
+            self.created[node] = {**self.created[node], **values}
+        else:
+            self.patched[node] = {**self.patched.get(node, {}), **values}
+
+    def remove(self, table: str, key: str) -> None:
+        node = (table, key)
+        self.patched.pop(node, None)
+        if self.created.pop(node, None) is None:
+            self.gone[node] = None
+
+    def link(self, link: Link) -> None:
+        self.links[link.ends] = dict(link.values)
+
+    def unlink(self, ends: tuple[str, str, str, str, str]) -> None:
+        self.links.pop(ends, None)
+        self.unlinks[ends] = None
+
+    def drop_dangling(self, removed: set[NodeKey]) -> None:
+        """Forget edges at nodes that went after the edges came: they went along."""
+        if removed:
+            self.links = {
+                ends: values
+                for ends, values in self.links.items()
+                if (ends[1], ends[2]) not in removed and (ends[3], ends[4]) not in removed
+            }
+
+
+def net_effect(changes: Iterable[Change]) -> NetEffect:
+    """Fold changes, in their order, into one effect on the graph."""
+    net = NetEffect()
+    for change in changes:
+        _fold(net, change)
+    return net
+
+
+def _fold(net: NetEffect, change: Change) -> None:
+    for link in change.unlinks:
+        net.unlink(link.ends)
+    removed: set[NodeKey] = set()
+    for gone in change.gone:
+        table = KINDS[gone.kind].table
+        if table:
+            removed.add((table, key_of(gone.agent, gone.id)))
+    removed.update((node.table, node.key) for node in change.vanished)
+    for table, key in removed:
+        net.remove(table, key)
+    net.drop_dangling(removed)
+    for node in change.nodes:
+        net.create(node.table, {"key": node.key, **node.values})
+    for put in change.puts:
+        _fold_put(net, change, put)
+    for patch in change.patches:
+        _fold_patch(net, patch)
+    for link in change.links:
+        net.link(link)
+
+
+def _fold_put(net: NetEffect, change: Change, put: Put) -> None:
+    table = KINDS[put.kind].table
+    if table:
+        record = change.record_of(put)
+        net.create(table, node_row(record))
+        for link in own_links(record):
+            net.link(link)
+
+
+def _fold_patch(net: NetEffect, patch: Patch) -> None:
+    kind = KINDS[patch.kind]
+    if kind.table:
+        types = {name: spec.type for name, spec in kind.fields.items()}
+        values = {name: column_value(types[name], value) for name, value in patch.values.items()}
+        net.patch(kind.table, key_of(patch.agent, patch.id), values)
+
+
+def rows_by_table(created: dict[NodeKey, dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Rows of nodes, gathered by table."""
+    tables: dict[str, list[dict[str, Any]]] = {}
+    for (table, _), row in created.items():
+        tables.setdefault(table, []).append(row)
+    yield from tables.items()

@@ -1,0 +1,97 @@
+"""The records of a memory, each declared once.
+
+Tables of the graph, columns in memory, filters, JSON Schema, options of the command line and the reference
+are derived from these classes. A field's description is its documentation everywhere.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from graphsvc.model.names import DEFAULT_AGENT, key_of
+
+Name = Annotated[str, Meta(min_length=1, max_length=512)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0)]
+Moment = Annotated[datetime, Meta(tz=True)]
+
+
+class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
+    """What every record has. The garbage collector needn't look: metadata is a copy of JSON, it holds no cycles."""
+
+    id: Annotated[Name, Meta(description="Unique within namespace and kind, for ever; made if not given.")]
+    agent: Annotated[Name, Meta(description="The namespace: whose memory it is.")] = DEFAULT_AGENT
+    at: Annotated[datetime, Meta(tz=True, description="When it happened, UTC; now if not given.")]
+
+    @property
+    def key(self) -> str:
+        """What projections know it by."""
+        return key_of(self.agent, self.id)
+
+
+class Episode(Record, frozen=True, kw_only=True, gc=False):
+    """Something an agent tried: the task, what it did, how that went, and what it thinks of it."""
+
+    session: Annotated[
+        Name, Meta(description="The run that it belongs to; its episodes follow one another in time.")
+    ]
+    task: Annotated[str, Meta(min_length=1, description="What was to be done. Equal texts are one task.")]
+    input: Annotated[str, Meta(description="What the agent was given.")] = ""
+    output: Annotated[str, Meta(description="What the agent did or answered.")] = ""
+    critique: Annotated[str | None, Meta(description="What went wrong and what to do instead.")] = None
+    reward: Annotated[float | None, Meta(description="How good it was; any scale, 0 to 1 by custom.")] = None
+    success: Annotated[bool | None, Meta(description="Whether it did the task; null if nobody knows.")] = None
+    latency_ms: Annotated[NotNegative | None, Meta(description="How long it took, in milliseconds.")] = None
+    tokens: Annotated[Count | None, Meta(description="Tokens of a language model that it used.")] = None
+    tags: Annotated[tuple[Name, ...], Meta(description="Labels, sorted and without repeats.")] = ()
+    metadata: Annotated[dict[str, Any], Meta(description="Anything else, as JSON.")] = {}
+
+
+class Skill(Record, frozen=True, kw_only=True, gc=False):
+    """Something an agent can do, in its current version, with what is known of how well it works."""
+
+    name: Annotated[Name, Meta(description="What it is called.")]
+    description: Annotated[str, Meta(description="What it does and when to use it.")] = ""
+    code: Annotated[str, Meta(description="How it is done: code or steps.")] = ""
+    signature: Annotated[str | None, Meta(description="How it is called.")] = None
+    tags: Annotated[tuple[Name, ...], Meta(description="Labels, sorted and without repeats.")] = ()
+    metadata: Annotated[dict[str, Any], Meta(description="Anything else, as JSON.")] = {}
+    version: Annotated[int, Meta(ge=1, description="Number of the current version, from 1.")] = 1
+    uses: Annotated[int, Meta(ge=0, description="Recorded uses.")] = 0
+    successes: Annotated[int, Meta(ge=0, description="Recorded uses that succeeded.")] = 0
+    rewards: Annotated[int, Meta(ge=0, description="Recorded uses that carried a reward.")] = 0
+    reward: Annotated[float | None, Meta(description="Mean reward of those.")] = None
+    latencies: Annotated[int, Meta(ge=0, description="Recorded uses that carried a latency.")] = 0
+    latency_ms: Annotated[NotNegative | None, Meta(description="Mean latency of those, in milliseconds.")] = (
+        None
+    )
+    last_used: Annotated[Moment | None, Meta(description="Time of the latest recorded use, UTC.")] = None
+
+    @property
+    def success_rate(self) -> float | None:
+        """Successes over uses; None before the first use."""
+        return self.successes / self.uses if self.uses else None
+
+
+class SkillVersion(Record, frozen=True, kw_only=True, gc=False):
+    """One version of a skill, kept as it was. Its id is the skill's id, '@' and the version's number."""
+
+    skill: Annotated[Name, Meta(description="Id of the skill.")]
+    version: Annotated[int, Meta(ge=1, description="Number of the version.")]
+    name: Annotated[Name, Meta(description="What it was called.")]
+    description: Annotated[str, Meta(description="What it did.")] = ""
+    code: Annotated[str, Meta(description="How it was done.")] = ""
+    signature: Annotated[str | None, Meta(description="How it was called.")] = None
+
+
+class Outcome(Record, frozen=True, kw_only=True, gc=False):
+    """One use of a skill, and how it went."""
+
+    skill: Annotated[Name, Meta(description="Id of the skill.")]
+    success: Annotated[bool, Meta(description="Whether it worked.")]
+    reward: Annotated[float | None, Meta(description="How good it was.")] = None
+    latency_ms: Annotated[NotNegative | None, Meta(description="How long it took, in milliseconds.")] = None
+    episode: Annotated[Name | None, Meta(description="Id of the episode that used it.")] = None

@@ -1,0 +1,199 @@
+"""What is asked of the log's writer: each verb's arguments, checked and complete, before it is decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from graphsvc.model.kinds import kind_of
+from graphsvc.model.records import Episode, Outcome, Record, Skill
+from graphsvc.model.texts import embedded_text, text_hash
+
+encode_record = msgspec.json.Encoder().encode
+
+Ref = tuple[str, str]
+"""Agent and id of a record."""
+
+
+@dataclass(slots=True)
+class NewRecord:
+    """A record to be stored.
+
+    Attributes:
+        record: the record, id and time filled in.
+        hash: digest of the store as the caller gave it.
+        body: the record as JSON.
+        text_hash: of its embedded text, 0 if it has none.
+        vector: the vector that the caller gave: float32, little endian; empty if none.
+        fresh: its id was made here and can't exist yet.
+    """
+
+    record: Record
+    hash: bytes
+    body: bytes
+    text_hash: int
+    vector: bytes = b""
+    fresh: bool = False
+
+    @classmethod
+    def of(cls, record: Record, hash: bytes, *, vector: bytes = b"", fresh: bool = False) -> NewRecord:
+        """A new record with its body and text hash."""
+        text = embedded_text(record) if kind_of(record).searchable else None
+        return cls(record, hash, encode_record(record), text_hash(text) if text else 0, vector, fresh)
+
+
+@dataclass(slots=True)
+class StoreEpisodes:
+    """Store episodes, all or none. Gives the records as they now are."""
+
+    items: list[NewRecord]
+
+
+@dataclass(slots=True)
+class AmendEpisode:
+    """Give some fields of an episode new values."""
+
+    ref: Ref
+    values: dict[str, Any]
+    vector: bytes = b""
+
+
+@dataclass(slots=True)
+class Delete:
+    """Delete records of a kind, all or none."""
+
+    kind: str
+    refs: list[Ref]
+
+
+@dataclass(frozen=True, slots=True)
+class PruneRule:
+    """Which episodes to prune: those that meet every criterion given, but for each task's best.
+
+    Attributes:
+        agents: namespaces; None for all.
+        below_reward: reward under this; an episode without reward doesn't meet it.
+        before: happened before, microseconds since 1970.
+        keep_min_per_task: how many of a task's episodes stay whatever they are, the best by reward.
+    """
+
+    agents: tuple[str, ...] | None
+    below_reward: float | None
+    before: int | None
+    keep_min_per_task: int
+
+
+@dataclass(slots=True)
+class PruneEpisodes:
+    """Delete what a rule selects, decided in the transaction that deletes."""
+
+    rule: PruneRule
+
+
+@dataclass(frozen=True, slots=True)
+class SkillPruneRule:
+    """Which skills to prune: those that meet every criterion given and that no kept skill requires.
+
+    Attributes:
+        agents: namespaces; None for all.
+        min_uses: fewer recorded uses than this.
+        below_success_rate: success rate under this; an unused skill doesn't meet it.
+        before: created and last used before, microseconds since 1970.
+    """
+
+    agents: tuple[str, ...] | None
+    min_uses: int | None
+    below_success_rate: float | None
+    before: int | None
+
+
+@dataclass(slots=True)
+class PruneSkills:
+    """Delete the skills that a rule selects."""
+
+    rule: SkillPruneRule
+
+
+@dataclass(frozen=True, slots=True)
+class SkillLink:
+    """An edge between two skills, `rel` as in the graph."""
+
+    rel: str
+    source: Ref
+    target: Ref
+    weight: float | None = None
+
+
+@dataclass(slots=True)
+class CreateSkills:
+    """Create skills with their first versions, and links between them, all or none."""
+
+    items: list[NewRecord]
+    links: list[SkillLink] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class ReviseSkill:
+    """Give a skill new values; new name, description, code or signature make a new version."""
+
+    ref: Ref
+    values: dict[str, Any]
+    at: int
+    vector: bytes = b""
+
+
+@dataclass(slots=True)
+class RecordOutcome:
+    """Record a use of a skill and update its statistics; `episode` used it, in whichever namespace."""
+
+    item: NewRecord
+    episode: Ref | None = None
+
+
+@dataclass(slots=True)
+class LinkSkills:
+    """Join two skills."""
+
+    link: SkillLink
+
+
+@dataclass(slots=True)
+class UnlinkSkills:
+    """Part two skills."""
+
+    link: SkillLink
+
+
+@dataclass(slots=True)
+class MoveCursor:
+    """Note how far a follower has come. Not a change: nothing is logged."""
+
+    name: str
+    n: int
+
+
+@dataclass(slots=True)
+class RebuildRecords:
+    """Make the records anew from what the log adds up to. Not a change: nothing is logged."""
+
+    rebuilt: Any
+
+
+Request = (
+    StoreEpisodes
+    | AmendEpisode
+    | Delete
+    | PruneEpisodes
+    | PruneSkills
+    | CreateSkills
+    | ReviseSkill
+    | RecordOutcome
+    | LinkSkills
+    | UnlinkSkills
+    | MoveCursor
+    | RebuildRecords
+)
+
+__all__ = ["Episode", "NewRecord", "Outcome", "Ref", "Request", "Skill"]

@@ -1,0 +1,1 @@
+"""The projections of the log: graph, full text, vectors, and the followers that keep them up."""

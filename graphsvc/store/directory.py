@@ -1,0 +1,237 @@
+"""The directory of a memory: who owns it, what format it has, whether it can be used at all."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import platform
+import socket
+import time
+import uuid
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from graphsvc.config import FORMAT
+from graphsvc.errors import BadInput, Corrupt, InUse, NewerFormat, NotAMemory, ReadOnly, StorageFull, Unsupported
+
+logger = logging.getLogger("graphsvc.store")
+
+LOCK = "graphsvc.lock"
+MANIFEST = "graphsvc.json"
+NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre",
+    "fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "ncpfs", "webdav"})  # fmt: skip
+
+
+@dataclass(slots=True)
+class Manifest:
+    """What `graphsvc.json` says.
+
+    Attributes:
+        format: version of the directory's layout.
+        id: of this memory, for ever.
+        engine: graph engine.
+        embedding: name, fingerprint, dimension and generation of the model that made the vectors.
+        texts: version of the rules which texts are searched.
+        stemmer: language of the full text.
+        reembedding: the model that vectors are being made anew with, if they are.
+    """
+
+    engine: str
+    embedding: dict[str, Any]
+    texts: int
+    stemmer: str
+    format: int = FORMAT
+    id: str = ""
+    created: str = ""
+    reembedding: dict[str, Any] | None = None
+    snapshots: list[dict[str, Any]] = field(default_factory=list)
+
+    def write(self, directory: Path) -> None:
+        """Replace `graphsvc.json`: the old one or the new one is there at any instant."""
+        draft = directory / f"{MANIFEST}.new"
+        try:
+            with draft.open("w", encoding="utf-8") as file:
+                json.dump(asdict(self), file, indent=2)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(directory / MANIFEST)
+            sync_directory(directory)
+        except OSError as error:
+            raise _unwritable(error, directory) from error
+
+
+def read_manifest(directory: Path) -> Manifest | None:
+    """What `graphsvc.json` says; None if there is none yet.
+
+    Raises:
+        NewerFormat: a newer graphsvc wrote it. Corrupt: it can't be read.
+    """
+    path = directory / MANIFEST
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] > FORMAT:
+            raise NewerFormat(
+                f"the memory has format {content['format']}; this graphsvc knows up to {FORMAT}", where=str(directory)
+            )
+        return Manifest(**content)
+    except FileNotFoundError:
+        return None
+    except PermissionError as error:
+        raise _unwritable(error, directory) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Corrupt(
+            f"is damaged ({error})", where=str(path), hint="Restore it from a copy; memory.sqlite holds the data."
+        ) from error
+
+
+def new_id() -> str:
+    """An id for a new memory."""
+    return uuid.uuid4().hex
+
+
+def prepare(directory: Path, *, create: bool, allow_network_fs: bool) -> None:
+    """Check that a memory can live here, and make the directory if need be.
+
+    Raises:
+        NotAMemory: it holds something else, or nothing and `create` is false.
+        Unsupported: the platform or the file system. ReadOnly: it can't be made or written.
+    """
+    if platform.system() not in ("Linux", "Darwin"):
+        raise Unsupported(
+            f"graphsvc runs on Linux and macOS, not on {platform.system()}", hint="Use WSL or a container."
+        )
+    if directory.exists() and not directory.is_dir():
+        raise NotAMemory("is a file, not a directory", where=str(directory))
+    if not (directory / MANIFEST).exists():
+        _check_new(directory, create)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(error, directory) from error
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise ReadOnly("can't be written", where=str(directory), hint="Check its permissions.")
+    kind = file_system(directory)
+    if kind in NETWORK_FILE_SYSTEMS and not allow_network_fs:
+        raise Unsupported(
+            f"lies on a network file system ({kind}), where locks and syncs can't be relied on",
+            where=str(directory),
+            hint="Use a local disk, or set allow_network_fs if you know that it keeps its promises.",
+        )
+
+
+def _check_new(directory: Path, create: bool) -> None:
+    if not create:
+        raise NotAMemory("holds no memory", where=str(directory))
+    if directory.exists():
+        ours = (LOCK, "memory.sqlite", "graphsvc.toml", MANIFEST)
+        try:
+            names = [path.name for path in directory.iterdir()]
+        except OSError as error:
+            raise _unwritable(error, directory) from error
+        strange = [name for name in names if not name.startswith((*ours, "hot."))]
+        if strange:
+            raise NotAMemory(
+                f"holds other things ({strange[0]!r}) and no memory",
+                where=str(directory),
+                hint="Name an empty directory.",
+            )
+
+
+def file_system(directory: Path) -> str:
+    """The type of file system that a directory lies on, as far as the system tells."""
+    mounts = Path("/proc/self/mounts")
+    if not mounts.exists():
+        return ""
+    real, best, kind = os.path.realpath(directory), "", ""
+    for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines():
+        parts = line.split()
+        point = parts[1].replace("\\040", " ")
+        inside = real == point or real.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= len(best):
+            best, kind = point, parts[2]
+    return kind
+
+
+class DirectoryLock:
+    """Ownership of a directory: `flock` on one descriptor, held for life.
+
+    What stands in the file is for messages only; the lock is the kernel's, and goes with the process.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / LOCK
+        try:
+            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _unwritable(error, directory) from error
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            owner = _owner(self._descriptor)
+            os.close(self._descriptor)
+            raise InUse(
+                f"the memory is open in {owner}",
+                where=str(directory),
+                hint="Close it there first; one process at a time owns a memory.",
+            ) from None
+        self.process = os.getpid()
+        self._say_who()
+
+    def _say_who(self) -> None:
+        content = {"pid": self.process, "host": socket.gethostname(), "since": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+        with contextlib.suppress(OSError):  # only a message: a full disk must not keep the memory shut
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, json.dumps(content).encode(), 0)
+
+    def release(self) -> None:
+        """Let go. In a forked child only the copy of the descriptor goes; the parent stays the owner."""
+        if self._descriptor >= 0:
+            if os.getpid() == self.process:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._descriptor, 0)
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _owner(descriptor: int) -> str:
+    try:
+        content = json.loads(os.pread(descriptor, 4096, 0))
+        return f"process {content['pid']} on {content['host']}, since {content['since']}"
+    except (OSError, ValueError, KeyError):
+        return "another process"
+
+
+def _unwritable(error: OSError, directory: Path) -> BadInput | ReadOnly | StorageFull:
+    import errno
+
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return StorageFull(f"can't be written ({error.strerror})", where=str(directory))
+    if error.errno in (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EINVAL):
+        return BadInput(f"is no usable path ({error.strerror})", where=str(directory))
+    return ReadOnly(f"can't be written ({error.strerror})", where=str(directory), hint="Check its permissions.")
+
+
+def sync_directory(directory: Path) -> None:
+    """Have the disk hold the names in a directory."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def set_aside(path: Path) -> Path | None:
+    """Rename a damaged file or directory out of the way; its new path, None if there was nothing."""
+    if not path.exists():
+        return None
+    target = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}")
+    path.rename(target)
+    for extra in path.parent.glob(f"{path.name}.*"):
+        if ".damaged-" not in extra.name:
+            extra.rename(target.with_name(target.name + extra.name.removeprefix(path.name)))
+    return target

@@ -1,0 +1,805 @@
+"""The seam to the graph engine: the one module that imports Kuzu or Ladybug.
+
+Everything above speaks to `Engine`. The traps of both engines that it fences off are told where the fence
+stands; `tests/engine/test_traps.py` shows each on the raw engine, and that it can't be met from here.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import importlib.util
+import os
+import re
+import sys
+import tempfile
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from graphsvc.config import Settings
+from graphsvc.errors import (
+    BadInput,
+    Closed,
+    Corrupt,
+    EngineError,
+    EngineMissing,
+    Forked,
+    GraphsvcError,
+    InUse,
+    Overloaded,
+    QueryTimeout,
+    ReadOnly,
+    StorageFull,
+    TooLarge,
+)
+from graphsvc.store.queries import bare, parameters_of
+
+ENGINES = ("kuzu", "ladybug")
+
+MAX_STATEMENT = 64 << 10
+"""The longest statement, in characters, texts in it included."""
+MAX_TOKENS = 4_000
+"""The most words and marks outside texts: 10,000 terms joined by `+` overflow the stack of both parsers."""
+MAX_NESTING = 32
+"""How deep brackets, CASE and EXISTS may nest: 1,000 lists in one another crash both engines."""
+MAX_CASES = 8
+"""How deep CASE may nest: parsing takes twice as long for each, 24 of them hang both engines past any limit."""
+MAX_DB_SIZE = 64 << 30
+"""Address space that an engine reserves. Its own default is 8 TB, which no limit on memory allows."""
+MIN_FREE = 32 << 20
+"""Bytes free on the disk, below which nothing is written."""
+PROBE = 4 << 20
+"""Bytes written to see whether writing works."""
+MAX_CONNECTIONS = 64
+"""Reads that may run at once."""
+CLOSE_SECONDS = 10.0
+"""How long closing waits for a read that was interrupted."""
+CHUNK = 1_000
+
+_PREPARED = 128
+_T = TypeVar("_T")
+_INT64 = 1 << 63
+
+
+class CommitUnclear(Exception):
+    """COMMIT failed. What it should have committed may be there all the same: read `applied` to learn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a statement returned.
+
+    Attributes:
+        columns: their names.
+        rows: values in the order of the columns, at most `limit` of them.
+        more: whether there were more rows than `limit`.
+    """
+
+    columns: list[str]
+    rows: list[list[Any]]
+    more: bool = False
+
+    def dicts(self) -> list[dict[str, Any]]:
+        """The rows as dictionaries."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+    def one(self) -> list[Any] | None:
+        """The first row."""
+        return self.rows[0] if self.rows else None
+
+
+# --- what may go in -----------------------------------------------------------------------------------
+
+
+def check_statement(statement: str) -> None:
+    """Refuse what would crash an engine's parser.
+
+    Raises:
+        TooLarge: too long, or nested too deep.
+        BadInput: it holds a NUL character, which ends it early inside the engine.
+    """
+    if len(statement) > MAX_STATEMENT:
+        raise TooLarge(
+            f"{len(statement):,} characters; a statement has at most {MAX_STATEMENT:,}",
+            where="statement",
+            hint="Pass values as parameters.",
+        )
+    if "\x00" in statement:
+        raise BadInput("holds a NUL character", where="statement")
+    _check_shape(statement)
+
+
+_TOKEN = re.compile(r"\.?\w+|[^\s\w]")
+
+
+@lru_cache(maxsize=512)
+def _check_shape(statement: str) -> None:
+    depth = cases = tokens = 0
+    for word in map(str.upper, _TOKEN.findall(bare(statement))):
+        tokens += 1
+        cases += (word == "CASE") - (word == "END")
+        depth += (word in "([{") - (word in ")]}")
+        if depth + cases > MAX_NESTING or cases > MAX_CASES:
+            raise TooLarge("nests too deep", where="statement", hint="Break it up with WITH, or into several.")
+    if tokens > MAX_TOKENS:
+        raise TooLarge(
+            f"{tokens:,} words and marks; a statement has at most {MAX_TOKENS:,}",
+            where="statement",
+            hint="Pass values as parameters.",
+        )
+
+
+_READS = frozenset({"MATCH", "OPTIONAL", "UNWIND", "WITH", "RETURN", "CALL", "EXPLAIN", "PROFILE"})
+_SCANS = re.compile(r"\bLOAD\s+(?:FROM|WITH)\b", re.IGNORECASE)
+_OPTION = re.compile(r"\bCALL\s+\w+\s*=", re.IGNORECASE)
+_WORD = re.compile(r"\w+")
+
+
+@lru_cache(maxsize=512)
+def check_readable(statement: str) -> None:
+    """Refuse what a read-only transaction lets through though it isn't a read of the graph.
+
+    `LOAD FROM` reads files, and data frames out of the Python frames of whoever calls; `COPY … TO`, `EXPORT` and
+    `ATTACH` write files and more; `CALL timeout=0` lifts the time limit; `COMMIT` ends the transaction.
+
+    Raises:
+        BadInput: the statement isn't a read.
+    """
+    plain = bare(statement)
+    first = _WORD.search(plain)
+    if first is None:
+        raise BadInput("is empty", where="statement")
+    if first[0].upper() not in _READS:
+        raise BadInput(f"{first[0].upper()} doesn't begin a read", where="statement")
+    if _SCANS.search(plain):
+        raise BadInput("LOAD FROM isn't a read of the graph", where="statement")
+    if _OPTION.search(plain):
+        raise BadInput("CALL can't set options", where="statement")
+
+
+def check_parameters(statement: str, parameters: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Parameters as an engine takes them.
+
+    Names are compared with those that the statement uses: Kuzu reads a missing one as NULL, Ladybug takes no
+    notice of one too many. numpy scalars become Python's, tuples lists, times with a zone UTC without one (both
+    engines drop the offset otherwise).
+
+    Raises:
+        BadInput: a name is missing or one too many, or a value is of a type that engines don't have.
+    """
+    given = dict(parameters or {})
+    wanted = parameters_of(statement)
+    if given.keys() != wanted:
+        missing, extra = sorted(wanted - given.keys()), sorted(given.keys() - wanted)
+        what = f"has no value for ${missing[0]}" if missing else f"doesn't use ${extra[0]}"
+        raise BadInput(what, where="parameters")
+    return {name: _value(value, name) for name, value in given.items()}
+
+
+def _value(value: Any, where: str) -> Any:
+    kind = type(value)
+    if kind is str or kind is float or kind is bool or value is None:
+        return value
+    if kind.__module__ == "numpy" and hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, int):
+        if not -_INT64 <= value < _INT64:
+            raise BadInput(f"{value} doesn't fit 64 bits", where=where)
+        return value
+    if isinstance(value, datetime):
+        return value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
+    if isinstance(value, list | tuple):
+        return [_value(item, f"{where}[{index}]") for index, item in enumerate(value)]
+    if isinstance(value, dict):
+        return {str(name): _value(item, f"{where}.{name}") for name, item in value.items()}
+    if isinstance(value, str | float | bytes | date):
+        return value
+    raise BadInput(f"{kind.__name__} is no type of a parameter", where=where)
+
+
+# --- what comes out -----------------------------------------------------------------------------------
+
+
+_FULL = ("no space left on device", "disk quota exceeded", "cannot write to file")
+_LOCKED = "could not set lock"
+
+
+def _translated(error: BaseException) -> GraphsvcError:
+    """An engine's error as ours, with the engine's text."""
+    if isinstance(error, GraphsvcError):
+        return error
+    text = str(error).strip() or type(error).__name__
+    lower = text.lower()
+    if any(sign in lower for sign in _FULL):
+        return StorageFull("the graph could not be written", hint=text)
+    return EngineError(text)
+
+
+class _Connection:
+    """One connection, its prepared statements, and whether it is running."""
+
+    def __init__(self, module: ModuleType, database: Any, threads: int) -> None:
+        self._module = module
+        self._raw = module.Connection(database, num_threads=threads)
+        self._prepared: OrderedDict[str, Any] = OrderedDict()
+        self._limit_ms = 0
+        self.interrupted = False
+
+    def run(self, statement: str, parameters: dict[str, Any], timeout: float | None) -> Any:
+        """Execute one statement; its result is complete when this returns.
+
+        Raises:
+            QueryTimeout: it took longer than `timeout` seconds.
+            EngineError: the engine refused or failed it, or it was interrupted.
+        """
+        limit = 0 if timeout is None else max(1, round(timeout * 1000))
+        if limit != self._limit_ms:
+            self._raw.set_query_timeout(limit)
+            self._limit_ms = limit
+        self.interrupted = False
+        began = time.monotonic()
+        try:
+            return self._raw.execute(self._prepare(statement, parameters), parameters)
+        except Exception as error:
+            if "interrupted" in str(error).lower():
+                raise self._stopped(timeout, time.monotonic() - began) from None
+            raise _translated(error) from None
+
+    def _stopped(self, timeout: float | None, took: float) -> EngineError:
+        if timeout is not None and not self.interrupted:
+            return QueryTimeout(f"took longer than {timeout:g} s", where="statement")
+        return EngineError(f"was interrupted after {took:.1f} s", where="statement")
+
+    def _prepare(self, statement: str, parameters: dict[str, Any]) -> Any:
+        """A prepared statement, kept for the next time; both engines bind and plan it anew at each execution.
+
+        One with a table as parameter is dropped after use: it holds buffer memory for as long as it lives, and
+        Ladybug's own `execute(text)` keeps every one, until the buffer pool is full.
+        """
+        if any(isinstance(value, pa.Table) for value in parameters.values()):
+            return self._module.PreparedStatement(self._raw, statement, parameters)
+        prepared = self._prepared.pop(statement, None)
+        if prepared is None:
+            prepared = self._module.PreparedStatement(self._raw, statement, {})
+            if len(self._prepared) >= _PREPARED:
+                self._prepared.popitem(last=False)
+        self._prepared[statement] = prepared
+        return prepared
+
+    def interrupt(self) -> None:
+        self.interrupted = True
+        self._raw.interrupt()
+
+    def close(self) -> None:
+        # prepared statements first: on Ladybug one that outlives its connection makes the next open in this
+        # process report corruption
+        self._prepared.clear()
+        with suppress(Exception):
+            self._raw.close()
+
+
+def _rows(result: Any, limit: int | None = None) -> Rows:
+    """The rows of a result, in chunks, one past `limit` at most."""
+    columns: list[str] = result.get_column_names()
+    wanted = None if limit is None else limit + 1
+    rows: list[list[Any]] = []
+    while wanted is None or len(rows) < wanted:
+        size = CHUNK if wanted is None else min(CHUNK, wanted - len(rows))
+        chunk = result.get_n(size)
+        rows += chunk
+        if len(chunk) < size:
+            break
+    more = limit is not None and len(rows) > limit
+    return Rows(columns, rows[:limit] if more else rows, more)
+
+
+class _Reading:
+    """One read: a connection on loan, and the complete result of its statement.
+
+    The read transaction is over before the first row is fetched, since an engine's result is complete by then:
+    whoever fetches may take their time without holding up checkpoints.
+    """
+
+    def __init__(self, engine: Engine, connection: _Connection) -> None:
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._result: Any = None
+        self._healthy = False
+        self.connection = connection
+
+    def run(self, statement: str, values: dict[str, Any], timeout: float) -> None:
+        """Run the statement in a read-only transaction of its own."""
+        run = self.connection.run
+        with self._lock, self._engine._transaction_open():
+            self._engine._check_open()
+            run("BEGIN TRANSACTION READ ONLY", {}, timeout).close()
+            try:
+                result = run(statement, values, timeout)
+            except BaseException:
+                with suppress(EngineError):
+                    run("ROLLBACK", {}, timeout).close()
+                raise
+            self._result = result
+            run("COMMIT", {}, timeout).close()
+            self._healthy = True
+
+    def fetch(self, how: Callable[[Any], _T]) -> _T:
+        """What `how` makes of the result."""
+        with self._lock:
+            if self._result is None:
+                raise Closed("the graph was closed")
+            try:
+                return how(self._result)
+            except Exception as error:
+                raise _translated(error) from None
+
+    def close(self, wait: float = -1) -> bool:
+        """Give the connection back; false if it was still running after `wait` seconds. Safe to repeat."""
+        if not self._lock.acquire(timeout=wait):
+            return False
+        try:
+            if self._result is not None:
+                self._result.close()
+                self._result = None
+            self._engine._give_back(self, self._healthy)
+            return True
+        finally:
+            self._lock.release()
+
+
+# --- the engine ---------------------------------------------------------------------------------------
+
+
+class Transaction:
+    """The one write transaction. Made by `Engine.transaction`."""
+
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+        self._failed: GraphsvcError | None = None
+
+    def execute(
+        self, statement: str, parameters: Mapping[str, Any] | None = None, *, timeout: float | None = None
+    ) -> Rows:
+        """One statement inside the transaction. Without a time limit unless one is given: replay has none.
+
+        Raises:
+            BadInput: wrong parameters.
+            EngineError: the engine failed it; nothing of the transaction will be kept.
+        """
+        check_statement(statement)
+        return self._run(statement, check_parameters(statement, parameters), timeout)
+
+    def bulk_load(self, statement: str, rows: pa.Table) -> int:
+        """A `LOAD FROM $rows … RETURN count(*)` over an Arrow table: how many rows it did.
+
+        A row whose MATCH finds nothing is dropped by the engines in silence, so callers compare the count.
+        """
+        check_statement(statement)
+        if parameters_of(statement) != {"rows"}:
+            raise BadInput("takes $rows and nothing else", where="statement")
+        if rows.num_rows == 0:
+            return 0
+        return self._count(self._run(statement, {"rows": rows}, None))
+
+    def each(self, statement: str, rows: Iterable[Mapping[str, Any]]) -> int:
+        """A statement that ends in `RETURN count(*)`, once for each row of parameters: how many it did in all.
+
+        For a handful of rows this is far faster than `bulk_load`, which on Kuzu reads whole tables.
+        """
+        check_statement(statement)
+        return sum(self._count(self._run(statement, check_parameters(statement, row), None)) for row in rows)
+
+    @staticmethod
+    def _count(rows: Rows) -> int:
+        row = rows.one()
+        return 0 if row is None else int(row[0])
+
+    def _run(self, statement: str, parameters: dict[str, Any], timeout: float | None) -> Rows:
+        # After an error the engine has rolled back and would run what follows in auto-commit.
+        self._check()
+        if bare(statement).lstrip()[:4].upper() == "COPY":
+            # COPY of relationships and then ROLLBACK leaves Kuzu's table empty for good.
+            raise BadInput("COPY can't share a transaction", where="statement")
+        try:
+            result = self._connection.run(statement, parameters, timeout)
+            try:
+                return _rows(result)
+            finally:
+                result.close()
+        except GraphsvcError as error:
+            self._failed = error
+            raise
+
+    def _check(self) -> None:
+        if self._failed is not None:
+            raise EngineError("the transaction failed before", hint=str(self._failed))
+
+
+class Engine:
+    """One open graph. Reading is safe from any thread; writing is one transaction at a time.
+
+    Made by `open_engine`.
+
+    Attributes:
+        name: `kuzu` or `ladybug`.
+        path: of its file.
+        lost: the failed COMMIT that made this engine useless, if there was one.
+    """
+
+    def __init__(self, name: str, path: Path, settings: Settings, module: ModuleType, database: Any) -> None:
+        self.name = name
+        self.path = path
+        self._settings = settings
+        self._module = module
+        self._database = database
+        self._pid = os.getpid()
+        self._closed = False
+        self.lost: GraphsvcError | None = None
+        self._write_lock = threading.Lock()
+        self._writer: _Connection | None = None
+        self._state = threading.Condition()
+        self._idle: list[_Connection] = []
+        self._readings: set[_Reading] = set()
+        self._open_reads = 0
+        self._checkpointing = False
+
+    # reading
+
+    def execute(
+        self,
+        statement: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        limit: int | None = None,
+    ) -> Rows:
+        """Rows of a reading statement, at most `limit` of them.
+
+        Args:
+            timeout: seconds; None means the setting graph_timeout.
+
+        Raises:
+            BadInput: not a read, or wrong parameters. TooLarge: too long or too deep.
+            QueryTimeout, EngineError: from the engine. Closed: after close.
+        """
+        with self._read(statement, parameters, timeout) as reading:
+            return reading.fetch(lambda result: _rows(result, limit))
+
+    def arrow(
+        self, statement: str, parameters: Mapping[str, Any] | None = None, *, timeout: float | None = None
+    ) -> pa.Table:
+        """Rows of a reading statement as an Arrow table. Errors as `execute`."""
+        with self._read(statement, parameters, timeout) as reading:
+            return reading.fetch(lambda result: result.get_as_arrow(chunk_size=100_000))
+
+    def stream(
+        self,
+        statement: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        chunk: int = CHUNK,
+    ) -> Iterator[list[list[Any]]]:
+        """Rows of a reading statement in lists of at most `chunk`, as they were when it ran. Errors as `execute`."""
+        with self._read(statement, parameters, timeout) as reading:
+            while rows := reading.fetch(lambda result: result.get_n(chunk)):
+                yield rows
+
+    @contextmanager
+    def _read(self, statement: str, parameters: Mapping[str, Any] | None, timeout: float | None) -> Iterator[_Reading]:
+        check_statement(statement)
+        check_readable(statement)
+        values = check_parameters(statement, parameters)
+        reading = self._lend()
+        try:
+            reading.run(statement, values, self._settings.graph_timeout if timeout is None else timeout)
+            yield reading
+        finally:
+            reading.close()
+
+    @contextmanager
+    def _transaction_open(self) -> Iterator[None]:
+        """Around every read transaction: a checkpoint waits until none is open."""
+        with self._state:
+            self._state.wait_for(lambda: not self._checkpointing)
+            self._open_reads += 1
+        try:
+            yield
+        finally:
+            with self._state:
+                self._open_reads -= 1
+                self._state.notify_all()
+
+    def _lend(self) -> _Reading:
+        deadline = time.monotonic() + self._settings.graph_timeout
+        with self._state:
+            while True:
+                self._check_open()
+                if self._idle or len(self._readings) < MAX_CONNECTIONS:
+                    reading = _Reading(self, self._idle.pop() if self._idle else self._connect())
+                    self._readings.add(reading)
+                    return reading
+                if not self._state.wait(deadline - time.monotonic()):
+                    raise Overloaded(f"{MAX_CONNECTIONS} reads of the graph are running already")
+
+    def _give_back(self, reading: _Reading, healthy: bool) -> None:
+        with self._state:
+            if reading not in self._readings:
+                return
+            self._readings.discard(reading)
+            if healthy and not self._closed and len(self._idle) < self._settings.readers:
+                self._idle.append(reading.connection)
+            elif self.lost is None:
+                reading.connection.close()
+            self._state.notify_all()
+
+    def _connect(self) -> _Connection:
+        return _Connection(self._module, self._database, self._settings.graph_threads)
+
+    # writing
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """The one writer, waited for. Commits at the end of the `with`, rolls back on any exception.
+
+        Raises:
+            EngineError: a statement failed, even if the caller went on after it; nothing was kept.
+            StorageFull: the disk has less than MIN_FREE left; nothing was tried.
+            CommitUnclear: COMMIT failed. This engine is of no more use: open another and see what was kept.
+        """
+        with self._write_lock:
+            self._check_open()
+            check_room(self.path)
+            if self._writer is None:
+                self._writer = self._connect()
+            writer = self._writer
+            transaction = Transaction(writer)
+            writer.run("BEGIN TRANSACTION", {}, None).close()
+            try:
+                yield transaction
+                transaction._check()
+            except BaseException:
+                self._roll_back(writer)
+                raise
+            try:
+                writer.run("COMMIT", {}, None).close()
+            except GraphsvcError as error:
+                self._abandon(error)
+                raise CommitUnclear(str(error)) from error
+
+    def _roll_back(self, writer: _Connection) -> None:
+        """Leave the transaction, whatever state it is in, and its connection for good."""
+        with suppress(EngineError):
+            writer.run("ROLLBACK", {}, None).close()
+        self._writer = None
+        writer.close()
+
+    def _abandon(self, error: GraphsvcError) -> None:
+        """Never touch this handle again, nor let it be destroyed.
+
+        When COMMIT can't write, on a full disk, Kuzu has the changes in memory all the same, in part, and crashes
+        some statements later. Closing either engine then ends the process: its destructor writes once more, and
+        throws. Kept alive for good it does neither, and the file opens anew beside it as the last commit left it.
+        """
+        with self._state:
+            self._closed, self.lost = True, error
+            connections = [reading.connection for reading in self._readings]
+            for connection in connections:
+                connection.interrupt()
+            for kept in (self._database, self._writer, *self._idle, *connections):
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
+            self._state.notify_all()
+        _release(self.path)
+
+    def interrupt(self) -> None:
+        """Stop all reads that are running, each with `EngineError`. The writer goes on: replay must not stop."""
+        with self._state:
+            for reading in self._readings:
+                reading.connection.interrupt()
+
+    # files
+
+    def checkpoint(self, wait: float = 0.0) -> bool:
+        """Move the write-ahead file into the graph's file; false if reads are open: Kuzu waits for them, and fails.
+
+        Args:
+            wait: how long new reads may be held back, in seconds, until the open ones are over.
+
+        Raises:
+            StorageFull, EngineError: it failed. What was written stays in the write-ahead file.
+        """
+        with self._write_lock:
+            self._check_open()
+            if not self._quiet(wait):
+                return False
+            try:
+                connection = self._connect()
+                try:
+                    connection.run("CHECKPOINT", {}, None).close()
+                finally:
+                    connection.close()
+            finally:
+                with self._state:
+                    self._checkpointing = False
+                    self._state.notify_all()
+            return True
+
+    def _quiet(self, wait: float) -> bool:
+        """Hold new reads back, and wait for the open ones to end."""
+        with self._state:
+            self._checkpointing = True
+            if self._state.wait_for(lambda: self._open_reads == 0, timeout=wait):
+                return True
+            self._checkpointing = False
+            self._state.notify_all()
+            return False
+
+    def wal_bytes(self) -> int:
+        """Size of the write-ahead file."""
+        with suppress(FileNotFoundError):
+            return self.path.with_name(self.path.name + ".wal").stat().st_size
+        return 0
+
+    def close(self) -> None:
+        """End reads, wait for the writer, and close the files. Safe to repeat.
+
+        Raises:
+            EngineError: a read doesn't stop; the files stay open until the process ends.
+        """
+        if os.getpid() != self._pid:
+            return
+        with self._write_lock:
+            with self._state:
+                if self._closed:
+                    return
+                self._closed = True
+                self._state.notify_all()
+                readings, idle = list(self._readings), self._idle
+                self._idle = []
+            self.interrupt()
+            if not all(reading.close(CLOSE_SECONDS) for reading in readings):
+                raise EngineError("a read of the graph doesn't stop", where=str(self.path))
+            for connection in (*idle, *filter(None, [self._writer])):
+                connection.close()
+            self._writer = None
+            self._database.close()
+            _release(self.path)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, or is of no more use after a failed COMMIT."""
+        return self._closed
+
+    def _check_open(self) -> None:
+        if self.lost is not None:
+            raise EngineError("the graph is being opened again after a failed commit", hint=str(self.lost))
+        if self._closed:
+            raise Closed("the graph was closed")
+        if os.getpid() != self._pid:
+            raise Forked("the graph was opened in another process")
+
+
+# --- opening ------------------------------------------------------------------------------------------
+
+_open: set[Path] = set()
+_open_lock = threading.Lock()
+
+
+def _claim(path: Path) -> None:
+    """One handle per path and process.
+
+    A second one opens without error, sees old data, and its closing drops the lock on the file.
+    """
+    with _open_lock:
+        if path in _open:
+            raise InUse("this process has the graph open already", where=str(path))
+        _open.add(path)
+
+
+def check_room(path: Path, *, probe: bool = False) -> None:
+    """Refuse to begin what a full disk would break: see `Engine._abandon`.
+
+    Args:
+        path: of the graph.
+        probe: whether to try with a file, since a quota doesn't show in the disk's free space.
+
+    Raises:
+        StorageFull: there is less room than MIN_FREE.
+    """
+    disk = os.statvfs(path.parent)
+    free = disk.f_bavail * disk.f_frsize
+    if free < MIN_FREE:
+        raise StorageFull(f"{free >> 20} MiB are free; the graph is written while {MIN_FREE >> 20} are")
+    if probe:
+        try:
+            with tempfile.TemporaryFile(dir=path.parent) as file:
+                file.write(bytes(PROBE))
+        except OSError as error:
+            raise StorageFull(f"the graph can't grow: {error.strerror}", where=str(path)) from None
+
+
+def _release(path: Path) -> None:
+    with _open_lock:
+        _open.discard(path)
+
+
+def _module(name: str) -> ModuleType:
+    """The engine's package. Only one may be imported in a process: with both it crashes at exit."""
+    if name not in ENGINES:
+        raise BadInput(f"{name!r} is not one of {', '.join(ENGINES)}", where="engine")
+    for other in ENGINES:
+        if other != name and other in sys.modules:
+            raise EngineMissing(
+                f"this process runs {other}, and both crash it",
+                where=name,
+                hint="Open memories of different engines in different processes.",
+            )
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise EngineMissing(
+            f"can't be imported: {error}", where=name, hint=f"Install it: pip install 'graphsvc[{name}]'."
+        ) from None
+
+
+def open_engine(name: str, path: Path, settings: Settings) -> Engine:
+    """Open the graph at `path`, made if it isn't there.
+
+    Args:
+        name: `kuzu` or `ladybug`.
+
+    Raises:
+        EngineMissing: it isn't installed, or this process has imported the other one.
+        InUse: the file is open, here or in another process.
+        Corrupt: the file can't be opened; `where` is its path. Set it aside and rebuild from the log.
+        ReadOnly, StorageFull: the disk says so.
+    """
+    module = _module(name)
+    path = path.resolve()
+    _claim(path)
+    try:
+        return Engine(name, path, settings, module, _database(module, name, path, settings))
+    except BaseException as error:
+        _release(path)
+        if isinstance(error, GraphsvcError) or not isinstance(error, Exception):
+            raise
+        raise _not_opened(error, path) from None
+
+
+def _database(module: ModuleType, name: str, path: Path, settings: Settings) -> Any:
+    options: dict[str, Any] = {
+        "buffer_pool_size": settings.graph_buffer_bytes,
+        "max_num_threads": settings.graph_threads,
+        "max_db_size": MAX_DB_SIZE,
+        # a checkpoint inside COMMIT waits for readers and fails; ours run between batches, when nobody reads
+        "auto_checkpoint": False,
+    }
+    if name == "ladybug":
+        # 1 kill in 30 leaves a write-ahead file that Ladybug calls corrupt; without this it opens at a
+        # consistent prefix, and the log brings the rest
+        options["throw_on_wal_replay_failure"] = False
+    return module.Database(str(path), **options)
+
+
+def _not_opened(error: Exception, path: Path) -> GraphsvcError:
+    text = str(error)
+    lower = text.lower()
+    where = str(path)
+    if _LOCKED in lower:
+        return InUse("another process has the graph open", where=where, hint=text)
+    if "permission denied" in lower or "read-only file system" in lower:
+        return ReadOnly("the graph can't be written", where=where, hint=text)
+    if any(sign in lower for sign in _FULL):
+        return StorageFull("the graph can't be opened", where=where, hint=text)
+    return Corrupt("the graph can't be opened", where=where, hint=text)

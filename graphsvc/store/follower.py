@@ -1,0 +1,164 @@
+"""Followers: each keeps one projection up with the log, on a thread of its own, at its own pace."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from graphsvc.config import Settings
+from graphsvc.errors import Closed, FollowerStopped, GraphsvcError
+from graphsvc.log.log import Log
+from graphsvc.model.change import Change
+
+logger = logging.getLogger("graphsvc.store")
+
+RETRY_SECONDS = (0.1, 0.5, 1.0, 5.0, 15.0)
+POLL_SECONDS = 0.5
+LONGEST_LINGER = 0.1
+"""Seconds. A follower takes at most about a third of one core from those who write."""
+
+
+class Follower:
+    """Reads on in the log and applies what it reads.
+
+    A fault that may pass (a full disk, a model not yet there) is tried again after a pause; a change that
+    can't be applied stops the follower for good. Either way those who wait on it get the error.
+
+    Args:
+        name: of the projection.
+        log: that it follows.
+        applied: log number that the projection has reached.
+        apply: applies a run of changes and moves the number, together.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        log: Log,
+        settings: Settings,
+        applied: int,
+        apply: Callable[[Sequence[Change]], None],
+    ) -> None:
+        self.name = name
+        self.log = log
+        self.settings = settings
+        self.applied = applied
+        self.error: GraphsvcError | None = None
+        self._apply = apply
+        self._moved = threading.Condition()
+        self._hurried = 0
+        self._ending = False
+        self._thread = threading.Thread(target=self._run, name=f"graphsvc-{name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to follow."""
+        self._thread.start()
+
+    @property
+    def lag(self) -> int:
+        """Entries of the log not applied yet."""
+        return max(0, self.log.head - self.applied)
+
+    def wait(self, n: int, timeout: float) -> bool:
+        """Wait until the projection has reached `n`, for `timeout` seconds; whether it has.
+
+        Raises:
+            FollowerStopped, or what keeps it from going on.
+        """
+        if self.applied >= n:
+            return True
+        deadline = time.monotonic() + timeout
+        with self._moved:
+            self._hurried = max(self._hurried, n)
+            self._moved.notify_all()
+            while self.applied < n:
+                if self.error is not None:
+                    raise self.error
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                if self._ending:
+                    raise Closed("the memory is closed")
+                self._moved.wait(min(left, POLL_SECONDS))
+        return True
+
+    def close(self) -> None:
+        """Stop after the batch under way."""
+        with self._moved:
+            self._ending = True
+            self._moved.notify_all()
+        self.log.wake()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    # --- the thread --------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._ending:
+            try:
+                self._step()
+                failures = 0
+                self.error = None
+            except Closed:
+                return
+            except GraphsvcError as error:
+                self._fail(error, failures)
+                if isinstance(error, FollowerStopped):
+                    return
+                self._rest(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
+                failures += 1
+            except Exception as error:
+                reason = FollowerStopped(
+                    f"{self.name} can't apply entry {self.applied + 1} or one soon after it: "
+                    f"{type(error).__name__}: {error}"
+                )
+                reason.__cause__ = error
+                self._fail(reason, failures)
+                return
+
+    def _step(self) -> None:
+        """Apply what is there; wait where there is nothing."""
+        changes = self.log.read(self.applied, self.settings.group_limit)
+        if not changes:
+            if not self._ending:
+                self.log.wait_beyond(self.applied, self.patience())
+            return
+        began = time.monotonic()
+        self._apply(changes)
+        self.moved(changes[-1].n)
+        if len(changes) < self.settings.group_limit:
+            # Let some more gather, longer where a batch costs much: many small batches cost writers ten times as
+            # much as a few large ones. Who waits ends the rest.
+            cost = time.monotonic() - began
+            self._rest(max(self.settings.linger, min(2 * cost, LONGEST_LINGER)), until_hurried=True)
+
+    def patience(self) -> float:
+        """How long to sleep at most while nothing happens, in seconds."""
+        return POLL_SECONDS
+
+    def moved(self, n: int) -> None:
+        """The projection has reached `n`: tell who waits."""
+        with self._moved:
+            self.applied = max(self.applied, n)
+            self._moved.notify_all()
+
+    def _rest(self, seconds: float, *, until_hurried: bool = False) -> None:
+        deadline = time.monotonic() + seconds
+        with self._moved:
+            while not self._ending:
+                if until_hurried and self._hurried > self.applied:
+                    return
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return
+                self._moved.wait(left)
+
+    def _fail(self, error: GraphsvcError, failures: int) -> None:
+        if failures == 0:
+            logger.error("%s stopped following: %s", self.name, error, exc_info=error.__cause__)
+        with self._moved:
+            self.error = error
+            self._moved.notify_all()

@@ -1,0 +1,525 @@
+"""The graph as a projection of the log: changes applied exactly once, and what is in it, to be compared."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC
+from functools import lru_cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from graphsvc.config import Settings, resource
+from graphsvc.errors import EngineError, FollowerStopped, GraphsvcError, NewerFormat
+from graphsvc.model.change import Change, Link, NodeRef
+from graphsvc.model.graph import NODE_TABLES, REL_TABLES, NetEffect, net_effect, node_row, rows_by_table
+from graphsvc.model.kinds import kind_of
+from graphsvc.model.records import Record
+from graphsvc.model.times import micros
+from graphsvc.store.engine import CommitUnclear, Engine, Rows, Transaction, check_room, open_engine
+from graphsvc.store.queries import assignments, load, projection, query, settings, statements, table_holes
+
+logger = logging.getLogger("graphsvc.store")
+
+ARROW = {
+    "STRING": pa.string(),
+    "DOUBLE": pa.float64(),
+    "INT64": pa.int64(),
+    "BOOL": pa.bool_(),
+    "TIMESTAMP": pa.timestamp("us"),
+    "STRING[]": pa.list_(pa.string()),
+}
+"""Arrow types of the Cypher types that columns have. A column of only nulls has its type all the same."""
+
+ONE_ROW = {"kuzu": 0.6, "ladybug": 0.25}
+"""Milliseconds of one prepared statement for one row."""
+BULK = {"kuzu": 2.5, "ladybug": 1.5}
+"""Milliseconds of one `LOAD FROM`, however few its rows."""
+SCAN = {"kuzu": 1e-4, "ladybug": 0.0}
+"""Milliseconds for each node of a table that `LOAD FROM … MATCH` looks in: Kuzu reads it all, Ladybug has an index."""
+
+
+CHECKPOINT_SECONDS = 30.0
+"""How long readers may hold up a checkpoint that must be; they are held back meanwhile."""
+
+
+# --- contents, to be compared -------------------------------------------------------------------------
+
+Content = tuple[str, tuple[str, ...], tuple[Any, ...]]
+"""One node or edge: its table; its key, or the keys at its ends; its other columns, canonical, in their order."""
+
+
+def node_content(table: str, row: Mapping[str, Any]) -> Content:
+    """What the graph should hold for a node, from its row (`model.graph.node_row`, or a NodeRef's values)."""
+    return table, (row["key"],), _canonical(_without_key(table), row)
+
+
+def record_content(record: Record) -> Content | None:
+    """What the graph should hold for a record; None if its kind has no node."""
+    table = kind_of(record).table
+    return node_content(table, node_row(record)) if table else None
+
+
+def ref_content(node: NodeRef) -> Content:
+    """What the graph should hold for a session, task or agent."""
+    return node_content(node.table, {"key": node.key, **node.values})
+
+
+def link_content(link: Link) -> Content:
+    """What the graph should hold for an edge."""
+    return link.rel, (link.source, link.target), _canonical(REL_TABLES[link.rel].columns, link.values)
+
+
+def _canonical(columns: Mapping[str, str], values: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Values that are equal, and encoded equally, whichever engine or record they came from."""
+    return tuple(_plain(type, values.get(name)) for name, type in columns.items())
+
+
+def _plain(type: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if type == "TIMESTAMP":
+        return micros(value.replace(tzinfo=UTC) if value.tzinfo is None else value)
+    return float(value) if type == "DOUBLE" else value
+
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def digest_of(contents: Iterable[Content]) -> str:
+    """BLAKE2b over nodes and edges, 64 hexadecimal digits; equal for equal contents, in whatever order they come.
+
+    Each row is hashed for itself and the hashes are added up, so that neither side has to sort: the graph gives
+    its rows as they lie, records come by row number.
+    """
+    total = count = 0
+    for content in contents:
+        total += int.from_bytes(blake2b(_encoder.encode(content), digest_size=32).digest())
+        count += 1
+    sealed = (total % (1 << 256)).to_bytes(32) + count.to_bytes(8)
+    return blake2b(sealed, digest_size=32).hexdigest()
+
+
+def _without_key(table: str) -> dict[str, str]:
+    return {name: type for name, type in NODE_TABLES[table].items() if name != "key"}
+
+
+# --- statements for the memory's own tables -----------------------------------------------------------
+#
+# The templates in `queries/` are filled in here and nowhere else, with names of tables and columns from
+# NODE_TABLES and REL_TABLES. One file a table and statement would be seventy files that say the same, and
+# patches set any subset of a table's columns.
+
+
+@lru_cache(maxsize=512)
+def _statement(name: str, table: str, columns: tuple[str, ...] = ()) -> str:
+    row = "" if name.endswith("s") else "$"  # a bulk statement names columns of $rows, one for a row parameters
+    variable = "r" if table in REL_TABLES else "n"
+    dumped = projection(variable, columns) if name.startswith("dump") else ""
+    return load(name).fill(
+        **table_holes(table),
+        columns=dumped or assignments(columns, row=row),
+        settings=settings(variable, columns, row=row),
+    )
+
+
+# --- the projection -----------------------------------------------------------------------------------
+
+
+class GraphProjection:
+    """Nodes and edges in the graph engine, following the log.
+
+    One thread applies; any thread reads.
+
+    Args:
+        directory: of the memory; the graph is the file `graph.kuzu` or `graph.ladybug` in it.
+        engine: `kuzu` or `ladybug`.
+        settings: those of the memory.
+
+    Raises:
+        Corrupt: the file can't be opened; `where` is its path. Set it aside, with what lies beside it under the same
+            name (`.wal` and more), and rebuild from the log.
+        NewerFormat: it has migrations that this program doesn't know.
+    """
+
+    def __init__(self, directory: Path, engine: str, settings: Settings) -> None:
+        self.path = directory / f"graph.{engine}"
+        self._name = engine
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._refused = False
+        self._open()
+
+    def _open(self) -> None:
+        self.engine: Engine = open_engine(self._name, self.path, self._settings)
+        try:
+            # Nodes that got edges since the last checkpoint, by table and key; None where nobody knows.
+            self._unsaved: set[tuple[str, str]] | None = None if self.engine.wal_bytes() else set()
+            self._migrate()
+            self._applied = self._read_applied()
+            self._sizes = {table: self._count("count_nodes", table) for table in NODE_TABLES}
+        except BaseException:
+            self.engine.close()
+            raise
+
+    @property
+    def applied(self) -> int:
+        """Number of the last change in the graph."""
+        return self._applied
+
+    def close(self) -> None:
+        """Close the engine. Safe to repeat."""
+        self.engine.close()
+
+    # applying
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Apply changes, dense and in order, in one transaction. Those that the graph has already are passed over.
+
+        Raises:
+            FollowerStopped: a number is missing, or the graph isn't what the changes assume.
+            EngineError, StorageFull: the engine failed; nothing was applied, the same call may be repeated.
+        """
+        with self._lock:
+            if self._refused:
+                self._reopen()
+            fresh = self._fresh(changes)
+            if not fresh:
+                return
+            net = net_effect(fresh)
+            self._checkpoint_before(net)
+            self._write(net, fresh[-1].n)
+            self._checkpoint_if_due()
+
+    def _fresh(self, changes: Sequence[Change]) -> Sequence[Change]:
+        fresh = [change for change in changes if change.n > self._applied]
+        for expected, change in enumerate(fresh, self._applied + 1):
+            if change.n != expected:
+                raise FollowerStopped(f"change {expected} is missing; the next one given is {change.n}", where="graph")
+        return fresh
+
+    def _write(self, net: NetEffect, n: int) -> None:
+        try:
+            with self.engine.transaction() as transaction:
+                batch = _Batch(self._name, transaction, self._sizes)
+                for step in _steps(net):
+                    batch.run(step)
+                transaction.execute(query("set_applied"), {"n": n})
+        except CommitUnclear as unclear:
+            reason = str(unclear)
+        else:
+            self._applied = n
+            self._note(net)
+            return
+        self._refused = True
+        self._reopen()
+        if self._applied != n:
+            raise EngineError(f"the graph couldn't be written up to change {n}", hint=reason)
+
+    def _reopen(self) -> None:
+        """After a COMMIT that failed: see what it left. Not before there is room, since each failure costs memory."""
+        if self.engine.closed:
+            self._open()
+        check_room(self.path, probe=True)
+        self._refused = False
+
+    def _note(self, net: NetEffect) -> None:
+        for table, _ in net.gone:
+            self._sizes[table] -= 1
+        for table, _ in net.created:
+            self._sizes[table] += 1
+        if self._unsaved is not None:
+            for _, source_table, source, target_table, target in net.links:
+                self._unsaved.update(((source_table, source), (target_table, target)))
+
+    def _checkpoint_before(self, net: NetEffect) -> None:
+        """Kuzu: put edges into its file before they are deleted.
+
+        Where all edges that some nodes got since the last checkpoint were deleted again, Kuzu's next checkpoint
+        leaves the table such that reading it, or the checkpoint after that, crashes the process.
+        """
+        if self._name == "kuzu" and self._deletes_unsaved(net) and not self._checkpoint(CHECKPOINT_SECONDS):
+            raise EngineError("the graph couldn't be checkpointed before edges are deleted: it is being read")
+
+    def _deletes_unsaved(self, net: NetEffect) -> bool:
+        if self._unsaved is None:
+            return bool(net.gone or net.unlinks)
+        if not self._unsaved.isdisjoint(net.gone):
+            return True
+        # an edge is missed by nobody if both its ends get another one in the same table
+        sources = {(rel, source) for rel, _, source, _, _ in net.links}
+        targets = {(rel, target) for rel, _, _, _, target in net.links}
+        return any(
+            (rel, source) not in sources or (rel, target) not in targets
+            for rel, source_table, source, target_table, target in net.unlinks
+            if (source_table, source) in self._unsaved and (target_table, target) in self._unsaved
+        )
+
+    def _checkpoint(self, wait: float) -> bool:
+        done = self.engine.checkpoint(wait)
+        if done:
+            self._unsaved = set()
+        return done
+
+    def _checkpoint_if_due(self) -> None:
+        limit = self._settings.graph_checkpoint_bytes
+        size = self.engine.wal_bytes()
+        if size >= limit:
+            # readers come first, until the file is four times what it should be: then they are held back
+            try:
+                self._checkpoint(0.0 if size < 4 * limit else 1.0)
+            except GraphsvcError as error:
+                logger.warning("the graph couldn't be checkpointed; it is tried again after the next batch: %s", error)
+
+    # reading
+
+    def read(
+        self,
+        name: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        limit: int | None = None,
+        timeout: float | None = None,
+    ) -> Rows:
+        """Rows of the statement `queries/NAME.cypher`. Errors as `Engine.execute`."""
+        return self.engine.execute(query(name), parameters, limit=limit, timeout=timeout)
+
+    def counts(self) -> dict[str, int]:
+        """How many nodes or edges each of the memory's own tables has."""
+        nodes = {table: self._count("count_nodes", table) for table in NODE_TABLES}
+        return nodes | {table: self._count("count_edges", table) for table in REL_TABLES}
+
+    def contents(self) -> Iterator[Content]:
+        """Every node and edge of the memory's own tables, in no order within a table.
+
+        An edge that only one of its ends knows of (see `queries/dump_edges_back.cypher`) is none.
+        """
+        for table in NODE_TABLES:
+            types = _without_key(table).values()
+            for key, *values in self._dump("dump_nodes", table, _without_key(table)):
+                yield table, (key,), tuple(map(_plain, types, values))
+        for table, rel in REL_TABLES.items():
+            types = rel.columns.values()
+            back = {hash(tuple(row)) for row in self._dump("dump_edges_back", table, rel.columns)}
+            for source, target, *values in self._dump("dump_edges", table, rel.columns):
+                if hash((source, target, *values)) in back:
+                    yield table, (source, target), tuple(map(_plain, types, values))
+
+    def digest(self) -> str:
+        """`digest_of` what is in the graph: the same on both engines for the same log."""
+        return digest_of(self.contents())
+
+    def _dump(self, name: str, table: str, columns: Mapping[str, str]) -> Iterator[list[Any]]:
+        for rows in self.engine.stream(_statement(name, table, tuple(columns))):
+            yield from rows
+
+    def _count(self, name: str, table: str) -> int:
+        row = self.engine.execute(_statement(name, table)).one()
+        return int(row[0]) if row else 0
+
+    # schema
+
+    def _read_applied(self) -> int:
+        row = self.read("applied").one()
+        return int(row[0]) if row else 0
+
+    def _migrate(self) -> None:
+        """Run the migrations that the graph hasn't seen, each in a transaction of its own."""
+        done = self._migration()
+        steps = migrations()
+        if done > max(steps):
+            raise NewerFormat(f"the graph's schema is {done}, this program knows {max(steps)}", where=str(self.path))
+        for number in sorted(steps):
+            if number > done:
+                with self.engine.transaction() as transaction:
+                    for statement in steps[number]:
+                        transaction.execute(statement)
+                    transaction.execute(query("set_migration"), {"migration": number})
+
+    def _migration(self) -> int:
+        tables = {name for name, _ in self.read("show_tables").rows}
+        if "_Applied" not in tables:
+            return 0
+        row = self.read("applied").one()
+        return int(row[1]) if row else 0
+
+
+_MIGRATION = re.compile(r"(\d{4})_\w+\.cypher")
+
+
+def migrations() -> dict[int, list[str]]:
+    """The statements of each migration in `schema/`, by its number."""
+    steps: dict[int, list[str]] = {}
+    for path in sorted(resource("schema").glob("*.cypher")):
+        if numbered := _MIGRATION.fullmatch(path.name):
+            steps[int(numbered[1])] = statements(path.read_text(encoding="utf-8"))
+    return steps
+
+
+# --- one batch ----------------------------------------------------------------------------------------
+
+_Columns = Mapping[str, str]
+_Row = dict[str, Any]
+
+_KEY = {"key_": "STRING"}
+_ENDS = {"source_": "STRING", "target_": "STRING"}
+_EPISODE_ENDS = {"session_": "STRING", "task_": "STRING"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One kind of write on one table.
+
+    Attributes:
+        name: of the template for one row; the one in bulk has an 's' behind it.
+        table: that is written.
+        columns: that the template sets, and their types.
+        keys: what else it takes, to find nodes by.
+        rows: values of both.
+        reads: node tables that it finds nodes in.
+        exact: whether each row does exactly one thing.
+    """
+
+    name: str
+    table: str
+    columns: _Columns
+    keys: _Columns
+    rows: list[_Row]
+    reads: tuple[str, ...] = ()
+    exact: bool = True
+
+
+def _steps(net: NetEffect) -> Iterator[_Step]:
+    """What a net effect asks for, in the order that `NetEffect` wants."""
+    yield from _deletions(net)
+    created = dict(rows_by_table(net.created))
+    whole, links = _whole_episodes(created, net)
+    for table, rows in created.items():
+        yield _Step("create_node", table, NODE_TABLES[table], {}, rows)
+    if whole:
+        columns = NODE_TABLES["Episode"]
+        yield _Step("create_episode", "Episode", columns, _EPISODE_ENDS, whole, ("Session", "Task"))
+    for (table, names), rows in _patches(net.patched).items():
+        columns = {name: NODE_TABLES[table][name] for name in names}
+        yield _Step("set_node", table, columns, _KEY, rows, (table,))
+    renewed = {ends: links.pop(ends) for ends in net.unlinks if ends in links}
+    for name, chosen in (("merge_edge", renewed), ("create_edge", links)):
+        for rel, rows in _edges(chosen).items():
+            yield _Step(name, rel, REL_TABLES[rel].columns, _ENDS, rows, _ends(rel))
+
+
+def _deletions(net: NetEffect) -> Iterator[_Step]:
+    """Edges that go, then edges of nodes that go, then those nodes. An edge that comes again isn't deleted."""
+    for rel, rows in _edges({ends: {} for ends in net.unlinks if ends not in net.links}).items():
+        yield _Step("delete_edge", rel, {}, _ENDS, rows, _ends(rel), exact=False)
+    gone = _keys(net.gone)
+    for rel in REL_TABLES:
+        source, target = _ends(rel)
+        if source in gone:
+            yield _Step("delete_out_edge", rel, {}, _KEY, gone[source], (source,), exact=False)
+        if target in gone:
+            yield _Step("delete_in_edge", rel, {}, _KEY, gone[target], (target,), exact=False)
+    for table, rows in gone.items():
+        yield _Step("delete_node", table, {}, _KEY, rows, (table,))
+
+
+class _Batch:
+    """Runs steps in one transaction, each row by row or in bulk, whichever is faster."""
+
+    def __init__(self, engine: str, transaction: Transaction, sizes: Mapping[str, int]) -> None:
+        self._engine = engine
+        self._transaction = transaction
+        self._sizes = sizes
+
+    def run(self, step: _Step) -> None:
+        done = self._bulk(step) if self._bulk_pays(step) else self._each(step)
+        # a row whose node or end isn't there is dropped in silence; then the graph isn't what the log says
+        if step.exact and done != len(step.rows):
+            raise FollowerStopped(
+                f"{step.name} of {step.table}: {len(step.rows):,} asked for, {done:,} done",
+                where="graph",
+                hint="The graph differs from the log: run `graphsvc repair`.",
+            )
+
+    def _bulk_pays(self, step: _Step) -> bool:
+        """Whether `LOAD FROM` is faster than a statement a row, given what it has to read of the tables."""
+        scanned = sum(self._sizes[table] for table in step.reads)
+        return len(step.rows) * ONE_ROW[self._engine] > BULK[self._engine] + scanned * SCAN[self._engine]
+
+    def _bulk(self, step: _Step) -> int:
+        columns = {**step.keys, **step.columns}
+        table = pa.table(
+            {name: pa.array([row.get(name) for row in step.rows], type=ARROW[type]) for name, type in columns.items()}
+        )
+        return self._transaction.bulk_load(_statement(step.name + "s", step.table, tuple(step.columns)), table)
+
+    def _each(self, step: _Step) -> int:
+        names = (*step.keys, *step.columns)
+        statement = _statement(step.name, step.table, tuple(step.columns))
+        return self._transaction.each(statement, ({name: row.get(name) for name in names} for row in step.rows))
+
+
+Ends = tuple[str, str, str, str, str]
+
+
+def _whole_episodes(created: dict[str, list[_Row]], net: NetEffect) -> tuple[list[_Row], dict[Ends, dict[str, Any]]]:
+    """Episodes that can be created with the edges to their session and task, taken out of `created`.
+
+    Returns: their rows, and the links that are left.
+    """
+    session: dict[str, Ends] = {}
+    task: dict[str, Ends] = {}
+    for ends in net.links:
+        if ends[0] == "IN_SESSION":
+            session[ends[2]] = ends
+        elif ends[0] == "ATTEMPTS":
+            task[ends[2]] = ends
+    links = dict(net.links)
+    whole: list[_Row] = []
+    rest: list[_Row] = []
+    for row in created.pop("Episode", []):
+        key = row["key"]
+        if key in session and key in task:
+            del links[session[key]], links[task[key]]
+            whole.append({**row, "session_": session[key][4], "task_": task[key][4]})
+        else:
+            rest.append(row)
+    if rest:
+        created["Episode"] = rest
+    return whole, links
+
+
+def _ends(rel: str) -> tuple[str, str]:
+    return REL_TABLES[rel].source, REL_TABLES[rel].target
+
+
+def _edges(links: Mapping[Ends, Mapping[str, Any]]) -> dict[str, list[_Row]]:
+    tables: dict[str, list[_Row]] = {}
+    for (rel, _, source, _, target), values in links.items():
+        tables.setdefault(rel, []).append({"source_": source, "target_": target, **values})
+    return tables
+
+
+def _keys(nodes: Iterable[tuple[str, str]]) -> dict[str, list[_Row]]:
+    tables: dict[str, list[_Row]] = {}
+    for table, key in nodes:
+        tables.setdefault(table, []).append({"key_": key})
+    return tables
+
+
+def _patches(
+    patched: Mapping[tuple[str, str], Mapping[str, Any]],
+) -> dict[tuple[str, tuple[str, ...]], list[_Row]]:
+    """Patches of the same columns together: one statement sets them all."""
+    groups: dict[tuple[str, tuple[str, ...]], list[_Row]] = {}
+    for (table, key), values in patched.items():
+        if values:
+            groups.setdefault((table, tuple(sorted(values))), []).append({"key_": key, **values})
+    return groups

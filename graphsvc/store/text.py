@@ -1,0 +1,280 @@
+"""Full text: a tantivy index, stemmed, ranked by BM25 (k1 1.2, b 0.75). It follows the log.
+
+Each record with text is one document, found again by its key. The number that it has reached stands in a file beside
+the index, replaced after each commit: the index may be ahead of its number, never behind it, and what a kill left
+between the two is done again to the same end. (As a document of its own it would count in BM25: every replaced one
+until a merge, so that scores depended on how the changes had been gathered.)
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphsvc.config import Settings
+from graphsvc.errors import Corrupt, StorageFull
+from graphsvc.model.change import Change
+from graphsvc.model.filters import Filter
+from graphsvc.model.kinds import KINDS, SEARCHABLE, kind_of
+from graphsvc.model.names import key_of
+from graphsvc.model.records import Record
+from graphsvc.model.texts import TEXTS, lexical_text, text_hash
+from graphsvc.store.filter_text import INDEXED, Compiler, add_fields, write_fields
+
+logger = logging.getLogger("graphsvc.store")
+
+DIRECTORY = "text.tantivy"
+CURSOR = "applied"
+HEAP_BYTES = 64 << 20
+MAX_QUERY_TERMS = 1024
+ROW_TERMS = 5_000
+"""Up to so many rows a filter goes into the query as a set of terms; past it the list is fetched deeper."""
+
+
+class TextIndex:
+    """The full-text projection of one memory.
+
+    Args:
+        directory: of the memory.
+        current: gives the live records of some rows as they are now. A change says which record to index
+            again; what is indexed is the record as it now is, so the index may run ahead of a change, never
+            behind it.
+
+    Raises:
+        Corrupt: the index can't be opened; the caller sets it aside and rebuilds.
+    """
+
+    def __init__(
+        self, directory: Path, settings: Settings, current: Callable[[Sequence[int]], dict[int, Record]]
+    ) -> None:
+        import tantivy
+
+        self._tantivy = tantivy
+        self.path = directory / DIRECTORY
+        self._current = current
+        self.schema = _schema(settings.stemmer)
+        self.path.mkdir(exist_ok=True)
+        if not (self.path / "meta.json").exists():
+            (self.path / CURSOR).unlink(missing_ok=True)  # an index without it is empty, whatever the number says
+        try:
+            self._index = tantivy.Index(self.schema, path=str(self.path), reuse=True)
+            self._analyzer = _analyzer(settings.stemmer)
+            self._index.register_tokenizer(_tokenizer_name(settings.stemmer), self._analyzer)
+            self._writer = self._index.writer(heap_size=HEAP_BYTES, num_threads=1)
+            self._index.reload()
+            self.applied = self._read_cursor()
+        except (ValueError, OSError) as error:
+            raise Corrupt(f"full text can't be opened ({error})", where=str(self.path)) from error
+        self._compiler = Compiler(self.schema)
+
+    def close(self) -> None:
+        """End the writer, whose lock another opening needs."""
+        self._writer.wait_merging_threads()
+
+    def _read_cursor(self) -> int:
+        try:
+            return int((self.path / CURSOR).read_text(encoding="ascii"))
+        except (FileNotFoundError, ValueError):
+            return 0  # indexed from the beginning: each document replaces the one that is there
+
+    # --- following ---------------------------------------------------------------------------------------
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Index what changed in one commit, then move on to the last change's number."""
+        touched = _touched(changes)
+        for kind, key in touched.gone:
+            self._writer.delete_documents_by_term("key", f"{kind}:{key}")
+        records = self._current(list(touched.amended)) if touched.amended else {}
+        records.update(touched.stored)
+        for row, record in records.items():
+            kind = kind_of(record).name
+            # Stored anew it may be there already: a batch that a kill interrupted is done again.
+            self._writer.delete_documents_by_term("key", f"{kind}:{record.key}")
+            self._add(kind, row, record)
+        self._commit(changes[-1].n)
+
+    def _add(self, kind: str, row: int, record: Record) -> None:
+        document = self._tantivy.Document()
+        text = lexical_text(record) or ""
+        document.add_text("key", f"{kind}:{record.key}")
+        document.add_text("kind", kind)
+        document.add_integer("row", row)
+        document.add_text("text", text)
+        document.add_integer("n", _as_signed(text_hash(text)))
+        write_fields(document, kind, record)
+        self._writer.add_document(document)
+
+    def _commit(self, n: int) -> None:
+        try:
+            self._writer.commit()
+            draft = self.path / f"{CURSOR}.new"
+            draft.write_text(str(n), encoding="ascii")
+            draft.replace(self.path / CURSOR)
+        except (ValueError, OSError) as error:
+            raise StorageFull(f"full text can't be written ({error})", where=str(self.path)) from error
+        self._index.reload()
+        self.applied = n
+
+    # --- searching ---------------------------------------------------------------------------------------
+
+    def search(
+        self,
+        kind: str,
+        text: str,
+        limit: int,
+        *,
+        filter: Filter | None,
+        agents: tuple[str, ...] | None,
+        rows: NDArray[np.int64],
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The best records by BM25 among those that pass.
+
+        `rows` are the rows that pass, ascending: what the filter means. The filter itself is used where it can
+        be answered from the index, which is faster.
+
+        Returns:
+            Row numbers and scores, best first; at most `limit`.
+        """
+        query = self._words(text)
+        if query is None or not len(rows):
+            return np.empty(0, np.int64), np.empty(0, np.float64)
+        query, exact = self._restricted(query, kind, filter, agents, rows)
+        searcher = self._index.searcher()
+        fetch = limit
+        while True:
+            hits = searcher.search(query, limit=fetch, count=False).hits
+            numbers = np.array(searcher.fast_field_values("row", [hit[1] for hit in hits]), np.int64)
+            scores = np.array([hit[0] for hit in hits], np.float64)
+            if not exact and len(numbers):
+                passing = _among(numbers, rows)
+                if passing.sum() < limit and len(hits) == fetch:
+                    fetch *= 4
+                    continue
+                numbers, scores = numbers[passing], scores[passing]
+            return numbers[:limit], scores[:limit]
+
+    def _words(self, text: str) -> Any:
+        """Any of the text's words, stemmed; None where it has none."""
+        query = self._tantivy.Query
+        words = dict.fromkeys(self._analyzer.analyze(text))
+        terms = [query.term_query(self.schema, "text", word, "freq") for word in list(words)[:MAX_QUERY_TERMS]]
+        if not terms:
+            return None
+        return query.boolean_query([(self._tantivy.Occur.Should, term) for term in terms])
+
+    def _restricted(
+        self, words: Any, kind: str, filter: Filter | None, agents: tuple[str, ...] | None, rows: NDArray[np.int64]
+    ) -> tuple[Any, bool]:
+        """The query under the filter, and whether the index answers the filter whole."""
+        query, occur = self._tantivy.Query, self._tantivy.Occur
+        must = [query.term_query(self.schema, "kind", kind)]
+        if agents is not None:
+            must.append(query.term_set_query(self.schema, "agent", list(agents)))
+        exact = True
+        if filter is not None:
+            compiled = self._compiler.compile(kind, filter)
+            if compiled is None and len(rows) <= ROW_TERMS:
+                compiled = query.term_set_query(self.schema, "row", rows.tolist())
+            if compiled is None:
+                exact = False
+            else:
+                must.append(compiled)
+        # A filter takes part with score 0, so that the score stays BM25 of the words alone.
+        parts = [(occur.Must, words), *((occur.Must, query.const_score_query(part, 0.0)) for part in must)]
+        return query.boolean_query(parts), exact
+
+    # --- verifying ---------------------------------------------------------------------------------------
+
+    def contents(self) -> Iterator[tuple[int, str, int]]:
+        """Row, key and text hash of every document."""
+        searcher = self._index.searcher()
+        query = self._tantivy.Query.term_set_query(self.schema, "kind", list(SEARCHABLE))
+        offset, step = 0, 10_000
+        while True:
+            hits = searcher.search(query, limit=step, offset=offset, count=False).hits
+            for _, address in hits:
+                document = searcher.doc(address)
+                yield (int(document.get_first("row")), str(document.get_first("key")), int(document.get_first("n")))
+            if len(hits) < step:
+                return
+            offset += step
+
+
+def discard(directory: Path) -> None:
+    """Remove the index, to be built anew."""
+    shutil.rmtree(directory / DIRECTORY, ignore_errors=True)
+
+
+def document_hash(record: Record) -> int:
+    """What `TextIndex.contents` must say of a record."""
+    return _as_signed(text_hash(lexical_text(record) or ""))
+
+
+def _as_signed(value: int) -> int:
+    return value - (1 << 64) if value >= 1 << 63 else value
+
+
+@dataclass(slots=True)
+class _Touched:
+    """What changes do to documents: which keys go, which records come, which rows are to be read and written anew."""
+
+    gone: list[tuple[str, str]] = field(default_factory=list)
+    stored: dict[int, Record] = field(default_factory=dict)
+    amended: dict[int, None] = field(default_factory=dict)
+
+
+def _touched(changes: Iterable[Change]) -> _Touched:
+    touched = _Touched()
+    for change in changes:
+        for put in change.puts:
+            if KINDS[put.kind].searchable:
+                touched.stored[put.row] = change.record_of(put)
+        for patch in change.patches:
+            if KINDS[patch.kind].searchable and (patch.text or INDEXED[patch.kind] & patch.values.keys()):
+                touched.stored.pop(patch.row, None)
+                touched.amended[patch.row] = None
+        for gone in change.gone:
+            if KINDS[gone.kind].searchable:
+                touched.stored.pop(gone.row, None)
+                touched.amended.pop(gone.row, None)
+                touched.gone.append((gone.kind, key_of(gone.agent, gone.id)))
+    return touched
+
+
+def _among(numbers: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of the numbers are in `rows`, which ascend."""
+    places = np.minimum(np.searchsorted(rows, numbers), len(rows) - 1)
+    found: NDArray[np.bool_] = rows[places] == numbers
+    return found
+
+
+def _tokenizer_name(language: str) -> str:
+    return f"graphsvc_{language}_{TEXTS}"
+
+
+def _analyzer(language: str) -> Any:
+    import tantivy
+
+    builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
+    builder = builder.filter(tantivy.Filter.remove_long(64)).filter(tantivy.Filter.lowercase())
+    return builder.filter(tantivy.Filter.ascii_fold()).filter(tantivy.Filter.stemmer(language)).build()
+
+
+def _schema(language: str) -> Any:
+    import tantivy
+
+    builder = tantivy.SchemaBuilder()
+    builder.add_text_field("key", stored=True, tokenizer_name="raw", index_option="basic")
+    builder.add_text_field("kind", tokenizer_name="raw", index_option="basic")
+    builder.add_integer_field("row", stored=True, indexed=True, fast=True)
+    builder.add_integer_field("n", stored=True)
+    builder.add_text_field("text", tokenizer_name=_tokenizer_name(language), index_option="freq")
+    add_fields(builder)
+    return builder.build()

@@ -1,0 +1,437 @@
+"""The vectors: embeds what the log says is new, keeps the hot index and LanceDB up, answers searches.
+
+A vector is searchable as soon as it is in the hot index. It is safe in LanceDB a flush later; only then does the
+follower's number move on disk, after our own fsync. What a crash leaves between the two is done again.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphsvc.config import Settings
+from graphsvc.embedding.service import EmbeddingService
+from graphsvc.errors import Closed, EmbeddingMismatch, GraphsvcError, StorageFull, WaitTimeout
+from graphsvc.log.log import Log
+from graphsvc.model.change import Change
+from graphsvc.model.kinds import KINDS, SEARCHABLE, kind_of
+from graphsvc.model.names import key_of
+from graphsvc.model.records import Record
+from graphsvc.model.texts import embedded_text, text_hash
+from graphsvc.store import hot as hot_index
+from graphsvc.store.follower import Follower
+from graphsvc.store.hot import HotIndex, Rows, Vectors
+from graphsvc.store.lance import LanceVectors
+
+FLUSH_SECONDS = 300.0
+EXACT_ROWS = 20_000
+"""Up to so many candidates are searched exactly, past the memory budget too: reading them takes milliseconds."""
+UNLOADED_PATIENCE = 10
+"""How many times longer vectors wait for LanceDB before it has been loaded."""
+CURSOR = "vectors"
+ROUNDING = np.float32(2e-6)
+PIECE = 64
+"""Texts embedded between two looks at the hot index: what is done becomes searchable that often."""
+
+
+@dataclass(slots=True)
+class Pending:
+    """A vector that is in the hot index and not yet in LanceDB."""
+
+    key: str
+    kind: str
+    hash: int
+    cut: int = 0
+
+
+class VectorStore:
+    """Vectors of one generation: made by one model, in one hot index and one LanceDB table.
+
+    Args:
+        directory: of the memory.
+        log: that it follows.
+        embedding: makes vectors; loaded only when a text must be embedded.
+        dimension: of the vectors; `fingerprint`: of the model that makes them.
+        generation: number of the embedding that the memory is in.
+        since: vectors that came with entries up to this number are another model's, and are made anew.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        log: Log,
+        settings: Settings,
+        embedding: EmbeddingService,
+        *,
+        dimension: int,
+        fingerprint: str,
+        generation: int,
+        since: int = 0,
+    ) -> None:
+        self.log = log
+        self._since = since
+        self.settings = settings
+        self.embedding = embedding
+        self.dimension = dimension
+        self.generation = generation
+        name = hot_index.FILE if generation == 1 else f"{hot_index.FILE}.{generation}"
+        self.hot = HotIndex(directory / name, dimension, fingerprint, len(log.columns.local.data))
+        self.lance = LanceVectors(directory, dimension, generation)
+        self.cursor = f"{CURSOR}.{generation}"
+        self._safe = log.cursor(self.cursor)
+        self._unsafe: dict[int, Pending] = {}
+        self._gone: set[int] = set()
+        self._unsafe_since = 0.0
+        self._flush_asked = threading.Event()
+        self._flushes = 0
+        self._index_rows = 0
+        self._candidates: dict[str, tuple[int, int, NDArray[np.int32], int]] = {}
+        self.follower = _VectorFollower(self)
+
+    # --- following ---------------------------------------------------------------------------------------
+
+    def reconcile(self) -> None:
+        """At the start: get back from LanceDB, or embed, what the hot index lost of the entries behind us."""
+        rows, hashes = self.wanted()
+        missing = rows[self.hot.fresh(rows, hashes) < 0]
+        behind = missing[self._stored_by(missing, self._safe)]
+        if not len(behind):
+            return
+        found, made_from, cut, vectors = self.lance.read(behind)
+        good = made_from == self.log.columns.hash_of(found)
+        self.hot.add(found[good].tolist(), made_from[good].tolist(), vectors[good], cut[good].tolist())
+        self.embed_rows(sorted(set(behind.tolist()) - set(found[good].tolist())))
+
+    def wanted(self) -> tuple[Rows, NDArray[np.uint64]]:
+        """Rows of all live records with text, and the hashes of their texts."""
+        parts = [self.log.mask(kind, None, None)[0] for kind in SEARCHABLE]
+        rows = np.concatenate(parts)
+        hashes = self.log.columns.hash_of(rows)
+        return rows[hashes != 0], hashes[hashes != 0]
+
+    def _stored_by(self, rows: Rows, n: int) -> NDArray[np.bool_]:
+        """Which of the rows were last changed by log number `n` or before."""
+        with self.log.connection() as connection:
+            later = {row for (row,) in connection.execute("SELECT row FROM record WHERE last > ?", (n,))}
+        return np.array([row not in later for row in rows.tolist()], np.bool_)
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Make the vectors that the changes call for, searchable when this returns."""
+        to_embed: dict[int, None] = {}
+        for change in changes:
+            self._take_given(change, to_embed)
+            for gone in change.gone:
+                if KINDS[gone.kind].searchable:
+                    to_embed.pop(gone.row, None)
+                    self._unsafe.pop(gone.row, None)
+                    self._gone.add(gone.row)
+                    self._note_unsafe()
+        self.embed_rows(list(to_embed))
+
+    def _take_given(self, change: Change, to_embed: dict[int, None]) -> None:
+        """Vectors that came with a change go straight in; other new texts are noted for embedding."""
+        taken: list[tuple[int, Pending]] = []
+        given = np.frombuffer(change.vectors, np.float32)
+        count = sum(put.vector for put in change.puts) + sum(patch.vector for patch in change.patches)
+        ours = change.n > self._since and len(given) == count * self.dimension
+        for put in change.puts:
+            if put.vector and ours:
+                record = change.record_of(put)
+                taken.append((put.row, Pending(record.key, put.kind, text_hash(embedded_text(record) or ""))))
+                to_embed.pop(put.row, None)
+            elif KINDS[put.kind].searchable:
+                to_embed[put.row] = None
+        for patch in change.patches:
+            if patch.vector and ours:
+                taken.append((patch.row, Pending(key_of(patch.agent, patch.id), patch.kind, patch.hash)))
+                to_embed.pop(patch.row, None)
+            elif patch.text or patch.vector:
+                to_embed[patch.row] = None
+        if taken:
+            self._keep(taken, given.reshape(-1, self.dimension))
+
+    def embed_rows(self, rows: Sequence[int]) -> None:
+        """Embed the records of these rows as they are now, those that lack a vector of their text."""
+        for start in range(0, len(rows), PIECE):
+            if self.follower.ending:
+                raise Closed("the memory is closed")  # what is left is done after the next opening
+            piece = np.array(rows[start : start + PIECE], np.int64)
+            hashes = self.log.columns.hash_of(piece)
+            lacking = piece[(self.hot.fresh(piece, hashes) < 0) & (hashes != 0)]
+            for row in set(piece.tolist()) - set(lacking.tolist()):
+                self._note_present(row)
+            records = self.log.records(lacking)
+            if records:
+                self._embed(records)
+
+    def _embed(self, records: dict[int, Record]) -> None:
+        texts = {row: embedded_text(record) or "" for row, record in records.items()}
+        embedded = self.embedding.encode(list(texts.values()))
+        if embedded.vectors.shape[1] != self.dimension:
+            raise EmbeddingMismatch(
+                f"the model gave {embedded.vectors.shape[1]} dimensions; the memory has {self.dimension}"
+            )
+        cut = (embedded.tokens - embedded.kept).tolist()  # both are -1 where a function counts no tokens
+        items = [
+            (row, Pending(record.key, kind_of(record).name, text_hash(texts[row]), unread))
+            for (row, record), unread in zip(records.items(), cut, strict=True)
+        ]
+        self._keep(items, embedded.vectors)
+
+    def _note_present(self, row: int) -> None:
+        """A row whose vector a crash left in the hot index may not be in LanceDB yet."""
+        hashes = self.hot.hashes(np.array([row]))
+        if hashes[0] and row not in self._unsafe:
+            found = self.log.records([row]).get(row)
+            if found is not None:
+                cut = int(self.hot.cut(self.hot.positions(np.array([row])))[0])
+                self._unsafe[row] = Pending(found.key, kind_of(found).name, int(hashes[0]), cut)
+                self._note_unsafe()
+
+    def _keep(self, items: list[tuple[int, Pending]], vectors: Vectors) -> None:
+        try:
+            self.hot.add(
+                [row for row, _ in items],
+                [pending.hash for _, pending in items],
+                vectors,
+                [pending.cut for _, pending in items],
+            )
+        except OSError as error:
+            raise StorageFull(f"the hot index can't grow ({error.strerror})", where=str(self.hot.path)) from error
+        for row, pending in items:
+            self._unsafe[row] = pending
+        self._note_unsafe()
+
+    def _note_unsafe(self) -> None:
+        self._unsafe_since = self._unsafe_since or time.monotonic()
+
+    @property
+    def flush_due_in(self) -> float:
+        """Seconds until what is gathered must be written; none gathered: long."""
+        if self._flush_asked.is_set():
+            return 0.0
+        if not self._unsafe_since:
+            return 60.0 if self.follower.applied == self._safe else self.settings.vector_flush_seconds
+        if len(self._unsafe) + len(self._gone) >= self.settings.vector_flush_rows:
+            return 0.0
+        patience = self.settings.vector_flush_seconds
+        if not lance_is_loaded():
+            patience *= UNLOADED_PATIENCE
+        return max(0.0, self._unsafe_since + patience - time.monotonic())
+
+    def flush(self, applied: int) -> None:
+        """Write to LanceDB what is only in the hot index, have the disk hold it, and move the number."""
+        if self._unsafe or self._gone:
+            try:
+                self._write_lance()
+            except (OSError, RuntimeError) as error:
+                raise StorageFull(f"LanceDB can't write ({error})", where=str(self.lance.path)) from error
+        self._unsafe_since = 0.0
+        if applied > self._safe:
+            self.log.move_cursor(self.cursor, applied)
+            self._safe = applied
+
+    def flush_now(self) -> None:
+        """Have the follower flush, and wait for it."""
+        if self.follower.applied == self._safe and not self._unsafe_since:
+            return
+        self._flush_asked.set()
+        self.log.wake()
+        deadline = time.monotonic() + FLUSH_SECONDS
+        while self._flush_asked.is_set():
+            if self.follower.error is not None:
+                raise self.follower.error
+            if time.monotonic() > deadline:
+                raise WaitTimeout(f"LanceDB didn't take the vectors within {FLUSH_SECONDS:g} s")
+            time.sleep(0.005)
+
+    def _write_lance(self) -> None:
+        rows = np.array(list(self._unsafe), np.int64)
+        positions = self.hot.positions(rows)
+        if len(rows):
+            pending = list(self._unsafe.values())
+            self.lance.write(
+                rows.tolist(),
+                [item.key for item in pending],
+                [item.kind for item in pending],
+                [item.hash for item in pending],
+                [item.cut for item in pending],
+                self.hot.vectors(positions),
+            )
+        if self._gone:
+            self.lance.delete(self._gone)
+        self._flushes += 1
+        if self._flushes % self.settings.vector_optimize_every == 0:
+            self.lance.optimize()
+            self._index_past_budget()
+        self.lance.sync()
+        self.hot.sync()
+        self._unsafe.clear()
+        self._gone.clear()
+
+    def _index_past_budget(self) -> None:
+        """Past the memory budget LanceDB answers: it gets its approximate index, again when it has doubled."""
+        if self.over_budget and len(self.hot) > 2 * self._index_rows:
+            self.lance.build_index()
+            self._index_rows = len(self.hot)
+
+    # --- searching ---------------------------------------------------------------------------------------
+
+    @property
+    def over_budget(self) -> bool:
+        """Whether the vectors take more than the hot index may."""
+        return self.hot.bytes > self.settings.hot_index_bytes
+
+    def candidates(self, kind: str, rows: Rows, all_of_kind: bool) -> tuple[NDArray[np.int32], Rows, int]:
+        """Where the vectors of these rows are.
+
+        Returns:
+            Positions, one for each row that has a vector of its current text; those rows; how many have none yet.
+        """
+        columns = self.log.columns
+        stamp = (columns.changed[kind], self.hot.version)
+        known = self._candidates.get(kind)
+        if all_of_kind and known is not None and known[:2] == stamp and known[3] == len(rows):
+            positions = known[2]
+        else:
+            positions = self.hot.fresh(rows, columns.hash_of(rows))
+            if all_of_kind:
+                self._candidates[kind] = (*stamp, positions, len(rows))
+        has = positions >= 0
+        pending = len(rows) - int(has.sum())
+        if not pending:
+            return positions, rows, 0
+        return positions[has], rows[has], pending
+
+    def nearest(
+        self, kind: str, query: Vectors, positions: NDArray[np.int32], rows: Rows, k: int
+    ) -> tuple[Rows, NDArray[np.float64]]:
+        """The `k` rows of highest cosine, and all that tie with the last of them; unordered."""
+        if self.over_budget and len(rows) > EXACT_ROWS and self.lance.indexed:
+            near = self._approximate(kind, query, rows, k)
+            if len(near) >= k:  # else the index, probed in part, doesn't reach them: exact, however long it takes
+                rows, positions = near, self.hot.positions(near)
+        return top(rows, self.hot.cosines(query, positions), k)
+
+    def _approximate(self, kind: str, query: Vectors, rows: Rows, k: int) -> Rows:
+        """Candidates from LanceDB's index, fetched deeper until k pass, and what it hasn't been given yet."""
+        fetch = max(100, 4 * k)
+        waiting = np.array(list(self._unsafe), np.int64)
+        while True:
+            near = self.lance.nearest(query, kind, fetch)
+            passing = np.intersect1d(np.concatenate([near, waiting]), rows)
+            if len(passing) >= k + len(waiting) or len(near) < fetch:
+                return passing
+            fetch *= 4
+
+    def cosines(self, query: Vectors, positions: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Cosines with the vectors at some positions, in their order, to 6 decimals."""
+        return rounded(self.hot.cosines(query, positions))
+
+    def encode_query(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors of queries; they overtake the backlog."""
+        return self.embedding.encode(texts, urgent=True).vectors
+
+    # --- life ----------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Stop following, write out what is gathered."""
+        self.follower.close()
+        failed: GraphsvcError | None = None
+        try:
+            waiting = len(self._unsafe) + len(self._gone)
+            if lance_is_loaded() or not waiting or waiting >= self.settings.vector_flush_rows:
+                self.flush(self.follower.applied)
+        except GraphsvcError as error:
+            failed = error
+        # What wasn't written to LanceDB is in the hot index; the number didn't move, so the next opening goes on.
+        rows, _ = self.wanted()
+        self.hot.close(rows.tolist() if failed is None else None)
+        self.lance.close()
+
+    def take_given_after(self, n: int) -> None:
+        """From the entry behind `n` on, vectors that come with a write are of this model."""
+        self._since = n
+
+    @property
+    def pending(self) -> int:
+        """Live records with text that have no vector of it yet."""
+        rows, hashes = self.wanted()
+        return int((self.hot.fresh(rows, hashes) < 0).sum())
+
+    @property
+    def truncated(self) -> int:
+        """Live records of whose text the model didn't read the end."""
+        rows, hashes = self.wanted()
+        positions = self.hot.fresh(rows, hashes)
+        return int((self.hot.cut(positions[positions >= 0]) > 0).sum())
+
+    def discard(self) -> None:
+        """Close, and remove the files."""
+        self.follower.close()
+        self.hot.path.unlink(missing_ok=True)
+        self.lance.drop()
+        if self._safe:
+            self.log.move_cursor(self.cursor, 0)
+
+    def stats(self) -> dict[str, Any]:
+        """Figures for `memory.stats()`."""
+        return {
+            "vectors": len(self.hot), "bytes": self.hot.bytes, "dimension": self.dimension,
+            "truncated": self.truncated, "over_budget": self.over_budget, "waiting_for_lance": len(self._unsafe),
+        }  # fmt: skip
+
+
+class _VectorFollower(Follower):
+    """A follower that also flushes by the clock, and reconciles when it starts."""
+
+    def __init__(self, store: VectorStore) -> None:
+        # Not at its number before it has reconciled: who waits for vectors waits for those, too.
+        super().__init__(CURSOR, store.log, store.settings, 0, store.apply)
+        self._store = store
+        self._reconciled = False
+
+    @property
+    def ending(self) -> bool:
+        return self._ending
+
+    def _step(self) -> None:
+        if not self._reconciled:
+            self._store.reconcile()
+            self._reconciled = True
+            self.moved(self._store._safe)
+        super()._step()
+        if self._store.flush_due_in <= 0:
+            self._store.flush(self.applied)
+            self._store._flush_asked.clear()
+
+    def patience(self) -> float:
+        return min(super().patience(), max(0.01, self._store.flush_due_in))
+
+
+def lance_is_loaded() -> bool:
+    """Whether LanceDB has been imported: that takes a second of both cores, which a short process does without."""
+    return "lancedb" in sys.modules
+
+
+def top(rows: Rows, cosines: Vectors, k: int) -> tuple[Rows, NDArray[np.float64]]:
+    """The k best by rounded cosine, and all that tie with the last of them; unordered."""
+    if len(cosines) > k:
+        least = np.partition(cosines, len(cosines) - k)[len(cosines) - k]
+        best = np.flatnonzero(cosines >= least - ROUNDING)
+        rows, cosines = rows[best], cosines[best]
+    return rows, rounded(cosines)
+
+
+def rounded(cosines: Vectors) -> NDArray[np.float64]:
+    """Cosines to 6 decimals: what float32 can tell apart."""
+    exact: NDArray[np.float64] = cosines.astype(np.float64)
+    return exact.round(6)

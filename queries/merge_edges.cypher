@@ -1,0 +1,9 @@
+// Gives edges new values, or makes those that aren't there.
+// for: rel table
+// takes: $rows TABLE
+// gives: done INT64
+LOAD FROM $rows
+MATCH (a:<source>) WHERE a.key = source_
+MATCH (b:<target>) WHERE b.key = target_
+MERGE (a)-[r:<table>]->(b) <settings>
+RETURN count(*) AS done

@@ -1,0 +1,222 @@
+"""Every command: its help, its JSON, its tables."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+import graphsvc
+from graphsvc.cli.app import app
+from graphsvc.cli.output import as_json, safe
+from graphsvc.model.kinds import KINDS
+
+from .conftest import Run
+
+EVIL = "red \x1b[31m bell \x07 csi \x9b5m back \u202egnihsif end"
+
+CALLS: dict[str, list[str]] = {
+    "init": [],
+    "store": ["--session", "s9", "--task", "another", "--reward", "1", "--success", "--metadata", '{"a": 1}'],
+    "recall": ["deploy"],
+    "stats": [],
+    "verify": [],
+    "repair": [],
+    "doctor": [],
+    "version": [],
+    "import jsonl": ["-"],
+    "import python": ["colorsys"],
+    "episodes amend": ["e1", "--reward", "0.5", "--clear", "critique", "--no-success"],
+    "episodes list": ["--where", '{"success": false}'],
+    "episodes get": ["e1"],
+    "episodes retrieve": ["deploy", "--half-life", "30d", "--mmr", "0.5"],
+    "episodes delete": ["e2"],
+    "episodes prune": ["--min-reward", "0.3", "--dry-run"],
+    "episodes stats": ["--task", "Deploy the API"],
+    "episodes critiques": ["deploy"],
+    "episodes strategies": ["deploy"],
+    "episodes history": ["e1"],
+    "episodes relations": ["e1"],
+    "skills create": ["--name", "walk", "--description", "puts one foot before the other", "--needs", "a"],
+    "skills revise": ["a", "--code", "new"],
+    "skills list": [],
+    "skills get": ["a"],
+    "skills search": ["deploy"],
+    "skills choose": ["deploy", "--seed", "1"],
+    "skills outcome": ["a", "--success", "--reward", "0.5"],
+    "skills link": ["a", "b", "calls"],
+    "skills unlink": ["a", "b", "alternative"],
+    "skills links": ["a"],
+    "skills plan": ["a"],
+    "skills versions": ["a"],
+    "skills delete": ["b"],
+    "skills prune": ["--min-uses", "1", "--dry-run"],
+    "skills stats": ["a"],
+    "skills history": ["a"],
+}
+"""What to say after each command so that it works on the memory `filled`."""
+
+SLOW = {"demo": "test_demo.py", "doctor": "its own test"}
+
+
+def commands() -> dict[str, Any]:
+    def below(command: Any, words: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+        if hasattr(command, "commands"):
+            for name, child in command.commands.items():
+                yield from below(child, (*words, name))
+        else:
+            yield " ".join(words), command
+
+    return dict(below(typer.main.get_command(app), ()))
+
+
+@pytest.fixture
+def filled(path: Path) -> Iterator[graphsvc.Memory]:
+    """A memory that stays open in this process, which commands share: so each of them takes milliseconds."""
+    with graphsvc.open(path, embedder="hashing") as memory:
+        memory.episodes.store(id="e1", session="s", task="Deploy the API", critique=EVIL, output=EVIL, success=False)
+        memory.episodes.store(id="e2", session="s", task="Deploy the API", output="kubectl", success=True, reward=0.2)
+        memory.skills.create(id="a", name="deploy", description=EVIL, code=f"deploy()\n{EVIL}")
+        memory.skills.create(id="b", name="build", description="builds what is deployed")
+        yield memory
+
+
+def test_every_command_is_tried_here() -> None:
+    assert set(commands()) == CALLS.keys() | SLOW.keys()
+
+
+@pytest.mark.parametrize("name", list(commands()))
+def test_every_command_has_help_with_an_example(name: str, run: Run) -> None:
+    shown = run(*name.split(), "--help").stdout
+    assert commands()[name].help, "it says what it does"
+    assert f"Example: graphsvc {name}" in " ".join(shown.split())
+    for parameter in commands()[name].params:
+        assert parameter.help, f"{parameter.name} says what it is"
+        assert parameter.opts[0] in shown or parameter.param_type_name == "argument"
+
+
+@pytest.mark.parametrize("name", [name for name in CALLS if name not in SLOW])
+def test_every_command_answers_with_one_json_document(
+    name: str, filled: graphsvc.Memory, answer: Run, run: Run
+) -> None:
+    said = answer(*name.split(), *CALLS[name])
+    assert isinstance(said, dict)
+    assert said
+
+
+@pytest.mark.parametrize("name", [name for name in CALLS if name not in SLOW])
+def test_no_command_lets_a_stored_text_command_the_terminal(name: str, filled: graphsvc.Memory, run: Run) -> None:
+    for words in ([], ["--json"]):
+        shown = run(*name.split(), *CALLS[name], *words, code=None)
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", shown.output)
+
+
+def test_tables_show_control_characters_as_text(filled: graphsvc.Memory, run: Run) -> None:
+    shown = run("episodes", "get", "e1").stdout
+    assert r"\x1b[31m" in shown
+    assert r"\u202egnihsif" in shown
+
+
+def test_json_gives_texts_back_exactly(filled: graphsvc.Memory, answer: Run) -> None:
+    assert answer("episodes", "get", "e1")["output"] == EVIL
+    assert json.loads(as_json({"text": EVIL + "é\U0001f600"})) == {"text": EVIL + "é\U0001f600"}
+    assert as_json({"a": "\x9b"}).isascii()
+
+
+def test_ordinary_letters_of_all_scripts_stay_as_they_are() -> None:
+    assert safe("naïve 漢字 עברית \U0001f468‍\U0001f469 a\tb\n") == "naïve 漢字 עברית \U0001f468‍\U0001f469 a\tb\n"
+
+
+def test_brackets_in_texts_are_no_markup(path: Path, run: Run) -> None:
+    with graphsvc.open(path, embedder="hashing"):
+        run("store", "--session", "s", "--task", "[red]not red[/red] :smile:", "--id", "m")
+        assert "[red]not red[/red] :smile:" in run("episodes", "get", "m").stdout
+        assert "[red]not red[/red]" in run("episodes", "list").stdout
+
+
+def test_every_field_of_an_episode_is_an_option_of_store_with_the_records_own_words() -> None:
+    options = {parameter.name: parameter for parameter in commands()["store"].params}
+    for field in KINDS["episode"].fields.values():
+        assert options[field.name].opts[0] == f"--{field.name.replace('_', '-')}"
+        assert field.description in options[field.name].help
+
+
+def test_every_field_that_may_change_is_an_option_of_amend() -> None:
+    names = {parameter.name for parameter in commands()["episodes amend"].params}
+    assert names >= KINDS["episode"].fields.keys() - {"agent"}
+
+
+def test_an_episode_stored_by_options_is_what_they_say(path: Path, answer: Run) -> None:
+    graphsvc.open(path, embedder="hashing").close()
+    said = """store --id e --session s --agent builder --task t --input i --output o --critique c --reward 0.5
+        --no-success --latency-ms 12.5 --tokens 7 --tags b --tags a --at 2026-01-02T03:04:05+02:00 --wait searchable"""
+    stored = answer(*said.split(), "--metadata", '{"region": "eu"}')
+    assert stored == {
+        "id": "e", "session": "s", "agent": "builder", "task": "t", "input": "i", "output": "o", "critique": "c",
+        "reward": 0.5, "success": False, "latency_ms": 12.5, "tokens": 7, "tags": ["a", "b"],
+        "metadata": {"region": "eu"}, "at": "2026-01-02T01:04:05Z",
+    }  # fmt: skip
+    assert answer("episodes", "get", "e") == stored
+
+
+def test_amend_clears_a_field(filled: graphsvc.Memory, answer: Run) -> None:
+    assert answer("episodes", "amend", "e1", "--clear", "critique", "--reward", "0")["critique"] is None
+
+
+def test_recall_finds_episodes_and_skills_in_two_tables(filled: graphsvc.Memory, run: Run, answer: Run) -> None:
+    shown = run("recall", "deploy the api").stdout
+    assert shown.index("Episodes for") < shown.index("e1") < shown.index("Skills")
+    found = answer("recall", "deploy", "--where", '{"success": true}', "--skills-where", '{"name": "build"}')
+    assert [hit["id"] for hit in found["episodes"]["hits"]] == ["e2"]
+    assert [hit["id"] for hit in found["skills"]["hits"]] == ["b"]
+    assert {"pending", "behind", "hits"} == found["skills"].keys()
+
+
+def test_a_skill_goes_through_its_life(path: Path, answer: Run, run: Run) -> None:
+    with graphsvc.open(path, embedder="hashing"):
+        answer("skills", "create", "--id", "build", "--name", "build")
+        answer("skills", "create", "--id", "deploy", "--name", "deploy", "--needs", "build", "--code", "one")
+        assert answer("skills", "revise", "deploy", "--code", "two")["version"] == 2
+        assert answer("skills", "outcome", "deploy", "--success", "--latency-ms", "3")["successes"] == 1
+        assert [one["code"] for one in answer("skills", "versions", "deploy")["versions"]] == ["one", "two"]
+        assert [one["id"] for one in answer("skills", "plan", "deploy")["plan"]] == ["build", "deploy"]
+        assert answer("skills", "links", "build")["links"][0]["direction"] == "in"
+        assert answer("skills", "link", "build", "deploy", "alternative")["changed"] is True
+        assert answer("skills", "link", "build", "deploy", "alternative")["changed"] is False
+        chosen = [answer("skills", "choose", "deploy", "--seed", "3") for _ in range(2)]
+        assert chosen[0] == chosen[1]
+        assert answer("skills", "delete", "build")["deleted"] == 1
+        assert "build" not in run("skills", "list").stdout
+
+
+def test_init_makes_a_memory_once(path: Path, answer: Run) -> None:
+    first = answer("init", str(path), "--embedder", "hashing")
+    second = answer("init")
+    assert (first["created"], second["created"]) == (True, False)
+    assert first["id"] == second["id"]
+    assert second["embedder"] == "hashing"
+
+
+def test_doctor_looks_at_everything_that_matters(path: Path, run: Run) -> None:
+    result = run("doctor", "--json", code=None, GRAPHSVC_EMBEDDER="hashing")
+    said = json.loads(result.stdout)
+    looked_at = {check["what"] for check in said["checks"]}
+    assert looked_at >= {"Python", "platform", "SQLite", "settings", "kuzu", "lancedb", "tantivy", "BLAS", "disk",
+                         "file system", "memory", "model hashing"}  # fmt: skip
+    assert said["ok"] == (result.exit_code == 0)
+    assert result.exit_code in (0, 3)
+
+
+def test_doctor_says_what_is_wrong_and_what_to_do(run: Run) -> None:
+    from graphsvc.config import Settings
+    from graphsvc.memory import doctor
+
+    model = next(doctor._model(Settings(embedder="no-such/model")))
+    assert model.state == "wrong"
+    assert "allow_network" in model.advice
+    assert doctor._package("no_such_package", "wrong", "pip install it").found == "not installed"

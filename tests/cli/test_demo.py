@@ -1,0 +1,46 @@
+"""`graphsvc demo`, with the embedder for tests: the same job without waiting for the model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import graphsvc
+from graphsvc.config import resource
+from graphsvc.errors import BadInput
+
+from .conftest import Run
+
+DATASET = resource("datasets", "episodes.jsonl")
+
+
+@pytest.mark.chaos
+@pytest.mark.skipif(not DATASET.exists(), reason="the dataset isn't in this checkout")
+def test_the_demonstration_is_killed_loses_nothing_and_answers(tmp_path: Path, process: Callable[..., Any]) -> None:
+    directory = tmp_path / "demo"
+    for _ in range(2):  # the second removes what the first made
+        result = process("demo", "--directory", str(directory), "--embedder", "hashing", "--json")
+        assert result.returncode == 0, result.stderr
+        said = json.loads(result.stdout)
+        assert said["acknowledged"] >= 400
+        assert said["missing"] == 0
+        assert said["durable_after_kill"] >= said["acknowledged"]
+        assert said["episodes"] == len(DATASET.read_text().splitlines())
+        assert said["skills"] >= 1_000
+        assert said["verified"] is True
+        assert all(hits for kind in said["found"].values() for hits in kind.values())
+        assert all(hit["critique"] for hits in said["found"]["episodes"].values() for hit in hits)
+    with graphsvc.open(directory, create=False) as memory:
+        assert memory.episodes.count() == said["episodes"]
+
+
+def test_the_demonstration_removes_nothing_that_it_did_not_make(tmp_path: Path, error: Run) -> None:
+    kept = tmp_path / "work"
+    graphsvc.open(kept, embedder="hashing").close()
+    said = error("demo", "--directory", str(kept), "--embedder", "hashing")
+    assert said["code"] == BadInput.code
+    assert (kept / "graphsvc.json").exists()
