@@ -63,21 +63,24 @@ def missing_files(directory: Path) -> str:
     """What the directory lacks to be a model; empty if nothing."""
     if not directory.is_dir():
         return "no such directory"
-    if not any(directory.rglob("config.json")):
-        return "no config.json in it"
+    if not any((directory / name).is_file() for name in ("modules.json", "config.json")):
+        return "no modules.json or config.json in it"
     if not weight_files(directory):
         return "no weights in it"
     return ""
 
 
 def weight_files(directory: Path) -> list[Path]:
-    """The files that hold the weights, in a fixed order."""
-    return sorted(directory.rglob("*.safetensors")) or sorted(directory.rglob("pytorch_model*.bin"))
+    """The files that hold the weights, of the model or of a module in a folder of its own, in a fixed order."""
+    for pattern in ("*.safetensors", "pytorch_model*.bin"):
+        if found := [*directory.glob(pattern), *directory.glob(f"*/{pattern}")]:
+            return sorted(found)
+    return []
 
 
 def _is_path(embedder: str) -> bool:
     looks_so = embedder.startswith(("/", "./", "../", "~")) or embedder in (".", "..")
-    return looks_so or not missing_files(Path(embedder))
+    return looks_so or (embedder != "" and not missing_files(Path(embedder)))
 
 
 def _at_path(embedder: str) -> Found:

@@ -68,7 +68,7 @@ def test_a_path_that_is_no_model_is_an_error_and_nothing_else_is_tried(hub: Path
     directory = tmp_path / "model"
     if lacking:
         (model(directory) / lacking).unlink()
-    with pytest.raises(ModelNotFound, match=r"no config|no weights|no such"):
+    with pytest.raises(ModelNotFound, match=r"or config|no weights|no such"):
         locate(str(directory), Settings())
 
 
@@ -98,6 +98,27 @@ def test_the_hub_is_asked_only_where_that_is_allowed(hub: Path) -> None:
 def test_names_are_read_as_sentence_transformers_reads_them() -> None:
     assert hub_name("minilm") == hub_name("all-MiniLM-L6-v2") == hub_name(MINILM) == MINILM
     assert hub_name("paraphrase-MiniLM-L3-v2") == "sentence-transformers/paraphrase-MiniLM-L3-v2"
+
+
+def test_a_directory_with_a_model_somewhere_below_is_no_model(hub: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    model(tmp_path / "project" / ".venv" / "site-packages" / "carrier")
+    (tmp_path / "project" / "config.json").write_text("{}")
+    for given in ("./project", str(tmp_path / "project")):
+        with pytest.raises(ModelNotFound, match="no weights"):
+            locate(given, Settings())
+    with pytest.raises(ModelNotFound, match="not asked"):
+        locate("project", Settings())  # a name, since the directory is no model
+    monkeypatch.chdir(tmp_path / "project")
+    with pytest.raises(BadInput):
+        locate("", Settings())
+
+
+def test_the_layout_with_modules_in_folders_is_a_model(hub: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "old"
+    model(directory / "0_Transformer")
+    (directory / "modules.json").write_text("[]")
+    assert locate(str(directory), Settings()).directory == directory
 
 
 @pytest.mark.parametrize("name", ["", "a/b/c", "org/../../etc", "name with spaces", "org/model;rm", "..\\x"])
