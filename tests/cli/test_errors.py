@@ -153,3 +153,14 @@ def test_the_app_can_complete_itself() -> None:
 
     names = {parameter.name for parameter in get_command(app).params}
     assert {"install_completion", "show_completion"} <= names
+
+
+def test_a_misspelt_variable_is_one_line_on_standard_error(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from graphsvc import config
+
+    monkeypatch.setattr(config, "_told", set())
+    shown = run("init", str(tmp_path / "new"), "--embedder", "hashing", GRAPHSVC_READRES="3")
+    assert shown.stderr.count("GRAPHSVC_READRES") == 1
+    assert "GRAPHSVC_READERS" in shown.stderr
