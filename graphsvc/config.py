@@ -215,7 +215,7 @@ def _warn_of_others(known: Iterable[str]) -> None:
 def _from_file(directory: Path | None) -> dict[str, Any]:
     named = os.environ.get(PREFIX + "CONFIG")
     path = Path(named) if named else directory / CONFIG_FILE if directory else None
-    if path is None or (not named and not path.exists()):
+    if path is None or (not named and not os.path.exists(path)):
         return {}
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))

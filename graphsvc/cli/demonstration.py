@@ -31,9 +31,9 @@ def add_demo(app: typer.Typer) -> None:
 
 def demo(
     shell: Shell,
-    directory: Annotated[Path, typer.Option(help="For the memory; an earlier demonstration there is removed.")] = Path(
-        "demo-memory"
-    ),
+    directory: Annotated[
+        Path, typer.Option(help="For the memory; an earlier demonstration there is removed.", readable=False)
+    ] = Path("demo-memory"),
     embedder: Annotated[str, typer.Option(help="Embedding model.")] = "minilm",
     workers: Annotated[int, typer.Option(min=0, help="Processes that embed.")] = 2,
 ) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -33,7 +34,7 @@ def add_upkeep(app: typer.Typer) -> None:
 
 def init(
     shell: Shell,
-    directory: Annotated[Path | None, typer.Argument(help="Where; --memory if not given.")] = None,
+    directory: Annotated[Path | None, typer.Argument(help="Where; --memory if not given.", readable=False)] = None,
     engine: Annotated[Literal["kuzu", "ladybug"] | None, typer.Option(help="Graph engine. [default: kuzu]")] = None,
     embedder: Annotated[
         str | None, typer.Option(help="Embedding model: minilm, a path, or a model's name. [default: minilm]")
@@ -41,7 +42,7 @@ def init(
 ) -> Answer:
     """Make a memory in a directory. Where there is one already, nothing changes."""
     shell.directory = directory or shell.directory
-    new = not (shell.directory / "graphsvc.json").exists()
+    new = not os.path.exists(shell.directory / "graphsvc.json")  # Path.exists raises where it may not look
     with shell.open(create=True, engine=engine if new else None, embedder=embedder) as memory:
         found = memory.stats()
         if engine and found["engine"] != engine:

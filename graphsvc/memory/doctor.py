@@ -72,7 +72,7 @@ def _sqlite() -> Finding:
 
 def _settings(directory: Path) -> tuple[Settings, Finding]:
     try:
-        settings = load(directory if directory.is_dir() else None)
+        settings = load(directory)
     except GraphsvcError as error:
         return Settings(), Finding("settings", "wrong", str(error), "Mend the environment or graphsvc.toml.")
     changed = [name for name in Settings.__dataclass_fields__ if getattr(settings, name) != getattr(Settings(), name)]
@@ -149,7 +149,7 @@ def _disk(directory: Path, settings: Settings) -> Iterator[Finding]:
     from graphsvc.store.directory import NETWORK_FILE_SYSTEMS, file_system
 
     place = directory.expanduser().absolute()
-    while not place.exists():
+    while not os.path.exists(place):
         place = place.parent
     free = shutil.disk_usage(place).free
     state: Literal["ok", "note", "wrong"] = "wrong" if free < NO_DISK else "note" if free < LOW_DISK else "ok"

@@ -98,14 +98,20 @@ def prepare(directory: Path, *, create: bool, allow_network_fs: bool) -> None:
 
     Raises:
         NotAMemory: it holds something else, or nothing and `create` is false.
-        Unsupported: the platform or the file system. ReadOnly: it can't be made or written.
+        Unsupported: the platform or the file system. ReadOnly: it can't be made, read or written.
     """
     if platform.system() not in ("Linux", "Darwin"):
         raise Unsupported(
             f"graphsvc runs on Linux and macOS, not on {platform.system()}", hint="Use WSL or a container."
         )
-    if directory.exists() and not directory.is_dir():
-        raise NotAMemory("is a file, not a directory", where=str(directory))
+    try:
+        there = directory.is_dir()
+        if not there and directory.exists():
+            raise NotAMemory("is a file, not a directory", where=str(directory))
+    except OSError as error:  # something above it can't be looked into
+        raise _unwritable(error, directory) from error
+    if there and not os.access(directory, os.R_OK | os.X_OK):
+        raise ReadOnly("can't be read", where=str(directory), hint="Check its permissions.")
     if not (directory / MANIFEST).exists():
         _check_new(directory, create)
     try:
