@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -176,9 +177,25 @@ class MoveCursor:
 
 @dataclass(slots=True)
 class RebuildRecords:
-    """Make the records anew from what the log adds up to. Not a change: nothing is logged."""
+    """Make the records anew from what the log adds up to. Not a change: nothing is logged.
 
-    rebuilt: Any
+    Attributes:
+        replay: folds the log; called in the writer's thread, so that nothing is appended meanwhile.
+        renew: called when the records are committed.
+    """
+
+    replay: Callable[[], Any]
+    renew: Callable[[], None]
+
+
+@dataclass(slots=True)
+class Hold:
+    """From now on let writes wait, all but those of the followers' numbers. Not a change: nothing is logged."""
+
+
+@dataclass(slots=True)
+class LetGo:
+    """Go on with the writes that wait. Not a change: nothing is logged."""
 
 
 Request = (
@@ -194,6 +211,8 @@ Request = (
     | UnlinkSkills
     | MoveCursor
     | RebuildRecords
+    | Hold
+    | LetGo
 )
 
 __all__ = ["Episode", "NewRecord", "Outcome", "Ref", "Request", "Skill"]
