@@ -173,6 +173,9 @@ class AsyncMemory(AsyncVerbs):
         return AsyncMemory(self._memory.as_agent(agent, shared=shared), self._threads)
 
     history = awaited(Memory.history)
+    brief = awaited(Memory.brief)
+    feedback = awaited(Memory.feedback)
+    feedbacks = awaited(Memory.feedbacks)
     wait = awaited(Memory.wait)
     progress = awaited(Memory.progress)
     status = awaited(Memory.status)

@@ -123,7 +123,7 @@ def check_similarity(value: Any) -> float:
 
 @dataclass(slots=True)
 class _Group:
-    """Attempts that mean the same: rows of the successes and failures, oldest first; `skill`: drawn from them before."""
+    """Attempts that mean the same: rows, oldest first; the skill that was drawn from them before, if any."""
 
     agent: str
     successes: list[int]

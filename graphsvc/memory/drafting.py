@@ -37,6 +37,7 @@ _CODE = re.compile(
     r"(.*[;{}:,(\[]|\s*[)}\]]+[;,]?|\s*(#|//|def |fn |let |return\b|import |const |var |raise |from [\w.]+ import ).*"
     r"|.*(\w\(.*\)|[^=!<>]=[^=]|\+=|->).*)\s*"
 )
+_words = re.compile(r"\w+|[^\w\s]").findall
 _FENCE = re.compile(r"\s*```")
 
 
@@ -104,18 +105,16 @@ def draft(successes: Sequence[Episode], failures: Sequence[Episode]) -> Draft | 
     Args:
         successes: oldest first. failures: at the same tasks, oldest first.
     """
-    good = [(one, steps) for one in _best(successes) if (steps := steps_of(one.output))]
-    bad = [steps for one in failures[-ATTEMPTS:] if (steps := steps_of(one.output))]
+    good = [(one, lines) for one in _best(successes) if (lines := steps_of(one.output))]
+    bad = [lines for one in failures[-ATTEMPTS:] if (lines := steps_of(one.output))]
     if not good or (len(good) == 1 and len(successes) > 1):
         return None
-    held = _held([steps for _, steps in good] + bad)
+    held = _held([lines for _, lines in good] + bad)
     place = _most_typical([one for one, _ in good], held, len(good))
     quoted, texts = good[place]
     others = np.delete(held[place][:, : len(good)], place, axis=1)
     against = held[place][:, len(good) :]
-    steps = [
-        Step(text.strip(), _mean(others[line]), _mean(against[line])) for line, text in enumerate(texts)
-    ]  # fmt: skip
+    steps = [Step(text.strip(), _mean(others[line]), _mean(against[line])) for line, text in enumerate(texts)]
     shared = tuple(step for step in steps if step.shared)
     if not shared:
         return None
@@ -134,9 +133,8 @@ def _held(attempts: list[list[str]]) -> list[NDArray[np.bool_]]:
     from sklearn.feature_extraction.text import HashingVectorizer
 
     lines = [line for attempt in attempts for line in attempt]
-    words = HashingVectorizer(
-        token_pattern=r"\w+|[^\w\s]", lowercase=True, binary=True, alternate_sign=False, n_features=1 << 18
-    ).transform(lines)
+    vectorizer = HashingVectorizer(tokenizer=_words, token_pattern=None, binary=True, alternate_sign=False)
+    words = vectorizer.transform(lines)
     like = np.round((words @ words.T).toarray(), 6) >= LIKE
     starts = np.cumsum([0, *map(len, attempts)])[:-1]
     by_attempt = np.logical_or.reduceat(like, starts, axis=1)

@@ -313,34 +313,60 @@ class Episodes(Verbs):
     # --- learning from them ------------------------------------------------------------------------------
 
     def critiques(
-        self, task: str, k: int = 5, *, where: Where = None, agent: str | Sequence[str] | None = None
+        self,
+        task: str,
+        k: int = 5,
+        *,
+        where: Where = None,
+        agent: str | Sequence[str] | None = None,
+        min_similarity: float | None = None,
     ) -> Lessons:
         """What went wrong on tasks like this one: critiques of failures, those that say the same as one.
+
+        Args:
+            min_similarity: lowest cosine, -1 to 1. The others: as for `retrieve`.
 
         Returns:
             At most k lessons, the most relevant first.
         """
         failed = {"success": False, "critique": {"exists": True}}
-        return self._lessons(task, k, failed, where, agent, lambda episode: episode.critique or "")
+        return self._lessons(task, k, failed, where, agent, min_similarity, lambda episode: episode.critique or "")
 
     def strategies(
-        self, task: str, k: int = 3, *, where: Where = None, agent: str | Sequence[str] | None = None
+        self,
+        task: str,
+        k: int = 3,
+        *,
+        where: Where = None,
+        agent: str | Sequence[str] | None = None,
+        min_similarity: float | None = None,
     ) -> Lessons:
         """What worked on tasks like this one: outputs of successes, those that say the same as one.
+
+        Args:
+            min_similarity: lowest cosine, -1 to 1. The others: as for `retrieve`.
 
         Returns:
             At most k lessons; of equally relevant ones those of the higher reward first.
         """
         done = {"success": True, "output": {"ne": ""}}
-        return self._lessons(task, k, done, where, agent, lambda episode: episode.output)
+        return self._lessons(task, k, done, where, agent, min_similarity, lambda episode: episode.output)
 
     def _lessons(
-        self, task: str, k: int, must: dict[str, Any], where: Where, agent: Any, say: Callable[[Episode], str]
+        self,
+        task: str,
+        k: int,
+        must: dict[str, Any],
+        where: Where,
+        agent: Any,
+        least: float | None,
+        say: Callable[[Episode], str],
     ) -> Lessons:
         self._opened.check()
         check_k(k, self._opened.settings.max_results)
         both = must if where is None else {"and": [must, where]}
-        hits = self.retrieve(task, min(4 * k + 16, self._opened.settings.max_results), where=both, agent=agent)
+        depth = min(4 * k + 16, self._opened.settings.max_results)
+        hits = self.retrieve(task, depth, where=both, agent=agent, min_similarity=least)
         if not hits:
             return []
         vectors = self._opened.store.vectors.encode_query([say(hit.episode) for hit in hits])

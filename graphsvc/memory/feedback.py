@@ -99,7 +99,8 @@ def listed(opened: Opened, namespaces: Namespaces, k: Any, record: Any, kind: An
     """Feedback, the newest first; see `Memory.feedbacks`."""
     opened.check()
     limit = check_k(k, opened.settings.max_results)
-    tests, values = ["kind = 'feedback'", "state = 0"], []
+    tests = ["kind = 'feedback'", "state = 0"]
+    values: list[Any] = []
     agents = namespaces.reads(agent)
     if agents is not None:
         tests.append(f"agent IN ({', '.join('?' * len(agents))})")
