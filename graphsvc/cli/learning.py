@@ -66,7 +66,8 @@ def feedbacks(
         found = memory.feedbacks(k, record=record, kind=kind, agent=agents(agent))
     rows = ((one.at, one.query, one.kind, one.record, one.value, one.rank) for one in found)
     columns = ("at", "query", "kind", "record", "value", "rank")
-    return Answer({"feedback": found}, records.printed(table(f"{len(found):,} given", columns, rows, whole=("record",))))
+    view = table(f"{len(found):,} given", columns, rows, whole=("record",))
+    return Answer({"feedback": found}, records.printed(view))
 
 
 def add_learning(app: typer.Typer) -> None:

@@ -8,6 +8,7 @@ components are found first, in blocks, and only within each is a matrix of dista
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from graphsvc.store.hot import Vectors
 BLOCK = 1_000
 MOST = 2_000
 """Distinct vectors of which a matrix of all distances is made. Larger components are halved by k-means until they
-fit; what lies at the border of two halves isn't joined across it."""
+fit, and the clusters of their parts are joined by the mean cosine of their pairs, whatever their sizes."""
 
 Labels = NDArray[np.int64]
 
@@ -38,8 +39,11 @@ def clusters(vectors: Vectors, similarity: float) -> Labels:
     distinct = vectors[firsts]
     labels = np.arange(len(distinct), dtype=np.int64)
     for members in _components(distinct, similarity):
-        for part in _halved(distinct, members):
-            labels[part] = part[_within(distinct[part], similarity)]
+        parts = _halved(distinct, members)
+        for part in parts:
+            labels[part] = part[_linked(distinct[part] @ distinct[part].T, similarity)]
+        if len(parts) > 1:
+            labels[members] = _joined(distinct[members], labels[members], similarity)
     return np.unique(labels[same], return_inverse=True)[1].astype(np.int64)
 
 
@@ -77,25 +81,38 @@ def _halved(vectors: Vectors, members: NDArray[np.int64]) -> list[NDArray[np.int
     """The members in parts of at most `MOST`, the alike together."""
     if len(members) <= MOST:
         return [members]
-    from sklearn.cluster import KMeans
+    from scipy.cluster.vq import ClusterError, kmeans2
 
-    side = KMeans(2, n_init=1, random_state=0, max_iter=20).fit_predict(vectors[members])
-    if side.all() or not side.any():  # hardly differing vectors: any halves are as good
+    try:
+        _, side = kmeans2(vectors[members], 2, iter=20, minit="++", missing="raise", rng=np.random.default_rng(0))
+    except ClusterError:  # hardly differing vectors, all on one side: any halves are as good
         side = np.arange(len(members)) % 2
     parts = [members[side == which] for which in (0, 1)]
     return [small for part in parts for small in _halved(vectors, part)]
 
 
-def _within(vectors: Vectors, similarity: float) -> NDArray[np.int64]:
-    """For each vector the place of the first member of its cluster."""
-    from sklearn.cluster import AgglomerativeClustering
+def _joined(vectors: Vectors, labels: Labels, similarity: float) -> Labels:
+    """Labels of which those are made one whose clusters are alike enough; the mean cosine is that of their means."""
+    names, inverse, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    if len(names) > MOST:
+        return labels
+    means = np.zeros((len(names), vectors.shape[1]))
+    np.add.at(means, inverse, vectors)
+    means /= sizes[:, None]
+    return names[_linked(means @ means.T, similarity)][inverse]
 
-    distances = np.maximum(0.0, 1.0 - np.round((vectors @ vectors.T).astype(np.float64), 6))
+
+def _linked(cosines: NDArray[np.floating[Any]], similarity: float) -> NDArray[np.int64]:
+    """By average linkage, for each thing the place of the first of its cluster."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import squareform
+
+    if len(cosines) == 1:
+        return np.zeros(1, np.int64)
+    distances = np.maximum(0.0, 1.0 - np.round(cosines.astype(np.float64), 6))
     np.fill_diagonal(distances, 0.0)
-    model = AgglomerativeClustering(
-        n_clusters=None, metric="precomputed", linkage="average", distance_threshold=1.0 - similarity + 1e-9
-    )
-    found = model.fit_predict(distances)
+    tree = linkage(squareform(distances, checks=False), "average")
+    found = fcluster(tree, 1.0 - similarity + 1e-9, "distance")
     _, firsts, inverse = np.unique(found, return_index=True, return_inverse=True)
     places: NDArray[np.int64] = firsts[inverse]
     return places

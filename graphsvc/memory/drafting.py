@@ -130,15 +130,25 @@ def _best(successes: Sequence[Episode]) -> list[Episode]:
 
 def _held(attempts: list[list[str]]) -> list[NDArray[np.bool_]]:
     """For each attempt, which of its lines (rows) each attempt (columns) has a like one of."""
-    from sklearn.feature_extraction.text import HashingVectorizer
+    places: dict[str, int] = {}
+    lines = [np.array([places.setdefault(line, len(places)) for line in attempt]) for attempt in attempts]
+    like = _alike([set(_words(line.lower())) for line in places])
+    held = np.stack([like[:, attempt].any(axis=1) for attempt in lines], axis=1)
+    return [held[attempt] for attempt in lines]
 
-    lines = [line for attempt in attempts for line in attempt]
-    vectorizer = HashingVectorizer(tokenizer=_words, token_pattern=None, binary=True, alternate_sign=False)
-    words = vectorizer.transform(lines)
-    like = np.round((words @ words.T).toarray(), 6) >= LIKE
-    starts = np.cumsum([0, *map(len, attempts)])[:-1]
-    by_attempt = np.logical_or.reduceat(like, starts, axis=1)
-    return np.split(by_attempt, starts[1:], axis=0)
+
+def _alike(lines: Sequence[set[str]]) -> NDArray[np.bool_]:
+    """Which pairs of lines are the same step, by their words."""
+    from scipy.sparse import csr_array
+
+    columns: dict[str, int] = {}
+    indices = [columns.setdefault(word, len(columns)) for words in lines for word in sorted(words)]
+    sizes = np.array([len(words) for words in lines])
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    table = csr_array((np.ones(len(indices)), indices, starts), shape=(len(lines), len(columns)))
+    common = (table @ table.T).toarray()
+    like: NDArray[np.bool_] = np.round(common / np.sqrt(np.outer(sizes, sizes)), 6) >= LIKE
+    return like
 
 
 def _most_typical(good: list[Episode], held: list[NDArray[np.bool_]], count: int) -> int:
@@ -174,7 +184,7 @@ def _name(successes: Sequence[Episode], quoted: Episode) -> str:
     counts = Counter(word for task in tasks for word in set(task.lower().split()))
     common = [word for word in quoted.task.split() if 2 * counts[word.lower()] > len(tasks)]
     said = [word for word in common if _WORD.search(word)]
-    return line_of(" ".join(common) if len(said) > 1 else quoted.task, NAMED)
+    return line_of(" ".join(common) if len(said) > 2 else quoted.task, NAMED)
 
 
 def _description(

@@ -305,7 +305,7 @@ class Episodes(Verbs):
             return self._opened.retrieval.find(query)
 
         def rescore(rows: Rows, scores: Values) -> tuple[Values, dict[str, Values]]:
-            helpful = helpfulness(self._opened.log, self.kind, rows, query.agents)
+            helpful = helpfulness(self._opened.log, self.kind, rows, self._namespaces.reads())
             return (1 - feedback) * scores + feedback * helpful, {"feedback": helpful}
 
         return self._opened.retrieval.find(query, rescore=rescore)

@@ -423,9 +423,7 @@ class Skills(Verbs):
                 mode=mode, weight=weight, mmr=mmr, min_similarity=min_similarity, vector=vector,
                 dimension=self._opened.store.vectors.dimension,
             )  # fmt: skip
-            return self._opened.retrieval.find(
-                query, rescore=lambda rows, scores: self._utility(shares, rows, scores, query.agents)
-            )
+            return self._opened.retrieval.find(query, rescore=lambda rows, scores: self._utility(shares, rows, scores))
 
         filter = cache_key(where)
         plain = filter is not None and (agent is None or isinstance(agent, str)) and type(k) is int
@@ -435,7 +433,7 @@ class Skills(Verbs):
         return cast(Hits[Skill], self._cached(key, find, lambda hits: not hits.pending and not hits.behind))
 
     def _utility(
-        self, weights: tuple[tuple[str, float], ...], rows: Rows, scores: Values, agents: tuple[str, ...] | None
+        self, weights: tuple[tuple[str, float], ...], rows: Rows, scores: Values
     ) -> tuple[Values, dict[str, Values]]:
         """The weighted sum of relevance and what is known of each skill's success; each part is noted."""
         columns = self._opened.log.columns
@@ -449,7 +447,7 @@ class Skills(Verbs):
             "uses": np.minimum(uses / 1000, 1.0),
         }
         if dict(weights)["feedback"]:
-            parts["feedback"] = helpfulness(self._opened.log, self.kind, rows, agents)
+            parts["feedback"] = helpfulness(self._opened.log, self.kind, rows, self._namespaces.reads())
         total = np.zeros(len(rows))
         for name, share in weights:
             if name in parts:
