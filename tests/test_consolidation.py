@@ -272,6 +272,7 @@ def test_it_is_awaited_too_and_refused_when_closed(path: Path) -> None:
 def test_steps_leave_out_what_the_world_answered_and_code_is_known() -> None:
     trace = "Thought 1: I search the band.\nAction 1: Search[x]\nObservation 1: The band is\n\n```\n}\n"
     assert steps_of(trace) == ["Thought 1: I search the band.", "Action 1: Search[x]"]
+    assert steps_of("def f(x):\n    # Adds one.\n    return x + 1", "def f(x):\n    # Adds one.") == ["    return x + 1"]
     assert not is_code(trace)
     assert is_code("    for x in y:\n        total += x\n    return total")
     assert is_code("fn main() {\n    let x = 1;\n}")

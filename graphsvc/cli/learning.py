@@ -21,11 +21,14 @@ def brief(
     max_tokens: Annotated[int, typer.Option(help="Tokens of the embedding model that the text may take.")] = 500,
     where: Where = None,
     agent: ManyAgents = None,
+    min_similarity: Annotated[float, typer.Option(help="Lowest cosine of what counts as like it, -1 to 1.")] = 0.25,
     wait: Wait = False,
 ) -> Answer:
     """Say what is known of tasks like this one: figures, a recommendation, what worked, what failed and why."""
     with shell.asking(wait=wait) as memory:
-        found = memory.brief(task, max_tokens, where=filtered(where), agent=agents(agent))
+        found = memory.brief(
+            task, max_tokens, where=filtered(where), agent=agents(agent), min_similarity=min_similarity
+        )
     return Answer(found.as_dict(), lambda console: console.print(safe(str(found)), soft_wrap=True))
 
 

@@ -18,13 +18,12 @@ from graphsvc.errors import BadInput
 from graphsvc.memory.drafting import is_code, line_of, steps_of
 from graphsvc.memory.results import Hits, Lesson
 from graphsvc.memory.retrieval import Where
+from graphsvc.model.names import task_text
 from graphsvc.model.records import Episode, Skill
 
 if TYPE_CHECKING:
     from graphsvc.memory.memory import Memory
 
-LIKE = 0.35
-"""Least cosine of an attempt or a skill that a briefing speaks of."""
 LOOKED_AT, SAME = 20, 100
 """Like attempts, and attempts at the very task, that are counted."""
 CITED = 2
@@ -107,17 +106,36 @@ class Brief:
         return {"empty": self.empty, **msgspec.to_builtins(self)}
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is asked of memory: for which task, of which episodes and namespaces, how alike."""
+
+    memory: Memory
+    task: str
+    where: Where
+    agent: str | Sequence[str] | None
+    least: float | None
+
+
 def brief(
-    memory: Memory, task: str, max_tokens: Any, where: Where, agent: str | Sequence[str] | None, count: Count
+    memory: Memory,
+    task: str,
+    max_tokens: Any,
+    where: Where,
+    agent: str | Sequence[str] | None,
+    min_similarity: float | None,
+    count: Count,
 ) -> Brief:
     """Write a briefing; see `Memory.brief`."""
     if isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < LEAST_TOKENS:
         raise BadInput(f"expected a whole number of at least {LEAST_TOKENS}, got {max_tokens!r}", where="max_tokens")
-    same = {"and": [{"task": task}, *([] if where is None else [where])]}
+    hits = memory.episodes.retrieve(task, LOOKED_AT, where=where, agent=agent, min_similarity=min_similarity)
+    same = {"and": [{"task": task_text(task)}, *([] if where is None else [where])]}
     at_it = memory.episodes.list(same, SAME, agent=agent)
-    hits = memory.episodes.retrieve(task, LOOKED_AT, where=where, agent=agent, min_similarity=LIKE)
     figures = _figures(hits, at_it)
-    found = {"figures": figures.pop("figures"), **_said(memory, task, [same, where] if at_it else [where], agent)}
+    asked = _Asked(memory, task, where, agent, min_similarity)
+    very = _Asked(memory, task, same, agent, None)  # the very task, however unlike its attempts may look
+    found = {"figures": figures.pop("figures"), **_said([very, asked] if at_it else [asked])}
     return _fitted(task, found, figures, max_tokens, count)
 
 
@@ -153,11 +171,12 @@ def _ids(episodes: Sequence[Episode]) -> tuple[str, ...]:
     return tuple(one.id for one in episodes)
 
 
-def _said(memory: Memory, task: str, wheres: Sequence[Where], agent: Any) -> dict[str, list[Sentence]]:
+def _said(asked: Sequence[_Asked]) -> dict[str, list[Sentence]]:
     """Quotations by section, what matters most first; none stands in two of them."""
-    skills = memory.skills.search(task, 3, agent=agent, min_similarity=LIKE).records
-    lessons = _lessons(memory.episodes.strategies, task, 4, wheres, agent)
-    failures = _lessons(memory.episodes.critiques, task, 5, wheres, agent)
+    last = asked[-1]
+    skills = last.memory.skills.search(last.task, 3, agent=last.agent, min_similarity=last.least).records
+    lessons = _lessons(last.memory.episodes.strategies, 4, asked)
+    failures = _lessons(last.memory.episodes.critiques, 5, asked)
     outputs = [_quoted(lesson, _of_output(lesson.text)) for lesson in lessons]
     whys, advice = [], []
     for lesson in failures:
@@ -177,12 +196,11 @@ def _said(memory: Memory, task: str, wheres: Sequence[Where], agent: Any) -> dic
     }
 
 
-def _lessons(verb: Callable[..., list[Lesson]], task: str, k: int, wheres: Sequence[Where], agent: Any) -> list[Lesson]:
-    """Those of the very task first, whatever their likeness, then those of like tasks."""
+def _lessons(verb: Callable[..., list[Lesson]], k: int, asked: Sequence[_Asked]) -> list[Lesson]:
+    """Those that the first asks for before those of the next, at most k."""
     found: dict[str, Lesson] = {}
-    for where in wheres:
-        least = LIKE if where is wheres[-1] else None
-        for lesson in verb(task, k, where=where, agent=agent, min_similarity=least):
+    for one in asked:
+        for lesson in verb(one.task, k, where=one.where, agent=one.agent, min_similarity=one.least):
             found.setdefault(lesson.text, lesson)
     return list(found.values())[:k]
 

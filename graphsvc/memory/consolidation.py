@@ -35,8 +35,8 @@ from graphsvc.store.hot import Rows, Vectors
 BATCH = 64
 """Skills decided together; each is an entry of its own."""
 SIMILARITY = 0.75
-"""Mean cosine from which attempts mean the same. Measured: the same short tasks in other words have .74 to .92; of 10,359
-episodes of published agents, 85 % of a skill's successes are then at one problem (.78 at .7, .90 at .8)."""
+"""Mean cosine from which attempts mean the same. Measured: the same short tasks in other words have .74 to .92; of
+10,359 episodes of published agents, 85 % of a skill's successes are then at one problem (.78 at .7, .90 at .8)."""
 TAG = "consolidated"
 STEPS = 20
 """Steps whose figures are kept in a skill's metadata."""

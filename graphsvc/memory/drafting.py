@@ -1,7 +1,8 @@
 """What a skill says that was drawn from attempts: all of it quoted from them, chosen by counting.
 
-An attempt's steps are the lines of its output, those left out that the world answered (`Observation 1: …`). A step is
-another attempt's too where some line of that is like it: cosine of their sets of words and signs. Of the successes the
+An attempt's steps are the lines of its output, but for those that repeat its input and those that the world answered
+(`Observation 1: …`). A step is another attempt's too where some line of that is like it: cosine of their sets of words
+and signs. Of the successes the
 one is quoted whose steps the others share most and the failures least; of code all of it, of a course of action the
 steps that the other successes share and that aren't commoner among the failures.
 """
@@ -83,11 +84,12 @@ class Draft:
     steps: tuple[Step, ...]
 
 
-def steps_of(output: str) -> list[str]:
-    """The lines of an output that say what was done; long ones of prose by sentence."""
+def steps_of(output: str, input: str = "") -> list[str]:
+    """The lines of an output that say what was done, those of the input left out; long ones of prose by sentence."""
     found: list[str] = []
+    given = {line.strip() for line in input.splitlines()}
     for line in output.splitlines():
-        if _ANSWER.match(line) or _FENCE.match(line) or not _WORD.search(line):
+        if _ANSWER.match(line) or _FENCE.match(line) or not _WORD.search(line) or line.strip() in given:
             continue
         found.extend(_SENTENCE.split(line) if len(line) > QUOTED and not _CODE.fullmatch(line) else [line])
     return list(dict.fromkeys(found))[:LINES]
@@ -105,8 +107,8 @@ def draft(successes: Sequence[Episode], failures: Sequence[Episode]) -> Draft | 
     Args:
         successes: oldest first. failures: at the same tasks, oldest first.
     """
-    good = [(one, lines) for one in _best(successes) if (lines := steps_of(one.output))]
-    bad = [lines for one in failures[-ATTEMPTS:] if (lines := steps_of(one.output))]
+    good = [(one, lines) for one in _best(successes) if (lines := steps_of(one.output, one.input))]
+    bad = [lines for one in failures[-ATTEMPTS:] if (lines := steps_of(one.output, one.input))]
     if not good or (len(good) == 1 and len(successes) > 1):
         return None
     held = _held([lines for _, lines in good] + bad)

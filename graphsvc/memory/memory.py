@@ -107,6 +107,7 @@ class Memory:
         *,
         where: Where = None,
         agent: str | Sequence[str] | None = None,
+        min_similarity: float | None = 0.25,
         count: Callable[[str], int] | None = None,
     ) -> Brief:
         """What memory knows of tasks like this one, within a budget of tokens: figures, a recommendation, what worked,
@@ -115,6 +116,8 @@ class Memory:
         Args:
             max_tokens: that the text may take, at least 16.
             where: only these episodes. agent: namespace or namespaces; None for all that the handle sees.
+            min_similarity: lowest cosine of what counts as like it, -1 to 1 (of short texts about other things it
+            was .24 at most); attempts at the very task always do.
             count: counts the tokens of a text; the embedding model's own tokenizer if not given.
 
         Returns:
@@ -126,7 +129,9 @@ class Memory:
         from graphsvc.memory.briefing import brief
 
         self._opened.check()
-        return brief(self, task, max_tokens, where, agent, count or self._opened.embedding.count_tokens)
+        return brief(
+            self, task, max_tokens, where, agent, min_similarity, count or self._opened.embedding.count_tokens
+        )
 
     def feedback(
         self,
