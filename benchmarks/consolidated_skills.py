@@ -241,8 +241,8 @@ What to make of it:
 - **Clusters are mostly right.** {pure / total:.0%} of the successes stand in a skill whose main problem is theirs. The
   others are neighbours that look alike to the embedding: a problem and its variant, or short functions of one shape.
 - **A skill of one problem is a remembered answer** ({alone} of {len(drawn)}). It helps when the problem
-  comes again, hardly with another. What carries over is in those of the {many} skills of several problems whose successes
-  really share steps, like numbers 4 and 8.
+  comes again, hardly with another. What carries over is in those of the {many} skills of several problems whose
+  successes really share steps, like numbers 4 and 8.
 - **{failed - told} of the {failed} skills with failures can't say what these lacked.** Of most failed attempts
   at code the source keeps no output, only the critique. Then a skill quotes the critique that was given most often,
   which may be about one attempt alone.

@@ -16,6 +16,7 @@ import graphsvc
 from graphsvc.errors import BadInput, Gone
 from graphsvc.memory.clusters import clusters
 from graphsvc.memory.drafting import draft, is_code, steps_of
+from graphsvc.memory.importing import import_jsonl
 from graphsvc.model.records import Episode, Outcome, Skill
 from graphsvc.model.skills import COUNTED, from_evidence
 
@@ -379,4 +380,25 @@ def test_ten_thousand_episodes_are_consolidated_in_time(memory: graphsvc.Memory,
     done, seconds = timed(memory, 10_000, size, spread)
     print(f"families of {size}: {seconds:.1f} s, {len(done.by('created'))} skills")
     assert seconds < SECONDS
+    assert memory.verify().ok
+
+
+@pytest.mark.slow
+def test_real_episodes_are_consolidated_in_time_and_again_without_change(
+    memory: graphsvc.Memory, shared_data: Path
+) -> None:
+    file = shared_data / "reflexion" / "episodes.jsonl.gz"
+    if not file.exists():
+        pytest.skip("no reflexion data here")
+    import_jsonl(memory, file, fields={"id": "episode_id", "session": "session_id"}, rest="metadata")
+    memory.wait(timeout=600)
+    began = time.perf_counter()
+    done = memory.skills.consolidate()
+    seconds = time.perf_counter() - began
+    print(f"{done.episodes:,} real episodes: {seconds:.1f} s, {len(done.by('created'))} skills")
+    assert seconds < SECONDS
+    assert len(done.by("created")) > 100
+    head = memory.status()["head"]
+    assert {one.action for one in memory.skills.consolidate().skills} <= {"unchanged", "nothing shared"}
+    assert memory.status()["head"] == head
     assert memory.verify().ok

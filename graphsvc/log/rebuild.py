@@ -42,12 +42,13 @@ class ReplayedRecord:
 
 @dataclass(slots=True)
 class Rebuilt:
-    """The records by row, links by type and rows, history as row and number."""
+    """The records by row, links by type and rows, history as row and number; `at`: links that a row has or had."""
 
     records: dict[int, ReplayedRecord] = field(default_factory=dict)
     links: dict[tuple[str, int, int], dict[str, Any]] = field(default_factory=dict)
     history: list[tuple[int, int]] = field(default_factory=list)
     rows: dict[tuple[str, str], int] = field(default_factory=dict)
+    at: dict[int, set[tuple[str, int, int]]] = field(default_factory=dict)
 
 
 def replay(log: Log) -> Rebuilt:
@@ -82,7 +83,10 @@ def _fold(rebuilt: Rebuilt, change: Change) -> None:
         rebuilt.history.append((patch.row, change.n))
     for link in change.links:
         if link.rel not in OWN_RELS:
-            rebuilt.links[_ends(rebuilt, link)] = link.values
+            ends = _ends(rebuilt, link)
+            rebuilt.links[ends] = link.values
+            for row in ends[1:]:
+                rebuilt.at.setdefault(row, set()).add(ends)
 
 
 def _remove(rebuilt: Rebuilt, row: int, n: int) -> None:
@@ -91,8 +95,8 @@ def _remove(rebuilt: Rebuilt, row: int, n: int) -> None:
     replayed.record = None
     replayed.last = n
     rebuilt.history.append((row, n))
-    if replayed.kind in ("episode", "skill"):
-        rebuilt.links = {ends: values for ends, values in rebuilt.links.items() if row not in ends[1:]}
+    for ends in rebuilt.at.pop(row, ()):
+        rebuilt.links.pop(ends, None)
 
 
 def _ends(rebuilt: Rebuilt, link: Link) -> tuple[str, int, int]:
