@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import tempfile
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +23,8 @@ from graphsvc.memory.drafting import draft, is_code, steps_of
 from graphsvc.memory.importing import import_jsonl
 from graphsvc.model.records import Episode, Outcome, Skill
 from graphsvc.model.skills import COUNTED, from_evidence
+
+from .conftest import ROOT
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 GOOD = "run the migration first\nkubectl apply -f service.yaml\ncheck the health endpoint"
@@ -265,6 +271,103 @@ def test_it_is_awaited_too_and_refused_when_closed(path: Path) -> None:
     import asyncio
 
     assert asyncio.run(run()) == (1, 5)
+
+
+# --- any memory -----------------------------------------------------------------------------------------------
+
+WORDS = ("deploy the service", "water the plants", "write the report")
+EPISODES = st.lists(
+    st.tuples(
+        st.sampled_from(WORDS), st.sampled_from(("now", "again", "")), st.sampled_from((GOOD, BAD, "fill the can", "")),
+        st.sampled_from((True, False, None)), st.sampled_from((None, 0.1, 0.9)), st.sampled_from("ab"),
+    ),
+    min_size=1, max_size=25,
+)  # fmt: skip
+
+
+@given(EPISODES, EPISODES)
+@settings(max_examples=10, deadline=None)
+def test_of_any_episodes_a_second_run_changes_nothing_and_no_evidence_is_anothers(first: Any, second: Any) -> None:
+    with tempfile.TemporaryDirectory() as folder, graphsvc.open(f"{folder}/m", embedder="hashing") as memory:
+        for round_, rows in enumerate((first, second)):
+            memory.episodes.store_many(
+                [attempt(f"e{round_}{i}", f"{task} {more}", output, success=success, reward=reward, agent=agent)
+                 for i, (task, more, output, success, reward, agent) in enumerate(rows)]
+            )  # fmt: skip
+            planned = memory.skills.consolidate(min_attempts=2, dry_run=True)
+            done = memory.skills.consolidate(min_attempts=2)
+            assert [(one.action, one.id, one.version) for one in planned.skills] == [
+                (one.action, one.id, one.version) for one in done.skills
+            ]
+            said, head = content(memory), memory.status()["head"]
+            again = memory.skills.consolidate(min_attempts=2)
+            assert not again.by("created")
+            assert not again.by("updated")
+            assert (content(memory), memory.status()["head"]) == (said, head)
+        for skill in memory.skills.list():
+            evidence = memory.skills.evidence(skill.id, agent=skill.agent)
+            assert {episode.agent for episode in evidence} == {skill.agent}
+            assert skill.uses == sum(episode.success is not None for episode in evidence)
+            assert skill.successes == sum(episode.success is True for episode in evidence)
+        report = memory.verify()
+        assert report.ok, report.problems
+
+
+def test_others_write_and_delete_meanwhile(memory: graphsvc.Memory) -> None:
+    memory.episodes.store_many(DEPLOYMENTS)
+    ended = threading.Event()
+    failed: list[BaseException] = []
+
+    def write(name: str) -> None:
+        number = 100
+        try:
+            while not ended.is_set():
+                number += 1
+                id = f"{name}{number}"
+                memory.episodes.store(**attempt(id, "deploy the payment service to production"))
+                if number % 3 == 0:
+                    memory.episodes.delete(id)
+        except BaseException as error:
+            failed.append(error)
+
+    writers = [threading.Thread(target=write, args=(name,)) for name in "xy"]
+    for writer in writers:
+        writer.start()
+    runs = [memory.skills.consolidate() for _ in range(8)]
+    ended.set()
+    for writer in writers:
+        writer.join()
+    assert not failed
+    assert memory.skills.count() == 1
+    assert len(runs[-1].skills[0].successes) > len(runs[0].skills[0].successes)
+    memory.skills.consolidate()
+    assert memory.skills.consolidate().skills[0].action == "unchanged"
+    assert memory.verify().ok
+
+
+ON_BOTH = """
+import sys, graphsvc
+from tests.test_consolidation import DEPLOYMENTS, OTHERS, attempt
+with graphsvc.open(sys.argv[1], embedder="hashing", engine=sys.argv[2]) as memory:
+    memory.episodes.store_many(DEPLOYMENTS + OTHERS)
+    memory.skills.consolidate(min_attempts=1, wait="graph")
+    memory.episodes.store(**attempt("e9", "deploy the payment service to production"))
+    memory.episodes.delete("e1")
+    memory.skills.consolidate(min_attempts=1)
+    report = memory.verify()
+    assert report.ok, report.problems
+    print(report.digest)
+"""
+
+
+def test_both_engines_hold_the_same_skills_and_evidence(tmp_path: Path) -> None:
+    digests = set()
+    for engine in ("kuzu", "ladybug"):
+        command = [sys.executable, "-c", ON_BOTH, str(tmp_path / engine), engine]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        digests.add(done.stdout)
+    assert len(digests) == 1
 
 
 # --- the parts ------------------------------------------------------------------------------------------------

@@ -228,13 +228,14 @@ def consolidate(
     data = done.as_dict()
     counts = {**data["counts"], **{name: data[name] for name in ("episodes", "successes", "failures", "clusters")}}
     title = "What would be done (nothing was written)" if dry_run else "Consolidated"
-    rows = (
+    rows = [
         (one.action, one.id, one.name, one.version, len(one.successes), len(one.failures))
         for one in done.skills
         if one.action in ("created", "updated")
-    )
+    ]
     columns = ("", "id", "name", "version", "successes", "failures")
-    return Answer(data, records.printed(fields(counts, title), table("", columns, rows, whole=("id",))))
+    listed = [table("", columns, rows, whole=("id",))] * bool(rows)
+    return Answer(data, records.printed(fields(counts, title), *listed))
 
 
 @command(skills, "evidence", example="graphsvc skills evidence learnt-0123456789abcdef")

@@ -43,10 +43,10 @@ def give(
         raise BadInput("expected the hits of a retrieval, or the text that was asked", where="answer")
     now, name = datetime.now(UTC), new_id()
     items = []
-    for kind, owner, id, rank, score in shown:
+    for of_kind, owner, id, rank, score in shown:
         given = {
             "id": new_id(), "agent": namespaces.writes(owner if agent is None and namespaces.agent is None else agent),
-            "at": now, "query": query, "kind": kind, "owner": owner, "record": id, "value": values.get(id),
+            "at": now, "query": query, "kind": of_kind, "owner": owner, "record": id, "value": values.get(id),
             "rank": rank, "score": score, "answer": name,
         }  # fmt: skip
         known = {field: value for field, value in given.items() if value is not None}

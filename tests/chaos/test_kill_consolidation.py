@@ -117,7 +117,6 @@ def test_twenty_kills_while_consolidating(tmp_path: Path, whole: tuple[list[Any]
     [
         ("graphsvc.log.consolidation:_update", 3),
         ("graphsvc.log.consolidation:_create", 70),
-        ("graphsvc.log.log:Log._publish", 3),
         ("graphsvc.store.graph:GraphProjection.apply", 2),
     ],
 )

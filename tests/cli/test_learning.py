@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import graphsvc
+from graphsvc.cli import learning, skills
+from graphsvc.memory.memory import Memory
+from graphsvc.memory.skills import Skills
 
 from ..test_consolidation import DEPLOYMENTS
 from .conftest import Run
+
+
+@pytest.mark.parametrize(("command", "verb"), [(skills.consolidate, Skills.consolidate), (learning.brief, Memory.brief)])
+def test_what_a_command_takes_for_granted_is_what_its_verb_does(command: Any, verb: Any) -> None:
+    ours, theirs = inspect.signature(command).parameters, inspect.signature(verb).parameters
+    assert all(ours[name].default == theirs[name].default for name in ours.keys() & theirs.keys() - {"wait"})
+    assert len(ours.keys() & theirs.keys()) > 4
 
 
 @pytest.fixture
