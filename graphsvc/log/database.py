@@ -40,7 +40,7 @@ CREATE TABLE record (            -- what the log adds up to
     agent TEXT NOT NULL,
     id TEXT NOT NULL,
     at INTEGER NOT NULL,
-    parent TEXT,                 -- what it belongs to: an episode's session, a version's or outcome's skill
+    parent TEXT,                 -- what it belongs to: an episode's session, an outcome's skill, what feedback is of
     task TEXT,                   -- digest of the task's text
     first INTEGER NOT NULL,      -- log number that stored it
     last INTEGER NOT NULL,       -- log number that last changed it

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphsvc.config import Settings
 from graphsvc.errors import Closed, GraphsvcError, Overloaded, StorageFailed, StorageFull, WriterStopped
-from graphsvc.log import episodes, skills
+from graphsvc.log import consolidation, episodes, feedback, skills
 from graphsvc.log.columns import Columns
 from graphsvc.log.database import translated
 from graphsvc.log.rebuild import rewrite
@@ -42,6 +42,8 @@ DECISIONS: dict[type[Any], Callable[[State, Any], Any]] = {
     r.LinkSkills: skills.link,
     r.UnlinkSkills: skills.unlink,
     r.PruneSkills: skills.prune,
+    r.Consolidate: consolidation.consolidate,
+    r.RecordFeedback: feedback.record,
 }
 
 

@@ -154,6 +154,33 @@ class RecordOutcome:
 
 
 @dataclass(slots=True)
+class LearntSkill:
+    """A skill that evidence speaks for, to be made, or to be brought up to date under its id.
+
+    Attributes:
+        skill: as it is to be, statistics not counted yet; the digest of what it was drawn from in its metadata.
+        evidence: ids of the episodes that it is drawn from, in the skill's namespace.
+    """
+
+    skill: Skill
+    evidence: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Consolidate:
+    """Make or update skills from evidence, each in one entry of the log. Gives each one's `CREATED`, … and version."""
+
+    items: list[LearntSkill]
+
+
+@dataclass(slots=True)
+class RecordFeedback:
+    """Keep what was said of retrieved records."""
+
+    items: list[NewRecord]
+
+
+@dataclass(slots=True)
 class LinkSkills:
     """Join two skills."""
 
@@ -207,6 +234,8 @@ Request = (
     | CreateSkills
     | ReviseSkill
     | RecordOutcome
+    | Consolidate
+    | RecordFeedback
     | LinkSkills
     | UnlinkSkills
     | MoveCursor
