@@ -7,7 +7,7 @@ from typing import Literal
 
 from benchmarks.sizes import Sizes
 
-Unit = Literal["ms", "/s", "bytes"]
+Unit = Literal["ms", "/s", "bytes", "share"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import pytest
 
 import graphsvc
 from graphsvc.errors import Ambiguous, BadInput, FollowerStopped, NotFound, Overloaded, WaitTimeout
+from graphsvc.model.texts import WEIGHT
 from graphsvc.store.lance import LanceVectors
 
 from .chaos.test_kill import check
@@ -41,7 +42,7 @@ def runs(memory: graphsvc.Memory) -> graphsvc.Memory:
 def test_the_blend_is_the_convex_sum_of_its_scaled_parts(runs: graphsvc.Memory) -> None:
     hits = runs.episodes.retrieve("run the migration for the API", k=8)
     for hit in hits:
-        assert hit.score == pytest.approx(0.5 * hit.parts["vector"] + 0.5 * hit.parts["text"])
+        assert hit.score == pytest.approx(WEIGHT * hit.parts["vector"] + (1 - WEIGHT) * hit.parts["text"])
         assert -1 <= hit.parts["cosine"] <= 1
         assert hit.parts["bm25"] >= 0
     for part in ("vector", "text"):

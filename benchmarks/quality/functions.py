@@ -54,9 +54,9 @@ def without_docstring(code: str) -> str:
     inner = code[:1].isspace()  # where a text in it stands further left than the function
     tree = ast.parse(f"if True:\n{code}" if inner else code)
     node = next(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
-    first = node.body[0]
-    if not (isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)):
+    if ast.get_docstring(node) is None:
         return code
+    first = node.body[0]
     lines = code.encode().split(b"\n")
     start, end = (number - 1 - inner for number in (first.lineno, first.end_lineno or first.lineno))
     joint = lines[start][: first.col_offset] + lines[end][first.end_col_offset :]

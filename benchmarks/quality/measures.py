@@ -1,18 +1,15 @@
-"""Measures of a ranking against the documents known to be right, and intervals of differences.
+"""Measures of a ranking against the documents known to be right, each from 0 to 1.
 
-With `right` the documents that answer a question, all of equal worth: the reciprocal rank is 1 / rank of the first right
-one among ten, else 0; recall@k the share of `right` among the first k; nDCG@10 the gain 1 / log2(1 + rank) of the
-right ones among ten over that of the best possible ten (Järvelin, Kekäläinen 2002).
+With `right` the documents that answer a question, all of equal worth: the reciprocal rank is 1 / rank of the first
+right one among ten, else 0; recall@k the share of `right` that is among the first k; nDCG@10 the gain, 1 / log2(1 +
+rank) of the right ones among ten, over that of the best possible ten (Järvelin, Kekäläinen 2002).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
+from math import log2
 
-import numpy as np
-from numpy.typing import NDArray
-
-Values = NDArray[np.float64]
 DEPTH = 10
 
 
@@ -25,9 +22,8 @@ def recall(found: Sequence[str], right: Set[str], k: int) -> float:
 
 
 def gain(found: Sequence[str], right: Set[str]) -> float:
-    got = sum(1 / np.log2(1 + rank) for rank, id in enumerate(found[:DEPTH], 1) if id in right)
-    best = sum(1 / np.log2(1 + rank) for rank in range(1, min(len(right), DEPTH) + 1))
-    return float(got / best)
+    got = sum(1 / log2(1 + rank) for rank, id in enumerate(found[:DEPTH], 1) if id in right)
+    return got / sum(1 / log2(1 + rank) for rank in range(1, min(len(right), DEPTH) + 1))
 
 
 MEASURES: Mapping[str, Callable[[Sequence[str], Set[str]], float]] = {
