@@ -37,7 +37,7 @@ BAR = 40
 def learn(
     shell: Shell,
     seed: Annotated[int, typer.Option(help="Which fresh tasks; up to 10 were used to make the agent.")] = 101,
-    tasks: Annotated[int, typer.Option(min=2, max=960, help="How many.")] = 96,
+    tasks: Annotated[int, typer.Option(min=2, max=960, help="How many.")] = 144,
     attempts: Annotated[int, typer.Option(min=1, max=6, help="Allowed for each task, in every arm.")] = 3,
     embedder: Annotated[str, typer.Option(help="Embedding model.")] = "minilm",
     plot: Annotated[Path | None, typer.Option(help="Write the picture there as SVG too.")] = None,
