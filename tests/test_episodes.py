@@ -51,6 +51,20 @@ def test_the_blend_is_the_convex_sum_of_its_scaled_parts(runs: graphsvc.Memory) 
     assert [hit.parts["cosine"] for hit in leaning] == sorted((hit.parts["cosine"] for hit in leaning), reverse=True)
 
 
+def test_what_only_the_vectors_found_has_its_true_bm25_too(memory: graphsvc.Memory) -> None:
+    near = np.eye(memory.stats()["vectors"]["dimension"], dtype=np.float32)
+    for number in range(140):
+        words = "common " * (1 + number % 5) + "filler " * number
+        memory.episodes.store(id=f"e{number:03}", session="s", task=words, vector=near[int(number >= 130)])
+    memory.wait()
+    true = {hit.episode.id: hit.score for hit in memory.episodes.retrieve("common", k=140, mode="text")}
+    blend = memory.episodes.retrieve("common", k=10, vector=near[1], weight=1.0)
+    assert len(true) == 140
+    assert any(sorted(true.values())[-100] > hit.parts["bm25"] for hit in blend), "what the text list did not hold"
+    for hit in blend:
+        assert hit.parts["bm25"] == pytest.approx(true[hit.episode.id])
+
+
 def test_a_list_whose_scores_are_all_equal_counts_half(memory: graphsvc.Memory) -> None:
     for name in "cab":
         memory.episodes.store(id=name, session="s", task="the very same words", at="2026-01-01T00:00:00Z")

@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,11 @@ def measure(context: Context) -> Figures:
 
 
 def faced(
-    seeds: Sequence[int], tasks: int, *, shuffles: Sequence[int], embedder: str = "minilm"
+    seeds: Sequence[int], tasks: int, *, shuffles: Sequence[int], embedder: str = "minilm", **options: Any
 ) -> list[arms.Faced]:
     """What every arm did on so many fresh tasks of each seed; seeds take the shuffles in turn.
+
+    `options` as for `retrieve`.
 
     Raises:
         AssertionError: a fresh task is in the memory, which mustn't be.
@@ -40,7 +43,7 @@ def faced(
         found: list[arms.Faced] = []
         for turn, seed in enumerate(seeds):
             other = confused[turn % len(confused)]
-            recalls = arms.recalling(real.episodes.retrieve), arms.recalling(other.episodes.retrieve)
+            recalls = [arms.recalling(partial(one.episodes.retrieve, **options)) for one in (real, other)]
             found += arms.face(seed, tasks, *recalls, done=lambda arm: None)
         known = real.episodes.count({"task": {"in": [one.task.text for one in found]}})
         assert not known, f"{known} episodes in memory are of tasks that were to be fresh"

@@ -53,7 +53,8 @@ def test_a_critique_finds_its_task_and_what_others_wrote_about_it(shared_data: P
 
 
 def test_a_memory_helps_the_agent_and_its_critiques_do_it() -> None:
-    found = helping.faced(SEEDS, 48, shuffles=arms.SHUFFLES[:1], embedder="hashing")
+    """By words alone, since embedding would take a minute; `make bench` does it as it comes."""
+    found = helping.faced(SEEDS, 48, shuffles=arms.SHUFFLES[:1], embedder="hashing", mode="text")
     assert len(found) == 96
     for other in ("none", "shuffled"):
         gain, low, high = arms.advantage(found, other)
