@@ -4,4 +4,4 @@ import sys
 from pathlib import Path
 
 DATASETS = Path(__file__).resolve().parent.parent / "datasets"
-sys.path.append(str(DATASETS))  # the agent `smith` lies beside its data and isn't installed
+sys.path.insert(0, str(DATASETS))  # the agent `smith` lies beside its data and isn't installed

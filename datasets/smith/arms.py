@@ -5,8 +5,9 @@
     shuffled  the same, each critique exchanged for that of another failure: what is left if critiques say nothing
     answers   the same memory, only programs that passed are taken from it and no critique is read
 
-What differs between arms is `recall` and nothing else; tasks, budget, effort and judge are the same. The agent's own
-numbers were chosen with the seeds in `TUNED_ON`; what is reported comes from those in `REPORTED`.
+What differs between arms is `recall` and nothing else; tasks, budget, effort and judge are the same. The seeds in
+`TUNED_ON` are there to work on the agent with; what is reported comes from those in `REPORTED`, on which nothing is
+chosen.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def agent() -> Any:
 
     place = str(resource("datasets"))
     if place not in sys.path:
-        sys.path.append(place)
+        sys.path.insert(0, place)
     return importlib.import_module("smith.arms")
 
 
