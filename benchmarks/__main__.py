@@ -16,6 +16,7 @@ from rich.markdown import Markdown
 from benchmarks import report
 from benchmarks.quality import page
 from benchmarks.run import ROOT, SECTIONS, run
+from benchmarks.table import FOUND
 
 README = ROOT / "README.md"
 QUALITY = ROOT / "docs" / "quality.md"
@@ -43,7 +44,8 @@ def main() -> int:
     terminal = terminal if terminal.width >= report.WIDTH else Console(width=report.WIDTH)
     if given.only != "quality":
         report.show(outcome, terminal)
-    terminal.print(Markdown(page.markdown(outcome)))
+    if any(row.id in outcome.ours for row in FOUND):
+        terminal.print(Markdown(page.markdown(outcome)))
     if out is not None:
         out.write_text(json.dumps(outcome.as_json(), indent=1) + "\n", encoding="utf-8")
     if given.write:
