@@ -31,12 +31,12 @@ def means(judged: Judged) -> dict[str, dict[str, float]]:
     return {way: dict(zip(MEASURES, values.tolist(), strict=True)) for way, values in found.items()}
 
 
-def test_a_docstring_finds_its_function(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_docstring_finds_its_function() -> None:
     found = means(functions.functions(300))
-    print(found)
-    assert found["vector"]["nDCG@10"] >= 0.70
-    assert found["text"]["nDCG@10"] >= 0.55
-    assert found["blend"]["recall@10"] >= 0.87
+    print(found)  # shown where it fails
+    assert found["vector"]["nDCG@10"] >= 0.78
+    assert found["text"]["nDCG@10"] >= 0.64
+    assert found["blend"]["recall@10"] >= 0.93
     for measure in MEASURES:
         assert found["blend"][measure] >= max(found[way][measure] for way in SINGLES) - 0.01
 
@@ -44,12 +44,12 @@ def test_a_docstring_finds_its_function(capsys: pytest.CaptureFixture[str]) -> N
 def test_a_critique_finds_its_task_and_what_others_wrote_about_it(shared_data: Path) -> None:
     runs = critiques.read(shared_data / "reflexion" / "episodes.jsonl.gz")
     some = [run for run in runs if number_of(run["input"]) % 10 == 0]
-    for judged, least in ((critiques.tasks(some, 200), 0.8), (critiques.other_sessions(some, 200), 0.5)):
+    for judged, least in ((critiques.tasks(some, 200), 0.9), (critiques.other_sessions(some, 200), 0.66)):
         found = means(judged)
         print(found)
         assert found["blend"]["nDCG@10"] >= least
         for measure in MEASURES:
-            assert found["blend"][measure] >= max(found[way][measure] for way in SINGLES) - 0.03
+            assert found["blend"][measure] >= max(found[way][measure] for way in SINGLES) - 0.04
 
 
 def test_a_memory_helps_the_agent_and_its_critiques_do_it() -> None:
