@@ -42,7 +42,7 @@ def learn(
     embedder: Annotated[str, typer.Option(help="Embedding model.")] = "minilm",
     plot: Annotated[Path | None, typer.Option(help="Write the picture there as SVG too.")] = None,
 ) -> Answer:
-    """Run a small agent on tasks that it has never seen: does what it remembers help? Takes about a minute, more the first time.
+    """Run a small agent on tasks that it has never seen: does its memory help? Takes a minute, more the first time.
 
     The agent knows nothing but what it is given and what the memory returns. It is tried without memory; with the
     memory of its earlier runs; with one whose critiques are shuffled between episodes; and looking up answers only.
