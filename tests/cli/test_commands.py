@@ -66,7 +66,7 @@ CALLS: dict[str, list[str]] = {
 }
 """What to say after each command so that it works on the memory `filled`."""
 
-SLOW = {"demo": "test_demo.py", "doctor": "its own test"}
+SLOW = {"demo kill": "test_demo.py", "demo learn": "test_demo.py", "doctor": "its own test"}
 
 
 def commands() -> dict[str, Any]:
