@@ -27,6 +27,7 @@ from graphsvc.store.directory import (
     prepare,
     read_manifest,
     sync_directory,
+    whole_or_nothing,
 )
 from graphsvc.store.store import Store
 
@@ -224,7 +225,9 @@ def acquire(path: str | os.PathLike[str], embedder: Embedder | None, *, create: 
             _check_same(found, embedder, arguments)
         else:
             spoken = {**arguments, "embedder": embedder if isinstance(embedder, str) else None}
-            found = Opened(directory, load(directory, **spoken), embedder, create=create)
+            settings = load(directory, **spoken)
+            with whole_or_nothing(directory):
+                found = Opened(directory, settings, embedder, create=create)
             _open[_identity(directory)] = found
             # The collector's stops grow with what it must look through: what is loaded now stays anyway.
             gc.collect()

@@ -8,14 +8,27 @@ import json
 import logging
 import os
 import platform
+import shutil
 import socket
+import sqlite3
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from graphsvc.config import FORMAT
-from graphsvc.errors import BadInput, Corrupt, InUse, NewerFormat, NotAMemory, ReadOnly, StorageFull, Unsupported
+from graphsvc.errors import (
+    BadInput,
+    Corrupt,
+    GraphsvcError,
+    InUse,
+    NewerFormat,
+    NotAMemory,
+    ReadOnly,
+    StorageFull,
+    Unsupported,
+)
 
 logger = logging.getLogger("graphsvc.store")
 
@@ -122,6 +135,42 @@ def prepare(directory: Path, *, create: bool, allow_network_fs: bool) -> None:
             where=str(directory),
             hint="Use a local disk, or set allow_network_fs if you know that it keeps its promises.",
         )
+
+
+@contextlib.contextmanager
+def whole_or_nothing(directory: Path) -> Iterator[None]:
+    """A memory is made here, or opened; where making a new one fails, what was made for it goes."""
+    places = (directory, *directory.parents)
+    made = [place for place in places if not os.path.exists(place)]
+    try:
+        yield
+    except BaseException:
+        if directory in made:
+            with contextlib.suppress(OSError, GraphsvcError):
+                _unmake(directory)
+                for place in made[1:]:
+                    place.rmdir()
+        raise
+
+
+def _unmake(directory: Path) -> None:
+    """Remove a memory that nothing was ever stored in. Raises InUse where another process makes it its own."""
+    lock = DirectoryLock(directory)
+    try:
+        if _holds_nothing(directory / "memory.sqlite"):
+            shutil.rmtree(directory)
+    finally:
+        lock.release()
+
+
+def _holds_nothing(log: Path) -> bool:
+    if not log.exists():
+        return True
+    with contextlib.closing(sqlite3.connect(log)) as connection:
+        try:
+            return connection.execute("SELECT 1 FROM log LIMIT 1").fetchone() is None
+        except sqlite3.Error:
+            return False  # it can't be told
 
 
 def _check_new(directory: Path, create: bool) -> None:

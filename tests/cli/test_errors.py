@@ -164,3 +164,13 @@ def test_a_misspelt_variable_is_one_line_on_standard_error(
     shown = run("init", str(tmp_path / "new"), "--embedder", "hashing", GRAPHSVC_READRES="3")
     assert shown.stderr.count("GRAPHSVC_READRES") == 1
     assert "GRAPHSVC_READERS" in shown.stderr
+
+
+def test_a_failed_init_leaves_nothing_behind_and_takes_nothing_away(tmp_path: Path, error: Run) -> None:
+    deep = tmp_path / "a" / "b"
+    assert error("init", str(deep), "--embedder", "no-such/model")["code"] == "model_not_found"
+    assert not (tmp_path / "a").exists()
+    deep.mkdir(parents=True)
+    (deep / "graphsvc.toml").write_text("readers = 2\n")
+    assert error("init", str(deep), "--embedder", "no-such/model")["code"] == "model_not_found"
+    assert (deep / "graphsvc.toml").read_text() == "readers = 2\n"
