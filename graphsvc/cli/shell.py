@@ -277,10 +277,8 @@ def _progress() -> Progress:
 
 def behind(memory: Memory) -> dict[str, int]:
     """How much graph and text (entries of the log) and vectors (records) have yet to do."""
-    stats = memory.stats()
-    left = {name: stats["lag"][name] for name in ("graph", "text")}
-    left["vectors"] = max(0, sum(stats["records"].values()) - stats["vectors"]["vectors"])
-    return left
+    status = memory.status()
+    return {**{name: status["lag"][name] for name in ("graph", "text")}, "vectors": status["pending"]}
 
 
 def command(
