@@ -70,28 +70,38 @@ def stats(shell: Shell) -> Answer:
     return Answer(data, records.printed(fields(shown), table("On disk", ("file", "size"), rows, whole=("file",))))
 
 
-def _reported(report: Report) -> Answer:
+LOG_DAMAGED = (
+    "The log is what everything else is built from, so nothing here can mend it. Close the memory and copy its whole "
+    "directory away; then put back a copy from before the damage. Without one, save what can still be read: "
+    "sqlite3 memory.sqlite .recover | sqlite3 saved.sqlite, put saved.sqlite in its place, and verify again."
+)
+
+
+def _reported(report: Report, elsewhere: str) -> Answer:
+    """A report, and what to do where something is wrong: with the log, or `elsewhere`."""
+    damaged = any(problem.part == "log" for problem in report.problems)
+    advice = "" if report.ok else LOG_DAMAGED if damaged else elsewhere
     rows = ((problem.part, problem.what, problem.count, problem.examples) for problem in report.problems)
     parts: list[Any] = [safe(f"mended: {done}") for done in report.mended]
     if report.ok:
         parts.append("All is well: " + ", ".join(f"{count:,} {name}" for name, count in report.checked.items()))
     else:
-        parts.append(table("Problems", ("part", "what", "count", "examples"), rows))
-    return Answer(report.as_dict(), records.printed(*parts), 0 if report.ok else PROBLEMS)
+        parts += [table("Problems", ("part", "what", "count", "examples"), rows), advice]
+    return Answer({**report.as_dict(), "advice": advice}, records.printed(*parts), 0 if report.ok else PROBLEMS)
 
 
 def verify(shell: Shell) -> Answer:
     """Check everything against everything: log, records, graph, text, vectors. Ends with 3 if something is wrong."""
     with shell.open() as memory, shell.watching(memory, "Verifying"):
         report = memory.verify()
-    return _reported(report)
+    return _reported(report, "`graphsvc repair` builds it anew from the log.")
 
 
 def repair(shell: Shell) -> Answer:
-    """Check everything, and rebuild from the log what is wrong. Ends with 3 if something is still wrong."""
+    """Check everything, and rebuild from the log what is wrong. Ends with 3 if something is wrong still."""
     with shell.open() as memory, shell.watching(memory, "Repairing"):
         report = memory.repair()
-    return _reported(report)
+    return _reported(report, "This stays wrong after a repair: keep a copy of the directory, and report it.")
 
 
 def doctor(shell: Shell) -> Answer:
@@ -108,7 +118,7 @@ def doctor(shell: Shell) -> Answer:
 
 
 def version(shell: Shell) -> Answer:
-    """Show the version of graphsvc and of what it runs on."""
+    """Show the version of graphsvc, of the format that it writes memories in, and of Python."""
     import platform
 
     import graphsvc

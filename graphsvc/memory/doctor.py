@@ -168,12 +168,14 @@ def _disk(directory: Path, settings: Settings) -> Iterator[Finding]:
 
 
 def _memory(directory: Path) -> Finding:
-    from graphsvc.store.directory import read_manifest
+    from graphsvc.store.directory import MANIFEST_GONE, read_manifest
 
     try:
         manifest = read_manifest(directory)
     except GraphsvcError as error:
         return Finding("memory", "wrong", error.what, error.hint)
+    if manifest is None and (directory / "memory.sqlite").exists():
+        return Finding("memory", "wrong", "graphsvc.json is missing, though there is a memory", MANIFEST_GONE)
     if manifest is None:
         return Finding("memory", "note", f"none in {directory}", "Make one with `graphsvc init`.")
     found = f"{directory}: format {manifest.format}, {manifest.engine}, {manifest.embedding.get('name')}"

@@ -34,7 +34,11 @@ logger = logging.getLogger("graphsvc.store")
 
 LOCK = "graphsvc.lock"
 MANIFEST = "graphsvc.json"
-MANIFEST_GONE = "Put it back from a copy of the directory: it says which model made the vectors. Nothing was changed."
+MANIFEST_GONE = (
+    "The data is in memory.sqlite and nothing was changed. Put graphsvc.json back from a copy of the directory: it "
+    "says which engine and model the memory has. Without a copy, `graphsvc init` another memory with the same ones, "
+    "copy its graphsvc.json here, and set the id in it to what `SELECT id FROM memory` gives in memory.sqlite."
+)
 NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre",
     "fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "ncpfs", "webdav"})  # fmt: skip
 
@@ -95,10 +99,11 @@ def read_manifest(directory: Path) -> Manifest | None:
         return None
     except PermissionError as error:
         raise _unwritable(error, directory) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Corrupt(
-            f"is damaged ({error})", where=str(path), hint="Restore it from a copy; memory.sqlite holds the data."
-        ) from error
+    except (KeyError, TypeError) as error:
+        what = "is damaged: it is no object with the entries of a memory"
+        raise Corrupt(what, where=str(path), hint=MANIFEST_GONE) from error
+    except (OSError, ValueError) as error:
+        raise Corrupt(f"is damaged ({error})", where=str(path), hint=MANIFEST_GONE) from error
 
 
 def prepare(directory: Path, *, create: bool, allow_network_fs: bool) -> None:
@@ -174,6 +179,8 @@ def _holds_nothing(log: Path) -> bool:
 
 
 def _check_new(directory: Path, create: bool) -> None:
+    if not create and (directory / "memory.sqlite").exists():
+        raise Corrupt("is missing, though there is a memory", where=str(directory / MANIFEST), hint=MANIFEST_GONE)
     if not create:
         raise NotAMemory("holds no memory", where=str(directory))
     if directory.exists():

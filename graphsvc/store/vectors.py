@@ -383,7 +383,8 @@ class VectorStore:
         live = positions[positions >= 0]
         return {
             "vectors": len(live), "slots": len(self.hot), "bytes": self.hot.bytes, "dimension": self.dimension,
-            "truncated": int((self.hot.cut(live) > 0).sum()), "over_budget": self.over_budget, "waiting_for_lance": len(self._unsafe),
+            "truncated": int((self.hot.cut(live) > 0).sum()), "over_budget": self.over_budget,
+            "waiting_for_lance": len(self._unsafe),
         }  # fmt: skip
 
 
