@@ -23,7 +23,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from graphsvc.errors import BadInput, TooLarge
+from graphsvc.errors import BadInput, TooLarge, again
 from graphsvc.log.log import Log
 from graphsvc.memory.query_cache import QueryCache
 from graphsvc.memory.results import Hit, Hits
@@ -246,7 +246,7 @@ class Retrieval:
                 vectors.follower.wait(self.log.head, limit)
                 positions, embedded, pending = vectors.candidates(kind, rows, all_of_kind)
             elif vectors.follower.error is not None:
-                raise vectors.follower.error
+                raise again(vectors.follower.error)
         return positions, embedded, pending
 
     def _measured(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphsvc.config import Settings
 from graphsvc.embedding.service import EmbeddingService
-from graphsvc.errors import Closed, Corrupt, GraphsvcError
+from graphsvc.errors import Closed, Corrupt, GraphsvcError, again
 from graphsvc.log.log import Log
 from graphsvc.model.change import Change
 from graphsvc.model.texts import TEXTS
@@ -153,7 +153,11 @@ class Store:
     def rebuild(self, part: str) -> None:
         """Build a projection anew from the log: "graph", "text" or "vectors"; returns when it has caught up.
 
-        What was there is removed first: killed on the way, the next opening goes on.
+        What was there is removed first: killed on the way, the next opening goes on. How the others are doing is
+        of no account.
+
+        Raises:
+            FollowerStopped, or what else keeps this one from going on.
         """
         if part == "graph":
             self.graph_follower.close()
@@ -168,7 +172,8 @@ class Store:
             self.text_follower.start()
         else:
             self._rebuild_vectors()
-        self.wait(self.followers, self.log.head, REBUILD_SECONDS)
+        rebuilt = {"graph": self.graph_follower, "text": self.text_follower, "vectors": self.vectors.follower}[part]
+        rebuilt.wait(self.log.head, REBUILD_SECONDS)
 
     def _rebuild_vectors(self) -> None:
         """Sound vectors of the hot index are kept; LanceDB's table is filled anew, from it and from the log."""
@@ -305,7 +310,7 @@ class GraphFollower(Follower):
         deadline = time.monotonic() + GRAPH_OPEN_SECONDS
         while not self._opened.wait(0.05):
             if self.error is not None:
-                raise self.error
+                raise again(self.error)
             if self._ending or time.monotonic() > deadline:
                 raise Closed("the memory is closed" if self._ending else "the graph didn't open in time")
         assert self._projection is not None, "set before the event"

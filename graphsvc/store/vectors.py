@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from graphsvc.config import Settings
 from graphsvc.embedding.service import EmbeddingService
-from graphsvc.errors import Closed, EmbeddingMismatch, GraphsvcError, StorageFull, WaitTimeout
+from graphsvc.errors import Closed, EmbeddingMismatch, GraphsvcError, StorageFull, WaitTimeout, again
 from graphsvc.log.log import Log
 from graphsvc.model.change import Change
 from graphsvc.model.kinds import KINDS, SEARCHABLE, kind_of
@@ -248,7 +248,9 @@ class VectorStore:
         deadline = time.monotonic() + FLUSH_SECONDS
         while self._flush_asked.is_set():
             if self.follower.error is not None:
-                raise self.follower.error
+                raise again(self.follower.error)
+            if self.follower.ending:
+                raise Closed("the memory is closed")
             if time.monotonic() > deadline:
                 raise WaitTimeout(f"LanceDB didn't take the vectors within {FLUSH_SECONDS:g} s")
             time.sleep(0.005)
@@ -398,10 +400,6 @@ class _VectorFollower(Follower):
         super().__init__(CURSOR, store.log, store.settings, 0, store.apply)
         self._store = store
         self._reconciled = False
-
-    @property
-    def ending(self) -> bool:
-        return self._ending
 
     def _step(self) -> None:
         if not self._reconciled:
