@@ -178,12 +178,12 @@ class Store:
     def _rebuild_vectors(self) -> None:
         """Sound vectors of the hot index are kept; LanceDB's table is filled anew, from it and from the log."""
         old = self.vectors
+        old.follower.close()
+        rows, hashes = old.wanted()
+        if old.hot.verify(rows) or old.hot.fresh(rows, hashes).min(initial=0) < 0:
+            old.hot.drop()
         old.close()
-        rows, _ = old.wanted()
-        damaged = old.hot.verify(rows)
         lance.discard(self.directory)
-        if damaged or old.hot.fresh(rows, self.log.columns.hash_of(rows)).min(initial=0) < 0:
-            old.hot.path.unlink(missing_ok=True)
         self.vectors = self._open_vectors(self.manifest.embedding, old.embedding)
         self.vectors.follower.start()
 

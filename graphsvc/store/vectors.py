@@ -197,15 +197,12 @@ class VectorStore:
                 self._note_unsafe()
 
     def _keep(self, items: list[tuple[int, Pending]], vectors: Vectors) -> None:
-        try:
-            self.hot.add(
-                [row for row, _ in items],
-                [pending.hash for _, pending in items],
-                vectors,
-                [pending.cut for _, pending in items],
-            )
-        except OSError as error:
-            raise StorageFull(f"the hot index can't grow ({error.strerror})", where=str(self.hot.path)) from error
+        self.hot.add(
+            [row for row, _ in items],
+            [pending.hash for _, pending in items],
+            vectors,
+            [pending.cut for _, pending in items],
+        )
         for row, pending in items:
             self._unsafe[row] = pending
         self._note_unsafe()
@@ -379,7 +376,7 @@ class VectorStore:
     def discard(self) -> None:
         """Close, and remove the files."""
         self.follower.close()
-        self.hot.path.unlink(missing_ok=True)
+        self.hot.drop()
         self.lance.drop()
         if self._safe:
             self.log.move_cursor(self.cursor, 0)
