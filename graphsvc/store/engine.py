@@ -30,6 +30,7 @@ import pyarrow as pa
 from graphsvc.config import Settings
 from graphsvc.errors import (
     BadInput,
+    BufferFull,
     Closed,
     Corrupt,
     EngineError,
@@ -213,6 +214,7 @@ def _value(value: Any, where: str) -> Any:
 
 _FULL = ("no space left on device", "disk quota exceeded", "cannot write to file")
 _LOCKED = "could not set lock"
+_NO_BUFFER = "buffer pool is full"
 
 
 def _translated(error: BaseException) -> GraphsvcError:
@@ -223,7 +225,7 @@ def _translated(error: BaseException) -> GraphsvcError:
     lower = text.lower()
     if any(sign in lower for sign in _FULL):
         return StorageFull("the graph could not be written", hint=text)
-    return EngineError(text)
+    return BufferFull(text) if _NO_BUFFER in lower else EngineError(text)
 
 
 class _Connection:
