@@ -6,6 +6,7 @@ import logging
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC
 from functools import lru_cache
@@ -219,7 +220,7 @@ class GraphProjection:
             return
         except BufferFull:
             pass  # and the error goes: its frames hold statements, and those hold the engine's memory
-        self._checkpoint(CHECKPOINT_SECONDS)  # what was committed before may take the memory
+        self._free_memory()
         middle = len(fresh) // 2
         if middle:
             self._apply(fresh[:middle])
@@ -253,7 +254,7 @@ class GraphProjection:
                         hint=f"Raise the setting graph_buffer_bytes, now {self._settings.graph_buffer_bytes:,}.",
                     ) from error
             size = max(1, (end - self._done) // 2)
-            self._checkpoint(CHECKPOINT_SECONDS)
+            self._free_memory()
         self._unsaved = None
         self._count_nodes()
 
@@ -327,6 +328,13 @@ class GraphProjection:
         if done:
             self._unsaved = set()
         return done
+
+    def _free_memory(self) -> None:
+        """What was committed since the last checkpoint takes the engine's memory: have it written, if there is enough
+        left for that.
+        """
+        with suppress(BufferFull):
+            self._checkpoint(CHECKPOINT_SECONDS)
 
     def _checkpoint_if_due(self) -> None:
         limit = self._settings.graph_checkpoint_bytes
