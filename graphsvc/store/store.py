@@ -278,20 +278,28 @@ class GraphFollower(Follower):
         self._opened = threading.Event()
 
     def _open(self) -> GraphProjection:
-        from graphsvc.store.graph import GraphProjection  # on this thread: an engine takes long to load
+        # on this thread: an engine takes long to load
+        from graphsvc.store.engine import CommitUnclear
+        from graphsvc.store.graph import GraphProjection
 
         store = self._store
         directory, engine = store.directory, store.manifest.engine
         path = directory / f"graph.{engine}"
-        begin_use(path)
+        clean = begin_use(path)
         try:
-            projection = GraphProjection(directory, engine, store.settings)
-            if projection.applied > store.log.head:
-                projection.close()
-                raise Corrupt("it is ahead of the log", where=str(path))
-        except Corrupt as error:
-            warn_set_aside("the graph", set_aside(path), error)
-            projection = GraphProjection(directory, engine, store.settings)
+            try:
+                projection = GraphProjection(directory, engine, store.settings)
+                if projection.applied > store.log.head:
+                    projection.close()
+                    raise Corrupt("it is ahead of the log", where=str(path))
+            except Corrupt as error:
+                warn_set_aside("the graph", set_aside(path), error)
+                projection = GraphProjection(directory, engine, store.settings)
+        except BaseException as error:
+            # The next attempt must not take this one's mark for a kill's. A COMMIT that failed is as bad as a kill.
+            if clean and not isinstance(error.__cause__, CommitUnclear):
+                end_use(path)
+            raise
         return projection
 
     def _step(self) -> None:
@@ -313,15 +321,18 @@ class GraphFollower(Follower):
                 raise again(self.error)
             if self._ending or time.monotonic() > deadline:
                 raise Closed("the memory is closed" if self._ending else "the graph didn't open in time")
-        assert self._projection is not None, "set before the event"
-        return self._projection
+        projection = self._projection
+        if projection is None:
+            raise Closed("the memory is closed")
+        return projection
 
     def close(self) -> None:
         super().close()
-        if self._projection is not None:
-            self._projection.close()
-            end_use(self._projection.path)
-            self._projection = None
+        projection, self._projection = self._projection, None
+        if projection is not None:
+            projection.close()
+            if projection.sound:
+                end_use(projection.path)
 
 
 def warn_set_aside(what: str, aside: Path | None, error: GraphsvcError | str) -> None:
