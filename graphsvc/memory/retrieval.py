@@ -23,7 +23,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from graphsvc.errors import BadInput, TooLarge, again
+from graphsvc.errors import BadInput, Closed, TooLarge, again
 from graphsvc.log.log import Log
 from graphsvc.memory.query_cache import QueryCache
 from graphsvc.memory.results import Hit, Hits
@@ -33,6 +33,8 @@ from graphsvc.model.records import Record
 from graphsvc.model.times import seconds
 from graphsvc.store.hot import Rows, Vectors
 from graphsvc.store.store import Store
+from graphsvc.store.text import TextIndex
+from graphsvc.store.vectors import VectorStore
 
 Mode = Literal["blend", "vector", "text", "rrf"]
 MODES = ("blend", "vector", "text", "rrf")
@@ -197,32 +199,49 @@ class Retrieval:
 
         `deeper` takes that many times k candidates into account; `rescore` may change the scores of all.
         """
+        while True:
+            vectors, text = self.store.vectors, self.store.text
+            try:
+                return self._find(query, vectors, text, deeper, rescore)
+            except Closed:
+                if vectors is self.store.vectors and text is self.store.text:
+                    raise
+                # others serve since: the vectors of another model, or an index that was built anew
+
+    def _find(
+        self, query: Query, vectors: VectorStore, text: TextIndex, deeper: int, rescore: Rescore | None
+    ) -> Hits[Any]:
+        if query.vector is not None and len(query.vector) != vectors.dimension:
+            raise BadInput(
+                f"has {len(query.vector)} dimensions; the memory's vectors have {vectors.dimension}", where="vector"
+            )
         head = self.log.head
         behind = query.mode != "vector" and not self._wait_for_text(head)
         rows, all_of_kind = self.log.mask(query.kind, query.filter, query.agents)
         if not len(rows):
             return Hits((), 0, behind)
-        found, pending = self._candidates(query, rows, all_of_kind, query.k * deeper)
-        return Hits(self._ranked(query, found, rescore), pending, behind)
+        found, pending = self._candidates(query, vectors, text, rows, all_of_kind, query.k * deeper)
+        return Hits(self._ranked(query, vectors, found, rescore), pending, behind)
 
     def _wait_for_text(self, head: int) -> bool:
         return self.store.text_follower.wait(head, self.store.settings.read_wait)
 
     # --- candidates --------------------------------------------------------------------------------------
 
-    def _candidates(self, query: Query, rows: Rows, all_of_kind: bool, k: int) -> tuple[_Found, int]:
+    def _candidates(
+        self, query: Query, vectors: VectorStore, text: TextIndex, rows: Rows, all_of_kind: bool, k: int
+    ) -> tuple[_Found, int]:
         depth = max(100, 10 * k)
         text_rows, text_scores = np.empty(0, np.int64), np.empty(0, np.float64)
         if query.mode != "vector":
-            text_rows, text_scores = self.store.text.search(
+            text_rows, text_scores = text.search(
                 query.kind, query.text, depth, filter=query.filter, agents=query.agents, rows=rows
             )
         if query.mode == "text":
             hashes, there = self.log.columns.hash_of(text_rows), np.ones(len(text_rows), bool)
             return _Found(text_rows, hashes, np.zeros(len(text_rows)), text_scores, there), 0
-        vectors = self.store.vectors
         vector = query.vector if query.vector is not None else vectors.encode_query([query.text])[0]
-        positions, embedded, pending = self._embedded(query.kind, rows, all_of_kind)
+        positions, embedded, pending = self._embedded(vectors, query.kind, rows, all_of_kind)
         if query.mode == "vector":
             depth = 2 * k + 10
         near, cosines = vectors.nearest(query.kind, vector, positions, embedded, depth)
@@ -234,11 +253,12 @@ class Retrieval:
             # Nothing is known of what isn't embedded: the newest of it fills up what was asked for.
             rest = np.setdiff1d(rows, union)
             union = np.sort(np.concatenate([union, rest[-(k - len(union)) :]]))
-        return self._measured(query, vector, union, text_rows, text_scores), pending
+        return self._measured(query, vectors, vector, union, text_rows, text_scores), pending
 
-    def _embedded(self, kind: str, rows: Rows, all_of_kind: bool) -> tuple[NDArray[np.int32], Rows, int]:
+    def _embedded(
+        self, vectors: VectorStore, kind: str, rows: Rows, all_of_kind: bool
+    ) -> tuple[NDArray[np.int32], Rows, int]:
         """Where the vectors are; waits for missing ones where that is soon done."""
-        vectors = self.store.vectors
         positions, embedded, pending = vectors.candidates(kind, rows, all_of_kind)
         if pending:
             limit = self.store.settings.read_wait
@@ -250,9 +270,14 @@ class Retrieval:
         return positions, embedded, pending
 
     def _measured(
-        self, query: Query, vector: Vectors, union: Rows, text_rows: Rows, text_scores: NDArray[np.float64]
+        self,
+        query: Query,
+        vectors: VectorStore,
+        vector: Vectors,
+        union: Rows,
+        text_rows: Rows,
+        text_scores: NDArray[np.float64],
     ) -> _Found:
-        vectors = self.store.vectors
         hashes = self.log.columns.hash_of(union)
         positions = vectors.hot.fresh(union, hashes)
         has = positions >= 0
@@ -265,7 +290,9 @@ class Retrieval:
 
     # --- ranking -----------------------------------------------------------------------------------------
 
-    def _ranked(self, query: Query, found: _Found, rescore: Rescore | None) -> tuple[Hit[Any], ...]:
+    def _ranked(
+        self, query: Query, vectors: VectorStore, found: _Found, rescore: Rescore | None
+    ) -> tuple[Hit[Any], ...]:
         scores, scaled = _scores(query, found)
         if query.half_life is not None:
             scaled["recency"] = self._recency(query, found.rows)
@@ -293,7 +320,7 @@ class Retrieval:
                 break
         hits.sort(key=lambda pair: (-pair[0].score, pair[0].record.id, pair[0].record.agent))
         if query.mmr is not None:
-            hits = self._diverse(hits, query.mmr, query.k)
+            hits = self._diverse(vectors, hits, query.mmr, query.k)
         return tuple(hit for hit, _ in hits[: query.k])
 
     def _recency(self, query: Query, rows: Rows) -> Values:
@@ -304,11 +331,13 @@ class Retrieval:
         recency: Values = np.power(0.5, age / query.half_life)
         return recency
 
-    def _diverse(self, hits: list[tuple[Hit[Any], int]], share: float, k: int) -> list[tuple[Hit[Any], int]]:
+    def _diverse(
+        self, store: VectorStore, hits: list[tuple[Hit[Any], int]], share: float, k: int
+    ) -> list[tuple[Hit[Any], int]]:
         """Maximal marginal relevance (Carbonell, Goldstein 1998): each next one relevant, and unlike those chosen."""
         if not hits:
             return hits
-        hot = self.store.vectors.hot
+        hot = store.hot
         positions = hot.positions(np.array([row for _, row in hits], np.int64))
         vectors = np.zeros((len(hits), hot.dimension), np.float32)
         vectors[positions >= 0] = hot.vectors(positions[positions >= 0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import json
 import logging
 import os
@@ -77,7 +78,7 @@ def read_manifest(directory: Path) -> Manifest | None:
             raise NewerFormat(
                 f"the memory has format {content['format']}; this graphsvc knows up to {FORMAT}", where=str(directory)
             )
-        return Manifest(**content)
+        return _checked(Manifest(**content))
     except FileNotFoundError:
         return None
     except PermissionError as error:
@@ -86,6 +87,29 @@ def read_manifest(directory: Path) -> Manifest | None:
         raise Corrupt(
             f"is damaged ({error})", where=str(path), hint="Restore it from a copy; memory.sqlite holds the data."
         ) from error
+
+
+_EMBEDDING: dict[str, type] = {
+    "embedder": str, "runtime": str, "name": str, "fingerprint": str, "dimension": int, "generation": int, "since": int,
+}  # fmt: skip
+
+
+def _checked(manifest: Manifest) -> Manifest:
+    """The manifest, if what it says can be. Raises ValueError."""
+    fields: dict[str, type] = {"engine": str, "stemmer": str, "id": str, "format": int, "texts": int}
+    for name, kind in fields.items():
+        if type(getattr(manifest, name)) is not kind:
+            raise ValueError(f"{name} is {getattr(manifest, name)!r}")
+    for name in ("embedding", "reembedding"):
+        content = getattr(manifest, name)
+        if content is None and name == "reembedding":
+            continue
+        for key, kind in _EMBEDDING.items():
+            if type(content[key]) is not kind:
+                raise ValueError(f"{name}.{key} is {content[key]!r}")
+        if content["dimension"] < 1 or content["generation"] < 1:
+            raise ValueError(f"{name} has dimension {content['dimension']} and generation {content['generation']}")
+    return manifest
 
 
 def new_id() -> str:
@@ -226,11 +250,26 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+def replace_descriptors(path: Path) -> None:
+    """Have every descriptor of this file name nothing: in a forked child, whose copies keep the parent's lock."""
+    wanted = path.stat()
+    nothing = os.open(os.devnull, os.O_RDWR)
+    try:
+        for name in os.listdir("/dev/fd"):
+            with contextlib.suppress(OSError):  # the listing's own descriptor is closed by now
+                if os.path.samestat(os.fstat(int(name)), wanted):
+                    os.dup2(nothing, int(name), inheritable=False)
+    finally:
+        os.close(nothing)
+
+
 def set_aside(path: Path) -> Path | None:
     """Rename a damaged file or directory out of the way; its new path, None if there was nothing."""
     if not path.exists():
         return None
-    target = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}")
+    name = f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}"
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    target = next(target for target in map(path.with_name, names) if not target.exists())
     path.rename(target)
     for extra in path.parent.glob(f"{path.name}.*"):
         if ".damaged-" not in extra.name:

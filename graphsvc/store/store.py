@@ -8,7 +8,9 @@ import shutil
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,8 +67,14 @@ class Store:
             manifest.write(directory)
         self._sweep()
         self.text = self._open_text()
-        self.vectors = self._open_vectors(manifest.embedding, embedding)
+        try:
+            self.vectors = self._open_vectors(manifest.embedding, embedding)
+        except BaseException:
+            self.text.close()
+            raise
         self.reembedding: VectorStore | None = None
+        self._closed = False
+        self._switching = threading.Lock()
         self.text_follower = Follower("text", log, settings, self.text.applied, self.text.apply)
         self.graph_follower = GraphFollower(self)
         self._begun = time.monotonic()
@@ -165,7 +173,8 @@ class Store:
             self.graph_follower = GraphFollower(self)
             self.graph_follower.start()
         elif part == "text":
-            self._close_text()
+            with log_failure("closing full text"):
+                self._close_text()
             text.discard(self.directory)
             self.text = self._open_text()
             self.text_follower = Follower("text", self.log, self.settings, self.text.applied, self.text.apply)
@@ -182,7 +191,8 @@ class Store:
         rows, hashes = old.wanted()
         if old.hot.verify(rows) or old.hot.fresh(rows, hashes).min(initial=0) < 0:
             old.hot.drop()
-        old.close()
+        with log_failure("closing the vectors"):
+            old.close()
         lance.discard(self.directory)
         self.vectors = self._open_vectors(self.manifest.embedding, old.embedding)
         self.vectors.follower.start()
@@ -204,17 +214,23 @@ class Store:
         self.manifest.reembedding = plan
         self.manifest.write(self.directory)
         new = self._open_vectors(plan, service)
-        self.reembedding = new
-        new.follower.start()
         try:
+            with self._switching:
+                self._check_open()
+                self.reembedding = new
+            new.follower.start()
             while not new.follower.wait(self.log.head, REPORT_SECONDS):
                 report(new.follower.applied, self.log.head)
             new.flush_now()
+            with self._switching:
+                self._check_open()
+                old = self._switch(new, plan)
         except BaseException:
             self.reembedding = None
             new.close()
             raise
-        self._switch(new, plan)
+        with log_failure("removing the old vectors"):
+            old.discard()
         report(self.log.head, self.log.head)
 
     def reembedding_progress(self) -> dict[str, Any] | None:
@@ -225,14 +241,23 @@ class Store:
         far = {"applied": new.follower.applied, "head": self.log.head}
         return {"embedder": plan["embedder"], "name": plan["name"], **far}
 
-    def _switch(self, new: VectorStore, plan: dict[str, Any]) -> None:
+    def _switch(self, new: VectorStore, plan: dict[str, Any]) -> VectorStore:
+        """Have other vectors serve, on disk first: where that fails nothing has changed. Returns the old ones."""
+        embedding = {**plan, "since": self.log.head}
+        replace(self.manifest, embedding=embedding, reembedding=None).write(self.directory)
+        self.manifest.embedding, self.manifest.reembedding = embedding, None
         old, self.vectors, self.reembedding = self.vectors, new, None
         since = self.log.head
         new.take_given_after(since)
-        self.manifest.embedding = {**plan, "since": since}
-        self.manifest.reembedding = None
-        self.manifest.write(self.directory)
-        old.discard()
+        if since > embedding["since"]:  # what came meanwhile may have brought vectors of the old model
+            embedding["since"] = since
+            with log_failure("noting which vectors are of the new model"):
+                self.manifest.write(self.directory)
+        return old
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Closed("the memory is closed")
 
     def forget_reembedding(self) -> None:
         """Give up making other vectors: what there is of them goes."""
@@ -244,15 +269,12 @@ class Store:
 
     def close(self) -> None:
         """Stop the followers and close what they keep, each whatever becomes of the others."""
-        failures: list[Exception] = []
-        stores = [self.vectors] if self.reembedding is None else [self.vectors, self.reembedding]
+        with self._switching:
+            self._closed = True
+            stores = [self.vectors] if self.reembedding is None else [self.vectors, self.reembedding]
         for close in (self._close_graph, self._close_text, *(store.close for store in stores)):
-            try:
+            with log_failure("closing"):
                 close()
-            except Exception as error:
-                failures.append(error)
-        for failure in failures:
-            logger.error("while closing: %s", failure, exc_info=failure)
 
     def _close_graph(self) -> None:
         self.graph_follower.close()
@@ -260,6 +282,15 @@ class Store:
     def _close_text(self) -> None:
         self.text_follower.close()
         self.text.close()
+
+
+@contextmanager
+def log_failure(doing: str) -> Iterator[None]:
+    """For what must not keep the rest from being done."""
+    try:
+        yield
+    except Exception as error:
+        logger.error("while %s: %s", doing, error, exc_info=error)
 
 
 def generation_of(path: Path) -> int:

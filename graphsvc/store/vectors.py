@@ -353,8 +353,10 @@ class VectorStore:
             failed = error
         # What wasn't written to LanceDB is in the hot index; the number didn't move, so the next opening goes on.
         rows, _ = self.wanted()
-        self.hot.close(rows.tolist() if failed is None else None)
-        self.lance.close()
+        try:
+            self.hot.close(rows.tolist() if failed is None else None)
+        finally:
+            self.lance.close()
 
     def take_given_after(self, n: int) -> None:
         """From the entry behind `n` on, vectors that come with a write are of this model."""
