@@ -40,6 +40,8 @@ Mode = Literal["blend", "vector", "text", "rrf"]
 MODES = ("blend", "vector", "text", "rrf")
 RRF_K = 60
 """The constant of reciprocal rank fusion (Cormack, Clarke, Büttcher 2009)."""
+SWITCH_SECONDS = 5.0
+"""The longest that a query waits for an index that takes another's place."""
 GUESSED_RATE = 40.0
 """Texts embedded per second, until it has been measured."""
 
@@ -199,14 +201,15 @@ class Retrieval:
 
         `deeper` takes that many times k candidates into account; `rescore` may change the scores of all.
         """
+        deadline = time.monotonic() + SWITCH_SECONDS
         while True:
-            vectors, text = self.store.vectors, self.store.text
             try:
-                return self._find(query, vectors, text, deeper, rescore)
+                return self._find(query, self.store.vectors, self.store.text, deeper, rescore)
             except Closed:
-                if vectors is self.store.vectors and text is self.store.text:
+                # Others serve, or soon will: vectors of another model, or an index that is built anew.
+                if self.store.closed or time.monotonic() > deadline:
                     raise
-                # others serve since: the vectors of another model, or an index that was built anew
+                time.sleep(0.01)
 
     def _find(
         self, query: Query, vectors: VectorStore, text: TextIndex, deeper: int, rescore: Rescore | None

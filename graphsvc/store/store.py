@@ -73,7 +73,7 @@ class Store:
             self.text.close()
             raise
         self.reembedding: VectorStore | None = None
-        self._closed = False
+        self.closed = False
         self._switching = threading.Lock()
         self.text_follower = Follower("text", log, settings, self.text.applied, self.text.apply)
         self.graph_follower = GraphFollower(self)
@@ -256,7 +256,7 @@ class Store:
         return old
 
     def _check_open(self) -> None:
-        if self._closed:
+        if self.closed:
             raise Closed("the memory is closed")
 
     def forget_reembedding(self) -> None:
@@ -270,7 +270,7 @@ class Store:
     def close(self) -> None:
         """Stop the followers and close what they keep, each whatever becomes of the others."""
         with self._switching:
-            self._closed = True
+            self.closed = True
             stores = [self.vectors] if self.reembedding is None else [self.vectors, self.reembedding]
         for close in (self._close_graph, self._close_text, *(store.close for store in stores)):
             with log_failure("closing"):
