@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -84,3 +85,35 @@ def test_closed_it_has_let_its_file_go(hot: HotIndex) -> None:
     assert not maps.exists() or str(hot.path) not in maps.read_text()
     with pytest.raises(Closed):
         hot.cosines(np.ones(DIMENSION, np.float32), np.arange(10, dtype=np.int32))
+
+
+def test_a_vector_that_lancedb_holds_otherwise_is_found(path: Path) -> None:
+    with graphsvc.open(path, embedder="hashing") as memory:
+        memory.episodes.store_many([{"session": "s", "task": f"task {i}"} for i in range(5)])
+        memory.wait()
+        vectors = memory._opened.store.vectors
+        vectors.flush_now()
+        rows, hashes, cut, held = vectors.lance.read([1, 2, 3])
+        assert vectors.differing(np.arange(1, 6)) == []
+        kept = [1, 3]
+        wrong = np.array([row not in kept for row in rows.tolist()])
+        held[wrong] = np.roll(held[wrong], 7, axis=1)
+        vectors.lance.write(rows.tolist(), ["k"] * 3, ["episode"] * 3, hashes.tolist(), cut.tolist(), held)
+        assert vectors.differing(np.arange(1, 6)) == [2]
+
+
+def test_a_document_with_wrong_filter_fields_is_found_and_mended(path: Path) -> None:
+    with graphsvc.open(path, embedder="hashing") as memory:
+        for number in range(5):
+            memory.episodes.store(id=f"e{number}", session="s", task=f"task {number}", reward=0.5)
+        memory.wait()
+        text = memory._opened.store.text
+        row = next(row for row, key, _ in text.contents() if key.endswith("/e3"))
+        wrong = msgspec.structs.replace(memory.episodes.get("e3"), reward=0.1)
+        text._writer.delete_documents_by_term("row", row)
+        text._add("episode", row, wrong)
+        text._commit(text.applied)
+        assert [problem.part for problem in memory.verify().problems] == ["text"]
+        assert memory.repair().ok
+        hits = memory.episodes.retrieve("task 3", mode="text", where={"reward": {"ge": 0.4}})
+        assert "e3" in [hit.episode.id for hit in hits]

@@ -9,6 +9,7 @@ until a merge, so that scores depended on how the changes had been gathered.)
 from __future__ import annotations
 
 import ctypes
+import json
 import logging
 import os
 import shutil
@@ -32,7 +33,7 @@ from graphsvc.model.names import key_of
 from graphsvc.model.records import Record
 from graphsvc.model.texts import TEXTS, lexical_text, text_hash
 from graphsvc.store.directory import replace_descriptors
-from graphsvc.store.filter_text import INDEXED, Compiler, add_fields, write_fields
+from graphsvc.store.filter_text import INDEXED, Compiler, add_fields, filter_values, write_fields
 
 logger = logging.getLogger("graphsvc.store")
 
@@ -147,13 +148,13 @@ class TextIndex:
 
     def _add(self, kind: str, row: int, record: Record) -> None:
         document = self._tantivy.Document()
-        text = lexical_text(record) or ""
+        text, values = lexical_text(record) or "", filter_values(kind, record)
         document.add_text("key", f"{kind}:{record.key}")
         document.add_text("kind", kind)
         document.add_integer("row", row)
         document.add_text("text", text)
-        document.add_integer("n", _as_signed(text_hash(text)))
-        write_fields(document, kind, record)
+        document.add_integer("n", _content_hash(text, values))
+        write_fields(document, kind, values)
         self._writer.add_document(document)
 
     def _commit(self, n: int) -> None:
@@ -254,7 +255,7 @@ class TextIndex:
     # --- verifying ---------------------------------------------------------------------------------------
 
     def contents(self) -> Iterator[tuple[int, str, int]]:
-        """Row, key and text hash of every document."""
+        """Row, key and hash (`document_hash`) of every document."""
         searcher = self._searcher()
         query = self._tantivy.Query.term_set_query(self.schema, "kind", list(SEARCHABLE))
         offset, step = 0, 10_000
@@ -286,10 +287,12 @@ def discard(directory: Path) -> None:
 
 def document_hash(record: Record) -> int:
     """What `TextIndex.contents` must say of a record."""
-    return _as_signed(text_hash(lexical_text(record) or ""))
+    return _content_hash(lexical_text(record) or "", filter_values(kind_of(record).name, record))
 
 
-def _as_signed(value: int) -> int:
+def _content_hash(text: str, values: dict[str, Any]) -> int:
+    """64 bits of all that a document is found by, signed."""
+    value = text_hash(f"{text}\0{json.dumps(values)}")
     return value - (1 << 64) if value >= 1 << 63 else value
 
 

@@ -38,6 +38,8 @@ UNLOADED_PATIENCE = 10
 """How many times longer vectors wait for LanceDB before it has been loaded."""
 CURSOR = "vectors"
 ROUNDING = np.float32(2e-6)
+COMPARED = 1_000
+"""Vectors compared with LanceDB's at once."""
 PIECE = 64
 """Texts embedded between two looks at the hot index: what is done becomes searchable that often."""
 
@@ -281,6 +283,17 @@ class VectorStore:
         if self.over_budget and len(self.hot) > 2 * self._index_rows:
             self.lance.build_index()
             self._index_rows = len(self.hot)
+
+    def differing(self, rows: Rows) -> list[int]:
+        """Those of the rows whose vector in LanceDB, made from the same text, isn't that of the hot index."""
+        wrong: list[int] = []
+        for start in range(0, len(rows), COMPARED):
+            found, made_from, _, vectors = self.lance.read(rows[start : start + COMPARED])
+            positions = self.hot.fresh(found, made_from)
+            both = positions >= 0
+            same = (self.hot.vectors(positions[both]) == vectors[both]).all(axis=1)
+            wrong += found[both][~same].tolist()
+        return wrong
 
     # --- searching ---------------------------------------------------------------------------------------
 
