@@ -55,11 +55,12 @@ class Opened:
         self.embedder = embedder
         try:
             self._open_parts(settings, embedder)
-        except OSError as error:
+        except BaseException as error:
+            if (embedding := getattr(self, "embedding", None)) is not None:
+                embedding.close()
             self.lock.release()
-            raise unwritable(error, directory) from error
-        except BaseException:
-            self.lock.release()
+            if isinstance(error, OSError):
+                raise unwritable(error, directory) from error
             raise
 
     def _open_parts(self, settings: Settings, embedder: Embedder | None) -> None:
