@@ -29,15 +29,15 @@ def begin_use(path: Path) -> bool:
         Whether the graph was closed in order: then the mark goes again if the graph can't be opened.
 
     Raises:
-        StorageFull, ReadOnly: the mark can't be put up; it is as it was.
+        StorageFull, ReadOnly: the directory can't be written; the mark is as it was.
     """
     mark = path.with_name(MARK)
     clean = not mark.exists()
-    if not clean:
-        if path.exists():
-            logger.info("the process that had the graph open was killed; the graph is built anew from the log")
-        remove(path)
+    if not clean and path.exists():
+        logger.info("the process that had the graph open was killed; the graph is built anew from the log")
     try:
+        if not clean:
+            remove(path)
         mark.touch()
         descriptor = os.open(mark, os.O_RDONLY)
         try:
