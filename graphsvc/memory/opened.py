@@ -20,6 +20,7 @@ from graphsvc.memory.retrieval import Retrieval
 from graphsvc.model.texts import TEXTS
 from graphsvc.model.validate import Limits
 from graphsvc.store.directory import DirectoryLock, Manifest, new_id, prepare, read_manifest
+from graphsvc.store.formats import bring_up
 from graphsvc.store.store import Store
 
 logger = logging.getLogger("graphsvc")
@@ -47,6 +48,7 @@ class Opened:
             raise
 
     def _open_parts(self, settings: Settings, embedder: Embedder | None) -> None:
+        bring_up(self.directory)
         manifest = read_manifest(self.directory)
         if manifest is not None:
             settings = settings.with_(engine=manifest.engine, stemmer=manifest.stemmer)

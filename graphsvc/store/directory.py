@@ -61,7 +61,7 @@ class Manifest:
             draft.replace(directory / MANIFEST)
             sync_directory(directory)
         except OSError as error:
-            raise _unwritable(error, directory) from error
+            raise unwritable(error, directory) from error
 
 
 def read_manifest(directory: Path) -> Manifest | None:
@@ -81,7 +81,7 @@ def read_manifest(directory: Path) -> Manifest | None:
     except FileNotFoundError:
         return None
     except PermissionError as error:
-        raise _unwritable(error, directory) from error
+        raise unwritable(error, directory) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Corrupt(
             f"is damaged ({error})", where=str(path), hint="Restore it from a copy; memory.sqlite holds the data."
@@ -111,7 +111,7 @@ def prepare(directory: Path, *, create: bool, allow_network_fs: bool) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(error, directory) from error
+        raise unwritable(error, directory) from error
     if not os.access(directory, os.W_OK | os.X_OK):
         raise ReadOnly("can't be written", where=str(directory), hint="Check its permissions.")
     kind = file_system(directory)
@@ -131,7 +131,7 @@ def _check_new(directory: Path, create: bool) -> None:
         try:
             names = [path.name for path in directory.iterdir()]
         except OSError as error:
-            raise _unwritable(error, directory) from error
+            raise unwritable(error, directory) from error
         strange = [name for name in names if not name.startswith((*ours, "hot."))]
         if strange:
             raise NotAMemory(
@@ -167,7 +167,7 @@ class DirectoryLock:
         try:
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise _unwritable(error, directory) from error
+            raise unwritable(error, directory) from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -206,7 +206,8 @@ def _owner(descriptor: int) -> str:
         return "another process"
 
 
-def _unwritable(error: OSError, directory: Path) -> BadInput | ReadOnly | StorageFull:
+def unwritable(error: OSError, directory: Path) -> BadInput | ReadOnly | StorageFull:
+    """The system's error as one of ours, saying what to do."""
     import errno
 
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

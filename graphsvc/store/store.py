@@ -23,7 +23,7 @@ from graphsvc.store.directory import Manifest, set_aside
 from graphsvc.store.follower import Follower
 from graphsvc.store.lance import LanceVectors
 from graphsvc.store.text import TextIndex
-from graphsvc.store.unclean import begin_use, end_use, remove
+from graphsvc.store.unclean import begin_use, end_use, remove, remove_other_engines
 from graphsvc.store.vectors import VectorStore
 
 if TYPE_CHECKING:
@@ -70,12 +70,15 @@ class Store:
         self.text_follower = Follower("text", log, settings, self.text.applied, self.text.apply)
         self.graph_follower = GraphFollower(self)
         self._begun = time.monotonic()
+        self.steady = threading.RLock()
+        """Held by who replaces a part, or needs them all to stay: a snapshot."""
 
     def _sweep(self) -> None:
-        """Remove vectors of generations that are neither in use nor being made: a kill left them."""
+        """Remove what a kill left: vectors of generations neither in use nor being made, another engine's graph."""
         kept = {self.manifest.embedding["generation"]}
         if self.manifest.reembedding is not None:
             kept.add(self.manifest.reembedding["generation"])
+        remove_other_engines(self.directory, self.manifest.engine)
         for path in [*self.directory.glob("hot.index*"), *self.directory.glob(f"{lance.DIRECTORY}/g*.lance")]:
             if generation_of(path) not in kept:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -155,6 +158,11 @@ class Store:
 
         What was there is removed first: killed on the way, the next opening goes on.
         """
+        with self.steady:
+            self._rebuild(part)
+        self.wait(self.followers, self.log.head, REBUILD_SECONDS)
+
+    def _rebuild(self, part: str) -> None:
         if part == "graph":
             self.graph_follower.close()
             remove(self.directory / f"graph.{self.manifest.engine}")
@@ -168,7 +176,6 @@ class Store:
             self.text_follower.start()
         else:
             self._rebuild_vectors()
-        self.wait(self.followers, self.log.head, REBUILD_SECONDS)
 
     def _rebuild_vectors(self) -> None:
         """Sound vectors of the hot index are kept; LanceDB's table is filled anew, from it and from the log."""
@@ -221,6 +228,10 @@ class Store:
         return {"embedder": plan["embedder"], "name": plan["name"], **far}
 
     def _switch(self, new: VectorStore, plan: dict[str, Any]) -> None:
+        with self.steady:
+            self._take_over(new, plan)
+
+    def _take_over(self, new: VectorStore, plan: dict[str, Any]) -> None:
         old, self.vectors, self.reembedding = self.vectors, new, None
         since = self.log.head
         new.take_given_after(since)
@@ -239,6 +250,10 @@ class Store:
 
     def close(self) -> None:
         """Stop the followers and close what they keep, each whatever becomes of the others."""
+        with self.steady:  # a snapshot under way comes to its end
+            self._close_parts()
+
+    def _close_parts(self) -> None:
         failures: list[Exception] = []
         stores = [self.vectors] if self.reembedding is None else [self.vectors, self.reembedding]
         for close in (self._close_graph, self._close_text, *(store.close for store in stores)):

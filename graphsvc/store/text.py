@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,16 +68,31 @@ class TextIndex:
             self._index = tantivy.Index(self.schema, path=str(self.path), reuse=True)
             self._analyzer = _analyzer(settings.stemmer)
             self._index.register_tokenizer(_tokenizer_name(settings.stemmer), self._analyzer)
-            self._writer = self._index.writer(heap_size=HEAP_BYTES, num_threads=1)
+            self._writer = self._new_writer()
             self._index.reload()
             self.applied = self._read_cursor()
         except (ValueError, OSError) as error:
             raise Corrupt(f"full text can't be opened ({error})", where=str(self.path)) from error
         self._compiler = Compiler(self.schema)
 
+    def _new_writer(self) -> Any:
+        return self._index.writer(heap_size=HEAP_BYTES, num_threads=1)
+
     def close(self) -> None:
         """End the writer, whose lock another opening needs."""
         self._writer.wait_merging_threads()
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """For the length of a `with` nothing writes to the directory: no commit, and no merge of segments.
+
+        The caller sees to it that nothing is applied meanwhile.
+        """
+        self._writer.wait_merging_threads()
+        try:
+            yield
+        finally:
+            self._writer = self._new_writer()
 
     def _read_cursor(self) -> int:
         try:

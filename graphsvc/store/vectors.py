@@ -253,6 +253,11 @@ class VectorStore:
                 raise WaitTimeout(f"LanceDB didn't take the vectors within {FLUSH_SECONDS:g} s")
             time.sleep(0.005)
 
+    @property
+    def safe(self) -> int:
+        """Number of the last entry whose vectors are on the disk, in LanceDB."""
+        return self._safe
+
     def _write_lance(self) -> None:
         rows = np.array(list(self._unsafe), np.int64)
         positions = self.hot.positions(rows)
