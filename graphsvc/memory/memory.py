@@ -207,8 +207,8 @@ class Memory:
             report: called with how many bytes are done, and of how many, about.
 
         Raises:
-            BadInput: there is something at `path`, or it lies in the memory. StorageFull, ReadOnly: it can't be written.
-            FollowerStopped: a projection has stopped, see `repair`.
+            BadInput: there is something at `path`, or it lies in the memory. StorageFull, ReadOnly: it can't be
+            written. FollowerStopped: a projection has stopped, see `repair`.
         """
         from graphsvc.memory.travel import snapshot
 

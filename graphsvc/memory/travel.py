@@ -51,7 +51,7 @@ def registered(opened: Opened) -> list[dict[str, Any]]:
 
 def _present(noted: dict[str, Any]) -> bool:
     try:
-        return snapshots.read(Path(noted["path"])).n == noted["n"]
+        return snapshots.read(Path(noted["path"])).n == int(noted["n"])
     except (GraphsvcError, OSError):
         return False
 

@@ -117,7 +117,8 @@ def _follow(directory: Path, place: Path, engine: str, report: Report) -> dict[s
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=child_environment(1),
     ) as child:  # fmt: skip
-        assert child.stdout is not None and child.stderr is not None
+        assert child.stdout is not None
+        assert child.stderr is not None
         answer: dict[str, Any] = {}
         try:
             for line in child.stdout:
@@ -161,7 +162,8 @@ def _main(directory: Path, place: Path, engine: str) -> None:
 
 
 def _say(answer: dict[str, Any]) -> None:
-    print(json.dumps(answer), flush=True)
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
 
 
 def _end_with_parent() -> None:

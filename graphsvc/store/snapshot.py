@@ -169,7 +169,11 @@ def _below(path: Path) -> int:
 
 
 def seal(
-    draft: Path, manifest: Manifest, n: int, applied: dict[str, int] | None = None, pauses: dict[str, float] | None = None
+    draft: Path,
+    manifest: Manifest,
+    n: int,
+    applied: dict[str, int] | None = None,
+    pauses: dict[str, float] | None = None,
 ) -> Snapshot:
     """Write `snapshot.json` over what lies in a draft: after everything else is on the disk."""
     sync_tree(draft)
@@ -218,15 +222,19 @@ def read(path: Path) -> Snapshot:
     try:
         format = msgspec.json.decode(content)["format"]
         if format > SNAPSHOT_FORMAT:
-            raise NewerFormat(f"the snapshot has format {format}, this graphsvc knows {SNAPSHOT_FORMAT}", where=str(path))
+            raise _newer("snapshot", format, SNAPSHOT_FORMAT, path)
         snapshot = msgspec.json.decode(content, type=Snapshot)
     except (msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
         raise Corrupt(f"is damaged ({error})", where=str(place)) from error
     if snapshot.seal != _sealed(snapshot):
         raise Corrupt("is damaged: its checksum is another", where=str(place), hint="Use another snapshot.")
     if snapshot.memory_format > FORMAT:
-        raise NewerFormat(f"the memory has format {snapshot.memory_format}, this graphsvc knows {FORMAT}", where=str(path))
+        raise _newer("memory", snapshot.memory_format, FORMAT, path)
     return msgspec.structs.replace(snapshot, path=str(path))
+
+
+def _newer(what: str, found: int, known: int, path: Path) -> NewerFormat:
+    return NewerFormat(f"the {what} has format {found}; this graphsvc knows up to {known}", where=str(path))
 
 
 def verify(path: Path, report: Report) -> Snapshot:
