@@ -11,7 +11,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -111,7 +110,7 @@ def test_snapshots_taken_while_three_write_are_whole_and_equal_a_replay(path: Pa
 
 
 @pytest.fixture
-def history(path: Path, tmp_path: Path) -> Iterator[dict[int, dict[str, str | None]]]:
+def history(path: Path, tmp_path: Path) -> dict[int, dict[str, str | None]]:
     """A memory with a past, closed, and a snapshot of it: what it held, id and critique, at each number."""
     states: dict[int, dict[str, str | None]] = {0: {}}
     chance, state = random.Random(7), dict[str, str | None]()
@@ -131,7 +130,7 @@ def history(path: Path, tmp_path: Path) -> Iterator[dict[int, dict[str, str | No
                 del state[id]
             states[memory.status()["head"]] = dict(state)
         memory.snapshot(tmp_path / "snapshot")
-    yield states
+    return states
 
 
 @pytest.mark.parametrize("source", ["snapshot", "memory"])
@@ -436,7 +435,7 @@ def test_sizes_are_those_of_the_disk(path: Path, history: dict[int, Any]) -> Non
                    for folder, _, files in os.walk(path) for name in files)  # fmt: skip
         assert found["files"]["total"] == pytest.approx(used, rel=0.05)
         assert sum(found["tables"].values()) <= found["files"]["memory.sqlite"]
-        assert 0 < found["kinds"]["episode"]["vector_bytes"]
+        assert found["kinds"]["episode"]["vector_bytes"] > 0
 
 
 def _bodies(path: Path) -> list[Any]:
