@@ -278,6 +278,11 @@ def test_a_place_that_is_taken_or_within_is_refused_and_left_alone(memory: graph
     for place in (taken, tmp_path / "good", tmp_path / "good" / "within", memory.path):
         with pytest.raises(BadInput):
             graphsvc.restore(tmp_path / "good", place)
+    (tmp_path / "mine.unfinished").mkdir()
+    (tmp_path / "mine.unfinished" / "letter").touch()
+    with pytest.raises(BadInput, match="none of ours"):
+        memory.snapshot(tmp_path / "mine")
+    assert (tmp_path / "mine.unfinished" / "letter").exists()
     for to in (True, "3", 1.0):
         with pytest.raises(BadInput):
             graphsvc.restore(tmp_path / "good", tmp_path / "again", to=to)  # type: ignore[arg-type]

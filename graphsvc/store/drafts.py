@@ -29,8 +29,11 @@ def drafted(target: Path, *, outside: Path, where: str) -> Iterator[Path]:
     """
     check_free(target, outside=outside, where=where)
     draft = target.with_name(target.name + SUFFIX)
+    if draft.exists() and not (draft / LOCK).exists():
+        raise BadInput(f"{draft} is in the way and none of ours", where=where, hint="Remove it, or use another name.")
     try:
         draft.mkdir(parents=True, exist_ok=True)
+        (draft / LOCK).touch()
     except OSError as error:
         raise unwritable(error, draft) from error
     lock = DirectoryLock(draft)
@@ -38,7 +41,6 @@ def drafted(target: Path, *, outside: Path, where: str) -> Iterator[Path]:
         _empty(draft)
         yield draft
         sync_tree(draft)
-        (draft / LOCK).unlink()
         draft.replace(target)
         sync_directory(target.parent)
     except BaseException as error:
