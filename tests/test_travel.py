@@ -41,7 +41,7 @@ def replayed(log_of: Path, n: int, place: Path) -> str:
     place.mkdir()
     graph = GraphProjection(place, "kuzu", Settings())
     with closing(sqlite3.connect(log_of / "memory.sqlite")) as connection:
-        graph.apply(list(entries(connection, 0, n)))
+        graph.apply(list(entries(log_of / "memory.sqlite", connection, 0, n)))
     digest = graph.digest()
     graph.close()
     return digest

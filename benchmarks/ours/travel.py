@@ -124,9 +124,10 @@ def _replayed(work: Path, n: int) -> str:
     place = work / f"replayed-{n}"
     place.mkdir()
     graph = GraphProjection(place, "kuzu", Settings())
-    with closing(sqlite3.connect(work / "large" / "memory.sqlite")) as connection:
+    log = work / "large" / "memory.sqlite"
+    with closing(sqlite3.connect(log)) as connection:
         for start in range(0, n, REPLAY_STEP):
-            graph.apply(list(entries(connection, start, min(n, start + REPLAY_STEP))))
+            graph.apply(list(entries(log, connection, start, min(n, start + REPLAY_STEP))))
     digest = graph.digest()
     graph.close()
     return digest

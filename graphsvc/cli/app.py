@@ -13,6 +13,7 @@ from graphsvc.cli import records
 from graphsvc.cli.demonstration import add_demo
 from graphsvc.cli.episodes import add_store, episodes
 from graphsvc.cli.importing import importing
+from graphsvc.cli.learning import add_learning
 from graphsvc.cli.options import K, ManyAgents, Wait, Where, agents, filtered
 from graphsvc.cli.output import Answer
 from graphsvc.cli.shell import Shell, command, complain
@@ -81,6 +82,7 @@ def recall(
     return Answer({"episodes": records.hits_data(tried), "skills": records.hits_data(known)}, view)
 
 
+add_learning(app)
 app.add_typer(episodes, name="episodes", rich_help_panel="Remember")
 app.add_typer(skills, name="skills", rich_help_panel="Remember")
 app.add_typer(importing, name="import", rich_help_panel="Remember")

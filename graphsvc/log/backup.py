@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
 from graphsvc.errors import NotRetained
 from graphsvc.log import database
+from graphsvc.log.log import ENTRY, entry_of
 from graphsvc.log.rebuild import fold, rewrite
-from graphsvc.model.change import Change, decode
+from graphsvc.model.change import Change
 
 
 def back_up(source: Path, target: Path, cursors: Mapping[str, int]) -> int:
@@ -50,13 +52,21 @@ def last_entry(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT coalesce(max(n), 0) FROM log").fetchone()[0])
 
 
-def entries(connection: sqlite3.Connection, after: int, to: int) -> Iterator[Change]:
-    """The entries behind `after` up to `to`, in order."""
-    rows = connection.execute(
-        "SELECT n, at, verb, version, call, last, body, vectors FROM log WHERE n > ? AND n <= ? ORDER BY n", (after, to)
-    )
-    for n, at, verb, version, call, last, body, vectors in rows:
-        yield decode(n, at, verb, version, call, bool(last), body, vectors)
+def entries(path: Path, connection: sqlite3.Connection, after: int, to: int) -> Iterator[Change]:
+    """The entries behind `after` up to `to`, in order. Raises Corrupt where one isn't what was written."""
+    for row in connection.execute(f"SELECT {ENTRY} FROM log WHERE n > ? AND n <= ? ORDER BY n", (after, to)):
+        yield entry_of(row, path)
+
+
+def rename(path: Path) -> str:
+    """Give the memory whose log this is a new id; gives it."""
+    id = uuid.uuid4().hex
+    try:
+        with closing(_plain(path)) as connection, connection:
+            connection.execute("UPDATE memory SET id = ?", (id,))
+    except sqlite3.Error as error:
+        raise database.translated(error, path) from error
+    return id
 
 
 def cut(path: Path, to: int) -> None:
@@ -68,7 +78,7 @@ def cut(path: Path, to: int) -> None:
     try:
         with closing(_plain(path)) as connection:
             check_point(connection, to)
-            rebuilt = fold(entries(connection, 0, to))
+            rebuilt = fold(entries(path, connection, 0, to))
             rewrite(connection, rebuilt)
             connection.execute("DELETE FROM log WHERE n > ?", (to,))
             connection.execute("DELETE FROM cursor WHERE n > ?", (to,))

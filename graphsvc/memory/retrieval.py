@@ -107,8 +107,8 @@ def check_query(
         parse(where, KINDS[kind]),
         agents,
         mode,
-        _share(weight, "weight") or 0.0,
-        _share(mmr, "mmr"),
+        check_share(weight, "weight") or 0.0,
+        check_share(mmr, "mmr"),
         None if half_life is None else _positive(seconds(half_life, where="half_life")),
         _within(min_similarity, "min_similarity", -1.0, 1.0),
         None if vector is None else unit_vector(vector, dimension),
@@ -126,7 +126,8 @@ def check_k(k: Any, limit: int) -> int:
     return int(k)
 
 
-def _share(value: Any, where: str) -> float | None:
+def check_share(value: Any, where: str) -> float | None:
+    """A share from 0 to 1, or None."""
     return _within(value, where, 0.0, 1.0)
 
 
@@ -201,9 +202,9 @@ class Retrieval:
         behind = query.mode != "vector" and not self._wait_for_text(head)
         rows, all_of_kind = self.log.mask(query.kind, query.filter, query.agents)
         if not len(rows):
-            return Hits((), 0, behind)
+            return Hits((), 0, behind, query.text)
         found, pending = self._candidates(query, rows, all_of_kind, query.k * deeper)
-        return Hits(self._ranked(query, found, rescore), pending, behind)
+        return Hits(self._ranked(query, found, rescore), pending, behind, query.text)
 
     def _wait_for_text(self, head: int) -> bool:
         return self.store.text_follower.wait(head, self.store.settings.read_wait)

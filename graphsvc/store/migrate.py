@@ -150,7 +150,7 @@ def _main(directory: Path, place: Path, engine: str) -> None:
     graph = GraphProjection(place, engine, load(directory, engine=engine))
     with closing(database.connect(directory / database.FILE)) as connection:
         head = last_entry(connection)
-        rest = entries(connection, graph.applied, head)
+        rest = entries(directory / database.FILE, connection, graph.applied, head)
         while changes := list(islice(rest, STEP)):
             graph.apply(changes)
             _say({"applied": graph.applied, "head": head})

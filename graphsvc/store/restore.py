@@ -17,9 +17,9 @@ import msgspec
 from graphsvc.config import CONFIG_FILE
 from graphsvc.errors import Corrupt, NotAMemory
 from graphsvc.log import database
-from graphsvc.log.backup import back_up, check_point, cut, last_entry
+from graphsvc.log.backup import back_up, check_point, cut, last_entry, rename
 from graphsvc.store import lance, text
-from graphsvc.store.directory import DirectoryLock, Manifest, new_id, read_manifest
+from graphsvc.store.directory import DirectoryLock, Manifest, read_manifest
 from graphsvc.store.drafts import check_room, drafted
 from graphsvc.store.snapshot import CONTENTS, Report, Snapshot, check_file, read
 
@@ -132,13 +132,13 @@ def _finish(draft: Path, target: Path, to: int | None, kept: tuple[str, ...]) ->
         raise NotAMemory("holds no memory", where=str(draft))
     with closing(database.connect(path)) as connection:
         n = last_entry(connection)
-    new = _manifest_at(manifest, n)
+    new = _manifest_at(manifest, n, rename(path))
     new.write(draft)
     rebuilt = tuple(name for name in ("graph", "text", "vectors") if name not in kept)
     return Restored(str(target), new.id, n, manifest.id, rebuilt)
 
 
-def _manifest_at(manifest: Manifest, n: int) -> Manifest:
-    """What the restored memory's manifest says: a new id, and nothing of what came after `n`."""
+def _manifest_at(manifest: Manifest, n: int, id: str) -> Manifest:
+    """What the restored memory's manifest says: its own id, and nothing of what came after `n`."""
     embedding = {**manifest.embedding, "since": min(manifest.embedding["since"], n)}
-    return replace(manifest, id=new_id(), embedding=embedding, reembedding=None, snapshots=[])
+    return replace(manifest, id=id, embedding=embedding, reembedding=None, snapshots=[])
