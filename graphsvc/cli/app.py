@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from graphsvc.cli import records
-from graphsvc.cli.demonstration import add_demo
+from graphsvc.cli.demonstration import demo
 from graphsvc.cli.episodes import add_store, episodes
 from graphsvc.cli.importing import importing
 from graphsvc.cli.learning import add_learning
@@ -88,4 +88,4 @@ app.add_typer(skills, name="skills", rich_help_panel="Remember")
 app.add_typer(importing, name="import", rich_help_panel="Remember")
 add_upkeep(app)
 add_travel(app)
-add_demo(app)
+app.add_typer(demo, name="demo", rich_help_panel="Keep")

@@ -27,6 +27,7 @@ from graphsvc.cli.options import (
 from graphsvc.cli.output import Answer, line, table
 from graphsvc.cli.shell import Shell, add, command
 from graphsvc.model.kinds import KINDS
+from graphsvc.model.texts import WEIGHT
 
 episodes = typer.Typer(no_args_is_help=True, help="What agents tried: list, find, amend, delete, prune, learn from.")
 
@@ -106,7 +107,7 @@ def retrieve(
     where: Where = None,
     agent: ManyAgents = None,
     mode: Mode = "blend",
-    weight: Annotated[float, typer.Option(help="Share of meaning in the blend, 0 to 1.")] = 0.5,
+    weight: Annotated[float, typer.Option(help="Share of meaning in the blend, 0 to 1.")] = WEIGHT,
     mmr: Annotated[float | None, typer.Option(help="1: relevance alone, 0: novelty alone.")] = None,
     half_life: Annotated[str | None, typer.Option(metavar="30d", help="Age at which a score counts half.")] = None,
     min_similarity: Annotated[float | None, typer.Option(help="Lowest cosine, -1 to 1.")] = None,

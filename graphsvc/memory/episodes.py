@@ -20,6 +20,7 @@ from graphsvc.model.kinds import KINDS
 from graphsvc.model.names import parts_of
 from graphsvc.model.records import Episode
 from graphsvc.model.requests import AmendEpisode, Delete, PruneEpisodes, PruneRule, StoreEpisodes
+from graphsvc.model.texts import WEIGHT
 from graphsvc.model.times import from_micros, micros, seconds
 from graphsvc.model.validate import check_values
 from graphsvc.store.hot import Rows
@@ -212,7 +213,7 @@ class Episodes(Verbs):
         where: Where = None,
         agent: str | Sequence[str] | None = None,
         mode: Mode = "blend",
-        weight: float = 0.5,
+        weight: float = WEIGHT,
         mmr: float | None = None,
         half_life: float | str | timedelta | None = None,
         min_similarity: float | None = None,

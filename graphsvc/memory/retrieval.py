@@ -2,13 +2,12 @@
 
 The score of the default blend, for a weight w of the vector part:
 
-- each list's best max(100, 10k); over their union the cosine is computed for all; BM25 is the true score
-  where the text list holds the record, else 0; a record not embedded yet takes the lowest cosine;
+- each list's best max(100, 10k); over their union cosine and BM25 are computed for all; a record not embedded yet
+  takes the lowest cosine;
 - both min-max scaled over the union, a part whose values are all equal counts 0.5;
 - score = w · vector + (1 - w) · text; ties by id.
 
-Measured on turn-level evidence, a convex blend near half and half beats either part and reciprocal rank fusion
-(`docs/architecture.md`).
+How well that finds, and how the weight was chosen: `docs/quality.md`.
 """
 
 from __future__ import annotations
@@ -30,6 +29,7 @@ from graphsvc.memory.results import Hit, Hits
 from graphsvc.model.filters import Expression, Filter, matches, parse
 from graphsvc.model.kinds import KINDS
 from graphsvc.model.records import Record
+from graphsvc.model.texts import WEIGHT
 from graphsvc.model.times import seconds
 from graphsvc.store.hot import Rows, Vectors
 from graphsvc.store.store import Store
@@ -64,7 +64,7 @@ class Query:
     filter: Filter | None = None
     agents: tuple[str, ...] | None = None
     mode: Mode = "blend"
-    weight: float = 0.5
+    weight: float = WEIGHT
     mmr: float | None = None
     half_life: float | None = None
     min_similarity: float | None = None
@@ -80,7 +80,7 @@ def check_query(
     limit: int,
     *,
     mode: Any = "blend",
-    weight: Any = 0.5,
+    weight: Any = WEIGHT,
     mmr: Any = None,
     half_life: Any = None,
     min_similarity: Any = None,
@@ -235,7 +235,11 @@ class Retrieval:
             # Nothing is known of what isn't embedded: the newest of it fills up what was asked for.
             rest = np.setdiff1d(rows, union)
             union = np.sort(np.concatenate([union, rest[-(k - len(union)) :]]))
-        return self._measured(query, vector, union, text_rows, text_scores), pending
+        found = self._measured(query, vector, union, text_rows, text_scores)
+        if len(text_rows) == depth:  # there may be more that hold a word
+            unlisted = np.flatnonzero(found.bm25 == 0)
+            found.bm25[unlisted] = self.store.text.scores(query.text, found.rows[unlisted])
+        return found, pending
 
     def _embedded(self, kind: str, rows: Rows, all_of_kind: bool) -> tuple[NDArray[np.int32], Rows, int]:
         """Where the vectors are; waits for missing ones where that is soon done."""

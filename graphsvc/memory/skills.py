@@ -37,6 +37,7 @@ from graphsvc.model.requests import (
     UnlinkSkills,
 )
 from graphsvc.model.skills import plan, version_id
+from graphsvc.model.texts import WEIGHT
 from graphsvc.model.times import micros, seconds
 from graphsvc.model.validate import build, check_values, content_hash
 from graphsvc.store.hot import Rows
@@ -398,7 +399,7 @@ class Skills(Verbs):
         where: Where = None,
         agent: str | Sequence[str] | None = None,
         mode: Mode = "blend",
-        weight: float = 0.5,
+        weight: float = WEIGHT,
         weights: Mapping[str, float] | None = None,
         mmr: float | None = None,
         min_similarity: float | None = None,

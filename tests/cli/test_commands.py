@@ -69,8 +69,8 @@ CALLS: dict[str, list[str]] = {
 """What to say after each command so that it works on the memory `filled`."""
 
 SLOW = {
-    "demo": "test_demo.py", "doctor": "its own test", "snapshot": "test_travel.py", "restore": "test_travel.py",
-    "migrate": "test_travel.py",
+    "demo kill": "test_demo.py", "demo learn": "test_demo.py", "doctor": "its own test",
+    "snapshot": "test_travel.py", "restore": "test_travel.py", "migrate": "test_travel.py",
 }  # fmt: skip
 
 
