@@ -72,8 +72,9 @@ def stats(shell: Shell) -> Answer:
 
 LOG_DAMAGED = (
     "The log is what everything else is built from, so nothing here can mend it. Close the memory and copy its whole "
-    "directory away; then put back a copy from before the damage. Without one, save what can still be read: "
-    "sqlite3 memory.sqlite .recover | sqlite3 saved.sqlite, put saved.sqlite in its place, and verify again."
+    "directory away; then put back a copy from before the damage. Without one, what can still be read may be saved by "
+    "`sqlite3 memory.sqlite .recover | sqlite3 saved.sqlite`, which not every build of sqlite3 can; put in its place, "
+    "`graphsvc verify` tells what it lacks."
 )
 
 
