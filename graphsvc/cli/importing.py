@@ -27,7 +27,7 @@ importing = typer.Typer(
     epilog="Example: graphsvc import jsonl runs.jsonl --field session=run_id --rest metadata --dry-run",
 )
 
-ALWAYS = ("read", "stored")
+ALWAYS = ("read", "stored", "seconds")
 SHOWN = 20
 """Skipped items that are shown to people; `--json` names up to a thousand."""
 
