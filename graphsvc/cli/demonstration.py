@@ -47,7 +47,7 @@ command(demo, "learn", example="graphsvc demo learn --seed 101 --plot learnt.svg
 def kill(
     shell: Shell,
     directory: Annotated[
-        Path, typer.Option(help="For the memory; an earlier demonstration there is removed.", readable=False)
+        Path, typer.Option(help="For the memory; an earlier demonstration there is removed.")
     ] = Path("demo-memory"),
     embedder: Annotated[str, typer.Option(help="Embedding model.")] = "minilm",
     workers: Annotated[int, typer.Option(min=0, help="Processes that embed.")] = 2,

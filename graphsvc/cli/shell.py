@@ -15,9 +15,10 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_args
 
 import typer
+from typer.models import ParameterInfo
 
 from graphsvc.cli import INTERRUPTED, TERMINATED, Terminated
 from graphsvc.cli.output import Answer, as_json, console, safe
@@ -35,9 +36,8 @@ PATIENCE_SECONDS = 0.5
 
 MEMORY = Annotated[
     Path,
-    # Whether it can be read is found out by opening it, with an error that says what to do.
     typer.Option(
-        "--memory", "-m", envvar="GRAPHSVC_MEMORY", help="The memory's directory.", show_envvar=True, readable=False
+        "--memory", "-m", envvar="GRAPHSVC_MEMORY", help="The memory's directory.", show_envvar=True
     ),
 ]
 JSON = Annotated[bool, typer.Option("--json", help="Answer with one JSON document; errors too, on standard error.")]
@@ -319,6 +319,9 @@ def add(
         shell.run(function, values)
 
     parameters = [*own, *COMMON]
+    for info in (part for parameter in parameters for part in get_args(parameter.annotation)):
+        if isinstance(info, ParameterInfo):
+            info.readable = False  # whether a path can be read we say ourselves, with what to do
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     run.__doc__ = function.__doc__

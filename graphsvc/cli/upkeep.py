@@ -34,7 +34,7 @@ def add_upkeep(app: typer.Typer) -> None:
 
 def init(
     shell: Shell,
-    directory: Annotated[Path | None, typer.Argument(help="Where; --memory if not given.", readable=False)] = None,
+    directory: Annotated[Path | None, typer.Argument(help="Where; --memory if not given.")] = None,
     engine: Annotated[Literal["kuzu", "ladybug"] | None, typer.Option(help="Graph engine. [default: kuzu]")] = None,
     embedder: Annotated[
         str | None, typer.Option(help="Embedding model: minilm, a path, or a model's name. [default: minilm]")
