@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from graphsvc.errors import WaitTimeout
+from graphsvc.errors import BadInput, WaitTimeout
 from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.namespaces import Namespaces
 from graphsvc.memory.opened import Embedder, Opened, acquire, release
@@ -226,5 +226,7 @@ def open_memory(
     **settings: Any,
 ) -> Memory:
     """Open the memory in a directory; see `graphsvc.open`."""
+    if agent is None and shared:
+        raise BadInput("says what a bound handle sees", where="shared", hint="Give agent= too; unbound, it sees all.")
     namespaces = Namespaces.bound(agent, shared) if agent is not None else Namespaces()
     return Memory(acquire(path, embedder, create=create, engine=engine, **settings), namespaces, owner=True)
