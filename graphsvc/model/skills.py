@@ -11,6 +11,11 @@ from graphsvc.model.records import Outcome, Skill, SkillVersion
 VERSIONED = ("name", "description", "code", "signature")
 """Fields whose change makes a new version."""
 
+COUNTED = frozenset(
+    {"version", "uses", "successes", "rewards", "reward", "latencies", "latency_ms", "last_used"}
+)
+"""Fields that a skill counts itself; nobody gives them."""
+
 
 def after_outcome(skill: Skill, outcome: Outcome) -> dict[str, Any]:
     """The statistics of a skill after one more use: the fields that change.
