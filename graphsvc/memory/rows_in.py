@@ -37,7 +37,8 @@ def _row(item: Any, where: str) -> dict[str, Any]:
         return dict(item)
     if isinstance(item, Record):
         fields = msgspec.structs.asdict(item)
-        return {name: value for name, value in fields.items() if not (isinstance(item, Skill) and name in COUNTED)}
+        counted = ("version", *COUNTED) if isinstance(item, Skill) else ()
+        return {name: value for name, value in fields.items() if name not in counted}
     raise BadInput(f"expected a record or a dict, got {type(item).__name__}", where=where)
 
 
