@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import graphsvc
-from graphsvc.errors import BadInput, GraphsvcError
+from graphsvc.errors import BadInput, GraphsvcError, NotFound
 from graphsvc.memory.retrieval import _reciprocal_ranks
 
 
@@ -171,3 +171,26 @@ def test_an_outcome_is_the_same_whatever_numbers_it_came_in(memory: graphsvc.Mem
         assert (skill.uses, skill.reward) == (1, 1.0)
     with pytest.raises(GraphsvcError):
         memory.skills.record_outcome("k", success=1)  # type: ignore[arg-type]
+
+
+def test_a_bound_handle_shows_nothing_of_a_namespace_that_it_does_not_see(memory: graphsvc.Memory) -> None:
+    memory.skills.create(id="secret", name="secret skill", code="SECRET", agent="private")
+    memory.skills.create(id="team", name="team skill", agent="team")
+    memory.as_agent("team", shared=["private"]).skills.link("team", "secret", "prerequisite")
+    alice = memory.as_agent("alice", shared=["team"])
+    alice.skills.create(id="mine", name="mine", prerequisites=["team"])
+    with pytest.raises(NotFound, match="doesn't see"):
+        alice.skills.plan("mine")
+    assert [skill.id for skill in memory.skills.plan("mine")] == ["secret", "team", "mine"]
+    episode = alice.episodes.store(session="s", task="use the skill")
+    memory.skills.record_outcome("secret", success=True, agent="private", episode=episode.id)
+    assert memory.episodes.relations(episode.id).skills == ("secret",)
+    assert alice.episodes.relations(episode.id).skills == ()
+
+
+def test_binding_again_never_widens_what_is_seen(memory: graphsvc.Memory) -> None:
+    alice = memory.as_agent("alice", shared=["team"])
+    assert alice.as_agent("team").agent == "team"
+    for agent, shared in (("private", []), ("alice", ["private"])):
+        with pytest.raises(BadInput, match="doesn't see"):
+            alice.as_agent(agent, shared=shared)

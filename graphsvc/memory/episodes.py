@@ -361,6 +361,8 @@ class Episodes(Verbs):
         store.wait((store.graph_follower,), self._opened.log.head, self._opened.settings.read_wait)
         rows = store.graph.read("episode_relations", {"key": record.key}).dicts()
         ids: dict[str, Any] = {"previous": [], "next": [], "attempt": [], "skill": []}
+        seen = self._namespaces.reads()
+        rows = [row for row in rows if seen is None or parts_of(row["key"])[0] in seen]
         for row in sorted(rows, key=lambda row: (row["at"] is None, row["at"], row["key"])):
             ids[row["relation"]].append(parts_of(row["key"])[1])
         first = {relation: found[0] if found else None for relation, found in ids.items()}

@@ -82,9 +82,10 @@ class Memory:
     def as_agent(self, agent: str, *, shared: Iterable[str] = ()) -> Memory:
         """A handle bound to a namespace: it writes there, and sees that and the `shared` ones.
 
-        It needn't be closed; it ends with the handle that it was made from.
+        It needn't be closed; it ends with the handle that it was made from. From a bound handle only namespaces that
+        it sees can be had: else BadInput.
         """
-        return Memory(self._opened, Namespaces.bound(agent, shared), owner=False)
+        return Memory(self._opened, self._namespaces.narrowed(agent, shared), owner=False)
 
     def close(self) -> None:
         """Commit what waits and let go of the directory. Closing twice does nothing."""

@@ -503,7 +503,8 @@ class Skills(Verbs):
         """The skills to have for a goal, prerequisites first, the goal last; among those free to come next, by id.
 
         Raises:
-            NotFound, Gone, Ambiguous: for the id.
+            NotFound, Gone, Ambiguous: for the id. NotFound: something needed lies in a namespace that the handle
+            doesn't see.
         """
         goal = self._resolve(id, self._namespaces.reads(agent))
         needs = self._opened.log.prerequisites(goal.row)
@@ -511,6 +512,11 @@ class Skills(Verbs):
         skills = cast(dict[int, Skill], self._opened.log.records(list(rows)))
         names = {row: skill.key for row, skill in skills.items()}
         by_key = {skill.key: skill for skill in skills.values()}
+        seen = self._namespaces.reads()
+        if seen is not None and any(skill.agent not in seen for skill in skills.values()):
+            raise NotFound(
+                f"{goal.id!r} needs a skill that this handle doesn't see", where="id", hint="Share its namespace."
+            )
         prerequisites: dict[str, list[str]] = {}
         for source, target in needs:
             prerequisites.setdefault(names[source], []).append(names[target])
