@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import graphsvc
-from graphsvc.errors import BadInput, GraphsvcError, NotFound
+from graphsvc.errors import BadInput, Closed, GraphsvcError, NotFound
 from graphsvc.memory.retrieval import _reciprocal_ranks
 
 
@@ -194,3 +194,17 @@ def test_binding_again_never_widens_what_is_seen(memory: graphsvc.Memory) -> Non
     for agent, shared in (("private", []), ("alice", ["private"])):
         with pytest.raises(BadInput, match="doesn't see"):
             alice.as_agent(agent, shared=shared)
+
+
+def test_a_closed_handle_is_closed_while_another_is_open(path: Path) -> None:
+    with graphsvc.open(path, embedder="hashing") as first:
+        second = graphsvc.open(path)
+        bound = second.as_agent("alice")
+        second.close()
+        second.close()
+        for call in (second.episodes.count, second.status, bound.skills.count, second.wait):
+            with pytest.raises(Closed):
+                call()
+        with pytest.raises(Closed):
+            second.episodes.store(session="s", task="t")
+        assert first.episodes.count() == 0

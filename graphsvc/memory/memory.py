@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from graphsvc.errors import BadInput, WaitTimeout
 from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.feedback import FeedbackList, give, listed
 from graphsvc.memory.namespaces import Namespaces
-from graphsvc.memory.opened import Embedder, Opened, acquire, release
+from graphsvc.memory.opened import Embedder, Handle, Opened, acquire
 from graphsvc.memory.results import Event, Hits
 from graphsvc.memory.retrieval import Where
 from graphsvc.memory.skills import Skills
@@ -91,7 +91,7 @@ class Memory:
         """Commit what waits and let go of the directory. Closing twice does nothing."""
         if self._owner:
             self._owner = False
-            release(self._opened)
+            cast(Handle, self._opened).let_go()
 
     def history(self, id: str, *, agent: str | None = None) -> list[Event]:
         """Everything that happened to an episode or skill, oldest first; deleted ones too.
@@ -347,4 +347,5 @@ def open_memory(
     if agent is None and shared:
         raise BadInput("says what a bound handle sees", where="shared", hint="Give agent= too; unbound, it sees all.")
     namespaces = Namespaces.bound(agent, shared) if agent is not None else Namespaces()
-    return Memory(acquire(path, embedder, create=create, engine=engine, **settings), namespaces, owner=True)
+    handle = Handle(acquire(path, embedder, create=create, engine=engine, **settings))
+    return Memory(cast(Opened, handle), namespaces, owner=True)

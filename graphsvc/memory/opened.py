@@ -185,6 +185,34 @@ class Opened:
             pass
 
 
+class Handle:
+    """One user's hold of an open memory: closed for that user while others go on."""
+
+    def __init__(self, opened: Opened) -> None:
+        self._shared = opened
+        self._closed = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._shared, name)
+
+    @property
+    def closed(self) -> bool:
+        """Whether this user, or the last one, has closed it."""
+        return self._closed or self._shared.closed
+
+    def check(self) -> None:
+        """As `Opened.check`; raises Closed too where this user has closed it."""
+        if self._closed:
+            raise Closed("this handle is closed", where=str(self._shared.directory))
+        self._shared.check()
+
+    def let_go(self) -> None:
+        """Close it for this user. Again does nothing."""
+        if not self._closed:
+            self._closed = True
+            release(self._shared)
+
+
 def describe(embedding: EmbeddingService, embedder: Embedder | None, settings: Settings) -> dict[str, Any]:
     """What the manifest says of a model. Locates it, and loads nothing; a function is called once."""
     identity = embedding.identity()
