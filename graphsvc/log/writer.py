@@ -21,6 +21,7 @@ from graphsvc.errors import Closed, GraphsvcError, Overloaded, StorageFull, Writ
 from graphsvc.log import episodes, skills
 from graphsvc.log.columns import Columns
 from graphsvc.log.database import translated
+from graphsvc.log.forget import forget
 from graphsvc.log.rebuild import rewrite
 from graphsvc.log.state import RowEvent, State
 from graphsvc.model import requests as r
@@ -41,6 +42,7 @@ DECISIONS: dict[type[Any], Callable[[State, Any], Any]] = {
     r.LinkSkills: skills.link,
     r.UnlinkSkills: skills.unlink,
     r.PruneSkills: skills.prune,
+    r.Forget: forget,
 }
 
 
@@ -122,6 +124,7 @@ class Writer:
         self._stopped: GraphsvcError | None = None
         self._state = State(connection, columns)
         self._rate = 1000.0
+        self._next: Ticket | None = None
         self._gate = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="graphsvc-writer", daemon=True)
         self._thread.start()
@@ -211,23 +214,45 @@ class Writer:
             group, ended = self._next_group()
             if group:
                 began = time.monotonic()
-                self._commit(group)
+                if isinstance(group[0].request, r.Alone):
+                    self._work_alone(group[0], group[0].request)
+                else:
+                    self._commit(group)
                 elapsed = time.monotonic() - began
                 self._rate += 0.2 * (len(group) / max(elapsed, 1e-6) - self._rate)
 
     def _next_group(self) -> tuple[list[Ticket], bool]:
-        """What waits now, up to the group limit; waits for the first. True with it: the queue has ended."""
+        """What waits now, up to the group limit; waits for the first. True with it: the queue has ended.
+
+        What is to be done alone is a group of its own.
+        """
         group: list[Ticket] = []
-        ticket = self._queue.get()
+        ticket, self._next = self._next or self._queue.get(), None
         while ticket is not None:
+            if group and isinstance(ticket.request, r.Alone):
+                self._next = ticket
+                return group, False
             group.append(ticket)
-            if len(group) >= self._settings.group_limit:
+            if len(group) >= self._settings.group_limit or isinstance(ticket.request, r.Alone):
                 return group, False
             try:
                 ticket = self._queue.get_nowait()
             except queue.Empty:
                 return group, False
         return group, True
+
+    def _work_alone(self, ticket: Ticket, request: r.Alone) -> None:
+        if self._stopped is not None and not isinstance(self._stopped, Closed):
+            ticket.error = self._stopped
+        else:
+            try:
+                ticket.result = request.work(self._connection)
+            except sqlite3.Error as error:
+                ticket.error = translated(error, self._path)
+            except GraphsvcError as error:
+                ticket.error = error
+            self._state.reset()
+        self._answer([ticket])
 
     def _commit(self, group: list[Ticket]) -> None:
         if self._stopped is not None and not isinstance(self._stopped, Closed):

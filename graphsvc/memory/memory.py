@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from graphsvc.memory.verbs import history
 from graphsvc.model.kinds import SEARCHABLE
 
 if TYPE_CHECKING:
+    from graphsvc.memory.forgetting import ForgetReport
     from graphsvc.store.verify import Report
 
 __all__ = ["Memory", "Report", "open_memory", "sizes"]
@@ -96,6 +97,37 @@ class Memory:
         """
         self._opened.check()
         return history(self._opened, SEARCHABLE, id, self._namespaces.reads(agent))
+
+    def forget(
+        self,
+        ids: str | Sequence[str],
+        *,
+        kind: str | None = None,
+        agent: str | None = None,
+        dry_run: bool = False,
+    ) -> ForgetReport:
+        """Forget records for good: no byte of their texts, labels, metadata and vectors stays in any file.
+
+        Their ids, kinds, times, numbers and links stay in the log, which is overwritten; so do their histories, which
+        say that they were forgotten. A skill's versions and outcomes go with it, feedback with what it is about, a
+        task's text if no other episode ever named it. Deleted records can be forgotten, too. The embedding cache loses
+        their vectors. Graph, text and vectors are built anew from the log, once for all ids, so the call takes as long
+        as that; writes go on meanwhile, but for the rewriting of the log's file. Killed on the way, the next opening
+        finishes it.
+
+        Args:
+            ids: of records. kind: of which kind, where an id means several. agent: in which namespace.
+            dry_run: change nothing, only tell.
+
+        Raises:
+            NotFound: nothing ever had one of the ids: nothing is forgotten then. Ambiguous: several records have one.
+            WaitTimeout, StorageFull: files could not be cleaned; the next call or opening goes on.
+        """
+        from graphsvc.memory.forgetting import forget, references
+
+        self._opened.check()
+        refs = references(self._opened, self._namespaces, ids, kind, agent)
+        return forget(self._opened, refs, dry_run=dry_run)
 
     def wait(self, *, timeout: float = 60.0) -> None:
         """Wait until graph, text and vectors have everything acknowledged so far.

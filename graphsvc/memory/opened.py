@@ -14,12 +14,24 @@ from typing import Any
 
 from graphsvc.config import FORMAT, Settings, load
 from graphsvc.embedding.service import EmbeddingService
-from graphsvc.errors import BadInput, Closed, EmbeddingMismatch, Forked, GraphsvcError, NotAMemory
+from graphsvc.errors import (
+    BadInput,
+    Closed,
+    EmbeddingMismatch,
+    Forked,
+    GraphsvcError,
+    NotAMemory,
+    StorageFull,
+    WaitTimeout,
+)
+from graphsvc.log.forget import Plan
 from graphsvc.log.log import Log
 from graphsvc.memory.retrieval import Retrieval
+from graphsvc.model.requests import Forget
 from graphsvc.model.texts import TEXTS
 from graphsvc.model.validate import Limits
 from graphsvc.store.directory import DirectoryLock, Manifest, new_id, prepare, read_manifest
+from graphsvc.store.forget import finish, halt, is_pending, renew
 from graphsvc.store.store import Store
 
 logger = logging.getLogger("graphsvc")
@@ -69,8 +81,9 @@ class Opened:
             self.log.close(save=False)
             raise
         self.retrieval = Retrieval(self.log, self.store)
-        self.store.start()
         self._reembedding = threading.Lock()
+        self._go_on_forgetting()
+        self.store.start()
         self._go_on_reembedding()
 
     def reembed(self, embedder: Embedder, runtime: str | None, report: Callable[[int, int], None]) -> None:
@@ -95,6 +108,42 @@ class Opened:
             self.embedding.close()
             self.embedding, self.settings = service, settings
             self.retrieval.cache.clear()
+
+    def forget(self, request: Forget, texts: list[str]) -> tuple[Plan, int]:
+        """Forget, and clean every file; gives what it came to, and how many vectors left the cache.
+
+        Args:
+            request: what to forget. texts: that were embedded of it. They leave the cache before the log forgets which
+                they were; once more after it, for what was asked meanwhile.
+        """
+        with self._reembedding:  # two models' files at once are more than can be cleaned
+            self.check()
+            halt(self.store)
+            try:
+                cached = self.embedding.forget(texts)
+                found: Plan = self.log.submit(request).result
+                cached += self.embedding.forget(list(found.texts))
+            finally:
+                self._renew()
+            self.retrieval.cache.clear()
+            if is_pending(self.store):
+                finish(self.store)
+        return found, cached
+
+    def _renew(self) -> None:
+        renew(self.store, clean=is_pending(self.store))
+        self.store.start()
+
+    def _go_on_forgetting(self) -> None:
+        """Clean the files that a kill, or an error, kept a forget from cleaning; the followers don't run yet."""
+        if is_pending(self.store):
+            logger.info("a forget was interrupted: what it left in files goes now")
+            try:
+                halt(self.store)
+                renew(self.store, clean=True)
+                finish(self.store)
+            except (StorageFull, WaitTimeout) as error:
+                logger.warning("what was forgotten is still in files, until the next opening: %s", error)
 
     def _go_on_reembedding(self) -> None:
         """Go on with what a kill or a close interrupted, in the background; a function must be given again."""

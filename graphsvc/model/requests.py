@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +17,9 @@ encode_record = msgspec.json.Encoder().encode
 
 Ref = tuple[str, str]
 """Agent and id of a record."""
+
+KindRef = tuple[str, str, str]
+"""Kind, agent and id of a record."""
 
 
 @dataclass(slots=True)
@@ -167,6 +172,20 @@ class UnlinkSkills:
 
 
 @dataclass(slots=True)
+class Forget:
+    """Forget records, their parts and what was said of them, all or none: their values are overwritten in the log."""
+
+    refs: list[KindRef]
+
+
+@dataclass(slots=True)
+class Alone:
+    """Do something with the writer's connection between two transactions. Not a change: nothing is logged."""
+
+    work: Callable[[sqlite3.Connection], Any]
+
+
+@dataclass(slots=True)
 class MoveCursor:
     """Note how far a follower has come. Not a change: nothing is logged."""
 
@@ -192,6 +211,8 @@ Request = (
     | RecordOutcome
     | LinkSkills
     | UnlinkSkills
+    | Forget
+    | Alone
     | MoveCursor
     | RebuildRecords
 )

@@ -172,9 +172,10 @@ class HotIndex:
         if live is not None:
             rows = np.fromiter(live, np.int64)
             if self._count > 1.5 * len(rows) + LEAST_SLOTS:
-                self._compact(rows)
+                self.compact(rows)
 
-    def _compact(self, rows: Rows) -> None:
+    def compact(self, rows: Rows) -> None:
+        """Write the file anew with the vectors of these rows alone. It must be opened again after that."""
         draft = HotIndex.__new__(HotIndex)
         draft.path = self.path.with_name(self.path.name + ".compact")
         draft.dimension, draft.fingerprint, draft.version = self.dimension, self.fingerprint, 0

@@ -132,7 +132,7 @@ def _verify_records(log: Log, rebuilt: Rebuilt, report: Report) -> None:
         ):
             seen += 1
             expected = rebuilt.records.get(row)
-            found = (kind, agent, id, first, last, hash, None if state else decode_record(kind, body))
+            found = (kind, agent, id, first, last, hash, state, None if state else decode_record(kind, body))
             if expected is None or expected.as_tuple() != found:
                 wrong.append(f"{kind} {agent}/{id}")
         if seen != len(rebuilt.records):
