@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphsvc.config import Settings
 from graphsvc.errors import Closed, GraphsvcError, Overloaded, StorageFull, WriterStopped
-from graphsvc.log import episodes, skills
+from graphsvc.log import episodes, skills, taking
 from graphsvc.log.columns import Columns
 from graphsvc.log.database import translated
 from graphsvc.log.forget import forget
@@ -42,6 +42,8 @@ DECISIONS: dict[type[Any], Callable[[State, Any], Any]] = {
     r.LinkSkills: skills.link,
     r.UnlinkSkills: skills.unlink,
     r.PruneSkills: skills.prune,
+    r.TakeRecords: taking.take_records,
+    r.TakeLinks: taking.take_links,
     r.Forget: forget,
 }
 

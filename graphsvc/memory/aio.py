@@ -171,6 +171,7 @@ class AsyncMemory(AsyncVerbs):
         return AsyncMemory(self._memory.as_agent(agent, shared=shared), self._threads)
 
     history = awaited(Memory.history)
+    export = awaited(Memory.export)
     forget = awaited(Memory.forget)
     wait = awaited(Memory.wait)
     progress = awaited(Memory.progress)

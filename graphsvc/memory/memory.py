@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,8 @@ from graphsvc.memory.verbs import history
 from graphsvc.model.kinds import SEARCHABLE
 
 if TYPE_CHECKING:
+    from graphsvc.memory.exported import Format
+    from graphsvc.memory.exporting import ExportReport
     from graphsvc.memory.forgetting import ForgetReport
     from graphsvc.store.verify import Report
 
@@ -128,6 +130,42 @@ class Memory:
         self._opened.check()
         refs = references(self._opened, self._namespaces, ids, kind, agent)
         return forget(self._opened, refs, dry_run=dry_run)
+
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        format: Format = "jsonl",
+        vectors: bool = False,
+        where: Mapping[str, Any] | None = None,
+        agent: str | Sequence[str] | None = None,
+        progress: Callable[[float, str], None] | None = None,
+    ) -> ExportReport:
+        """Write all live records and links into a new directory, one state of them, whatever is written meanwhile.
+
+        `graphsvc.memory.importing.import_memory` takes them in again: ids, times, statistics, versions and the graph's
+        digest are the same then, and exported once more they give equal bytes. What was deleted, and history, stay
+        behind. Killed on the way, no directory of that name is there.
+
+        Args:
+            path: of the directory; it mustn't exist.
+            format: "jsonl" or "parquet", a file for each kind.
+            vectors: also the vectors, as float32 in Parquet, once all are made.
+            where: filters by kind, like `{"episode": {"success": True}}`; kinds without one are exported whole,
+                versions and outcomes with their skills.
+            agent: namespace or namespaces; None for all that the handle sees.
+            progress: called with the share that is done and what is being written.
+
+        Raises:
+            BadInput: there is something of that name already, or for an argument. StorageFull, ReadOnly: for the disk.
+        """
+        from graphsvc.memory.exporting import export
+
+        self._opened.check()
+        return export(
+            self._opened, path, format=format, vectors=vectors, where=where, agents=self._namespaces.reads(agent),
+            progress=progress,
+        )  # fmt: skip
 
     def wait(self, *, timeout: float = 60.0) -> None:
         """Wait until graph, text and vectors have everything acknowledged so far.

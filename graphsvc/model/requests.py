@@ -172,6 +172,30 @@ class UnlinkSkills:
 
 
 @dataclass(slots=True)
+class TakeRecords:
+    """Take records in as they were elsewhere, statistics and all. Gives of each what became of it."""
+
+    items: list[NewRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class TakenLink:
+    """A link as it was elsewhere."""
+
+    rel: str
+    source: KindRef
+    target: KindRef
+    values: dict[str, Any]
+
+
+@dataclass(slots=True)
+class TakeLinks:
+    """Take links in. Gives of each what became of it."""
+
+    items: list[TakenLink]
+
+
+@dataclass(slots=True)
 class Forget:
     """Forget records, their parts and what was said of them, all or none: their values are overwritten in the log."""
 
@@ -211,6 +235,8 @@ Request = (
     | RecordOutcome
     | LinkSkills
     | UnlinkSkills
+    | TakeRecords
+    | TakeLinks
     | Forget
     | Alone
     | MoveCursor
