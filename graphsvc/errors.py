@@ -180,6 +180,12 @@ class Corrupt(GraphsvcError):
     code = "corrupt"
 
 
+class StorageFailed(GraphsvcError):
+    """SQLite failed a statement, for a reason that says nothing of the file."""
+
+    code = "storage_failed"
+
+
 class WriterStopped(GraphsvcError):
     """The log's writer met an error that it can't go on from; reading still works."""
 

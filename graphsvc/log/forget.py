@@ -15,7 +15,7 @@ import msgspec
 from graphsvc.errors import BadInput, NotFound
 from graphsvc.log import episodes
 from graphsvc.log.state import FORGOTTEN, LIVE, State, Stored, every
-from graphsvc.model.change import Change, GoneRecord, decode, encode
+from graphsvc.model.change import Change, GoneRecord, checksum, decode, encode
 from graphsvc.model.forgetting import PLACEHOLDER, overwrite
 from graphsvc.model.kinds import KINDS, kind_of
 from graphsvc.model.names import key_of, task_key
@@ -220,9 +220,12 @@ def _overwrite(connection: sqlite3.Connection, n: int, found: Plan) -> None:
     tasks = {name: f"{PLACEHOLDER} {n}.{place}" for place, name in enumerate(found.tasks)}
     for change in _entries(connection, found.records):
         overwrite(change, found.records, tasks)
+        body, vectors = encode(change).decode(), change.vectors or None
+        crc = checksum(
+            change.n, change.at, change.verb, change.version, change.call, int(change.last), body, vectors
+        )
         connection.execute(
-            "UPDATE log SET body = ?, vectors = ? WHERE n = ?",
-            (encode(change).decode(), change.vectors or None, change.n),
+            "UPDATE log SET body = ?, vectors = ?, crc = ? WHERE n = ?", (body, vectors, crc, change.n)
         )
 
 

@@ -81,7 +81,7 @@ class AsyncEpisodes(AsyncVerbs):
         )  # fmt: skip
         ticket = await verbs._opened.log.submit_async(request)
         if wait is not None:
-            await asyncio.get_running_loop().run_in_executor(self._threads, verbs._await, ticket, wait)
+            await asyncio.get_running_loop().run_in_executor(self._threads, verbs._await, ticket.n, wait)
         return cast(Episode, ticket.result[0])
 
     store_many = awaited(Episodes.store_many)
@@ -111,6 +111,8 @@ class AsyncSkills(AsyncVerbs):
     unlink = awaited(Skills.unlink)
     delete = awaited(Skills.delete)
     prune = awaited(Skills.prune)
+    consolidate = awaited(Skills.consolidate)
+    evidence = awaited(Skills.evidence)
     get = awaited(Skills.get)
     version = awaited(Skills.version)
     versions = awaited(Skills.versions)
@@ -171,6 +173,9 @@ class AsyncMemory(AsyncVerbs):
         return AsyncMemory(self._memory.as_agent(agent, shared=shared), self._threads)
 
     history = awaited(Memory.history)
+    brief = awaited(Memory.brief)
+    feedback = awaited(Memory.feedback)
+    feedbacks = awaited(Memory.feedbacks)
     export = awaited(Memory.export)
     forget = awaited(Memory.forget)
     wait = awaited(Memory.wait)

@@ -17,6 +17,7 @@ from graphsvc.embedding.service import EmbeddingService
 from graphsvc.errors import (
     BadInput,
     Closed,
+    Corrupt,
     EmbeddingMismatch,
     Forked,
     GraphsvcError,
@@ -30,7 +31,15 @@ from graphsvc.memory.retrieval import Retrieval
 from graphsvc.model.requests import Forget
 from graphsvc.model.texts import TEXTS
 from graphsvc.model.validate import Limits
-from graphsvc.store.directory import DirectoryLock, Manifest, new_id, prepare, read_manifest
+from graphsvc.store.directory import (
+    MANIFEST,
+    MANIFEST_GONE,
+    DirectoryLock,
+    Manifest,
+    prepare,
+    read_manifest,
+    sync_directory,
+)
 from graphsvc.store.forget import finish, halt, is_pending, renew
 from graphsvc.store.store import Store
 
@@ -66,16 +75,18 @@ class Opened:
         self.settings = settings
         self.limits = Limits(settings.max_text_bytes, settings.max_metadata_bytes, settings.max_tags)
         self.embedding = EmbeddingService(settings, None if isinstance(embedder, str) else embedder)
+        fresh: dict[str, Any] = {}
         if manifest is None:
-            embedding = {**describe(self.embedding, embedder, settings), "generation": 1, "since": 0}
-            manifest = _new_manifest(settings, embedding)
-            manifest.write(self.directory)
+            fresh = {**describe(self.embedding, embedder, settings), "generation": 1, "since": 0}
         elif callable(embedder):
             _check_identity(self.embedding, manifest)
-        self.manifest = manifest
         _bound_blas(settings.blas_threads)
-        self.log = Log(self.directory, settings)
+        self.log = Log(self.directory, settings, None if manifest is None else manifest.id)
         try:
+            if manifest is None:
+                # The log first: where there is a manifest, the log must be there, and isn't made anew.
+                manifest = self._first_manifest(settings, fresh)
+            self.manifest = manifest
             self.store = Store(self.directory, self.log, settings, manifest, self.embedding)
         except BaseException:
             self.log.close(save=False)
@@ -85,6 +96,15 @@ class Opened:
         self._go_on_forgetting()
         self.store.start()
         self._go_on_reembedding()
+
+    def _first_manifest(self, settings: Settings, embedding: dict[str, Any]) -> Manifest:
+        if self.log.head:
+            where = str(self.directory / MANIFEST)
+            raise Corrupt("is missing, though the log holds a memory", where=where, hint=MANIFEST_GONE)
+        manifest = _new_manifest(settings, embedding, self.log.id)
+        sync_directory(self.directory)  # the log's name, before the manifest says that it is there
+        manifest.write(self.directory)
+        return manifest
 
     def reembed(self, embedder: Embedder, runtime: str | None, report: Callable[[int, int], None]) -> None:
         """Make all vectors anew with another model; see `Memory.reembed`."""
@@ -194,13 +214,13 @@ def describe(embedding: EmbeddingService, embedder: Embedder | None, settings: S
     }
 
 
-def _new_manifest(settings: Settings, embedding: dict[str, Any]) -> Manifest:
+def _new_manifest(settings: Settings, embedding: dict[str, Any], id: str) -> Manifest:
     return Manifest(
         engine=settings.engine,
         embedding=embedding,
         texts=TEXTS,
         stemmer=settings.stemmer,
-        id=new_id(),
+        id=id,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         format=FORMAT,
     )

@@ -2,13 +2,12 @@
 
 The score of the default blend, for a weight w of the vector part:
 
-- each list's best max(100, 10k); over their union the cosine is computed for all; BM25 is the true score
-  where the text list holds the record, else 0; a record not embedded yet takes the lowest cosine;
+- each list's best max(100, 10k); over their union cosine and BM25 are computed for all; a record not embedded yet
+  takes the lowest cosine;
 - both min-max scaled over the union, a part whose values are all equal counts 0.5;
 - score = w · vector + (1 - w) · text; ties by id.
 
-Measured on turn-level evidence, a convex blend near half and half beats either part and reciprocal rank fusion
-(`docs/architecture.md`).
+How well that finds, and how the weight was chosen: `docs/quality.md`.
 """
 
 from __future__ import annotations
@@ -30,6 +29,7 @@ from graphsvc.memory.results import Hit, Hits
 from graphsvc.model.filters import Expression, Filter, matches, parse
 from graphsvc.model.kinds import KINDS
 from graphsvc.model.records import Record
+from graphsvc.model.texts import WEIGHT
 from graphsvc.model.times import seconds
 from graphsvc.store.hot import Rows, Vectors
 from graphsvc.store.store import Store
@@ -64,7 +64,7 @@ class Query:
     filter: Filter | None = None
     agents: tuple[str, ...] | None = None
     mode: Mode = "blend"
-    weight: float = 0.5
+    weight: float = WEIGHT
     mmr: float | None = None
     half_life: float | None = None
     min_similarity: float | None = None
@@ -80,7 +80,7 @@ def check_query(
     limit: int,
     *,
     mode: Any = "blend",
-    weight: Any = 0.5,
+    weight: Any = WEIGHT,
     mmr: Any = None,
     half_life: Any = None,
     min_similarity: Any = None,
@@ -107,8 +107,8 @@ def check_query(
         parse(where, KINDS[kind]),
         agents,
         mode,
-        _share(weight, "weight") or 0.0,
-        _share(mmr, "mmr"),
+        check_share(weight, "weight") or 0.0,
+        check_share(mmr, "mmr"),
         None if half_life is None else _positive(seconds(half_life, where="half_life")),
         _within(min_similarity, "min_similarity", -1.0, 1.0),
         None if vector is None else unit_vector(vector, dimension),
@@ -126,7 +126,8 @@ def check_k(k: Any, limit: int) -> int:
     return int(k)
 
 
-def _share(value: Any, where: str) -> float | None:
+def check_share(value: Any, where: str) -> float | None:
+    """A share from 0 to 1, or None."""
     return _within(value, where, 0.0, 1.0)
 
 
@@ -201,9 +202,9 @@ class Retrieval:
         behind = query.mode != "vector" and not self._wait_for_text(head)
         rows, all_of_kind = self.log.mask(query.kind, query.filter, query.agents)
         if not len(rows):
-            return Hits((), 0, behind)
+            return Hits((), 0, behind, query.text)
         found, pending = self._candidates(query, rows, all_of_kind, query.k * deeper)
-        return Hits(self._ranked(query, found, rescore), pending, behind)
+        return Hits(self._ranked(query, found, rescore), pending, behind, query.text)
 
     def _wait_for_text(self, head: int) -> bool:
         return self.store.text_follower.wait(head, self.store.settings.read_wait)
@@ -234,7 +235,11 @@ class Retrieval:
             # Nothing is known of what isn't embedded: the newest of it fills up what was asked for.
             rest = np.setdiff1d(rows, union)
             union = np.sort(np.concatenate([union, rest[-(k - len(union)) :]]))
-        return self._measured(query, vector, union, text_rows, text_scores), pending
+        found = self._measured(query, vector, union, text_rows, text_scores)
+        if len(text_rows) == depth:  # there may be more that hold a word
+            unlisted = np.flatnonzero(found.bm25 == 0)
+            found.bm25[unlisted] = self.store.text.scores(query.text, found.rows[unlisted])
+        return found, pending
 
     def _embedded(self, kind: str, rows: Rows, all_of_kind: bool) -> tuple[NDArray[np.int32], Rows, int]:
         """Where the vectors are; waits for missing ones where that is soon done."""

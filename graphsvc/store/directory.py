@@ -10,7 +10,6 @@ import os
 import platform
 import socket
 import time
-import uuid
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ logger = logging.getLogger("graphsvc.store")
 
 LOCK = "graphsvc.lock"
 MANIFEST = "graphsvc.json"
+MANIFEST_GONE = "Put it back from a copy of the directory: it says which model made the vectors. Nothing was changed."
 NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre",
     "fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "ncpfs", "webdav"})  # fmt: skip
 
@@ -88,11 +88,6 @@ def read_manifest(directory: Path) -> Manifest | None:
         ) from error
 
 
-def new_id() -> str:
-    """An id for a new memory."""
-    return uuid.uuid4().hex
-
-
 def prepare(directory: Path, *, create: bool, allow_network_fs: bool) -> None:
     """Check that a memory can live here, and make the directory if need be.
 
@@ -133,6 +128,8 @@ def _check_new(directory: Path, create: bool) -> None:
         except OSError as error:
             raise _unwritable(error, directory) from error
         strange = [name for name in names if not name.startswith((*ours, "hot."))]
+        if strange and "memory.sqlite" in names:
+            raise Corrupt("is missing, though there is a memory", where=str(directory / MANIFEST), hint=MANIFEST_GONE)
         if strange:
             raise NotAMemory(
                 f"holds other things ({strange[0]!r}) and no memory",

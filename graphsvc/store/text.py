@@ -160,6 +160,22 @@ class TextIndex:
                 numbers, scores = numbers[passing], scores[passing]
             return numbers[:limit], scores[:limit]
 
+    def scores(self, text: str, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """BM25 of each of these rows, which ascend; 0 where a record has none of the words."""
+        scores = np.zeros(len(rows))
+        words = self._words(text)
+        if words is None or not len(rows):
+            return scores
+        query, occur = self._tantivy.Query, self._tantivy.Occur
+        among = query.const_score_query(query.term_set_query(self.schema, "row", rows.tolist()), 0.0)
+        searcher = self._index.searcher()
+        hits = searcher.search(
+            query.boolean_query([(occur.Must, words), (occur.Must, among)]), limit=len(rows), count=False
+        ).hits
+        numbers = np.array(searcher.fast_field_values("row", [hit[1] for hit in hits]), np.int64)
+        scores[np.searchsorted(rows, numbers)] = [hit[0] for hit in hits]
+        return scores
+
     def _words(self, text: str) -> Any:
         """Any of the text's words, stemmed; None where it has none."""
         query = self._tantivy.Query
