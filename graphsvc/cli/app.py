@@ -18,6 +18,7 @@ from graphsvc.cli.options import K, ManyAgents, Wait, Where, agents, filtered
 from graphsvc.cli.output import Answer
 from graphsvc.cli.shell import Shell, command, complain
 from graphsvc.cli.skills import skills
+from graphsvc.cli.travelling import add_travelling
 from graphsvc.cli.upkeep import add_upkeep
 
 
@@ -86,4 +87,5 @@ app.add_typer(episodes, name="episodes", rich_help_panel="Remember")
 app.add_typer(skills, name="skills", rich_help_panel="Remember")
 app.add_typer(importing, name="import", rich_help_panel="Remember")
 add_upkeep(app)
+add_travelling(app)
 app.add_typer(demo, name="demo", rich_help_panel="Keep")

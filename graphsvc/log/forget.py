@@ -42,6 +42,7 @@ class Plan:
         already: those named that were forgotten before.
         texts: that were embedded of them, ever.
         tasks: whose texts go. kept: whose texts stay, each with the id of an episode that names it too.
+        before: episodes forgotten before whose task's text stayed then, and goes now.
         derived: kind, namespace and id of records that were drawn from them, and stay as they are.
     """
 
@@ -51,6 +52,7 @@ class Plan:
     texts: dict[str, None] = field(default_factory=dict)
     tasks: dict[Name, None] = field(default_factory=dict)
     kept: dict[Name, str] = field(default_factory=dict)
+    before: dict[int, Stored] = field(default_factory=dict)
     derived: list[KindRef] = field(default_factory=list)
 
 
@@ -76,6 +78,7 @@ def plan(connection: sqlite3.Connection, refs: list[KindRef]) -> Plan:
         found.records.update((part.row, part) for part in _parts(connection, found.records))
         _read_history(connection, found)
         found.kept = _named_by_others(connection, found)
+        found.before = _forgotten_before(connection, found) if found.tasks else {}
         found.derived = _derived(connection, found)
     return found
 
@@ -108,23 +111,23 @@ def _entries(connection: sqlite3.Connection, rows: dict[int, Stored]) -> Iterato
             yield decode(*entry)
 
 
-def _states(connection: sqlite3.Connection, rows: dict[int, Stored]) -> Iterator[Record]:
-    """Each state that these records were ever in."""
+def _states(connection: sqlite3.Connection, rows: dict[int, Stored]) -> Iterator[tuple[int, Record]]:
+    """Each state that these records were ever in, with their rows."""
     now: dict[int, Record] = {}
     for change in _entries(connection, rows):
         for put in change.puts:
             if put.row in rows:
                 now[put.row] = change.record_of(put)
-                yield now[put.row]
+                yield put.row, now[put.row]
         for patch in change.patches:
             if patch.row in now:
                 values = {**msgspec.to_builtins(now[patch.row]), **msgspec.to_builtins(patch.values)}
                 now[patch.row] = msgspec.convert(values, type(now[patch.row]))
-                yield now[patch.row]
+                yield patch.row, now[patch.row]
 
 
 def _read_history(connection: sqlite3.Connection, found: Plan) -> None:
-    for record in _states(connection, found.records):
+    for _, record in _states(connection, found.records):
         text = embedded_text(record) if kind_of(record).searchable else None
         if text:
             found.texts[text] = None
@@ -142,7 +145,7 @@ def _named_by_others(connection: sqlite3.Connection, found: Plan) -> dict[Name, 
     ):
         if row not in found.records and (agent, task) in digests:
             kept.setdefault(digests[(agent, task)], id)
-    for record in _states(connection, _renamed(connection, found)):
+    for _, record in _states(connection, _renamed(connection, found)):
         if isinstance(record, Episode) and (record.agent, record.task) in found.tasks:
             kept.setdefault((record.agent, record.task), record.id)
     for name in kept:
@@ -151,7 +154,7 @@ def _named_by_others(connection: sqlite3.Connection, found: Plan) -> dict[Name, 
 
 
 def _renamed(connection: sqlite3.Connection, found: Plan) -> dict[int, Stored]:
-    """The other episodes whose task was amended."""
+    """The other episodes whose task was amended, but for those forgotten."""
     rows: dict[int, Stored] = {}
     for entry in connection.execute(
         "SELECT n, at, verb, version, call, last, body, vectors FROM log "
@@ -159,8 +162,28 @@ def _renamed(connection: sqlite3.Connection, found: Plan) -> dict[int, Stored]:
     ).fetchall():
         for patch in decode(*entry).patches:
             if "task" in patch.values and patch.row not in found.records:
-                rows.update((one.row, one) for one in every(connection, patch.kind, patch.id) if one.row == patch.row)
+                rows.update(
+                    (one.row, one)
+                    for one in every(connection, patch.kind, patch.id)
+                    if one.row == patch.row and one.state != FORGOTTEN
+                )
     return rows
+
+
+def _forgotten_before(connection: sqlite3.Connection, found: Plan) -> dict[int, Stored]:
+    rows = {
+        row[0]: Stored(*row)
+        for row in connection.execute(
+            "SELECT row, kind, agent, id, first, last, hash, text_hash, state, body FROM record "
+            "WHERE kind = 'episode' AND state = ?",
+            (FORGOTTEN,),
+        )
+    }
+    return {
+        row: rows[row]
+        for row, record in _states(connection, rows)
+        if isinstance(record, Episode) and (record.agent, record.task) in found.tasks
+    }
 
 
 def _derived(connection: sqlite3.Connection, found: Plan) -> list[KindRef]:
@@ -218,8 +241,9 @@ def _retire(state: State, change: Change, stored: Stored, gone: list[Episode]) -
 def _overwrite(connection: sqlite3.Connection, n: int, found: Plan) -> None:
     # Each task gets a text of its own, for its node's key is a digest of it.
     tasks = {name: f"{PLACEHOLDER} {n}.{place}" for place, name in enumerate(found.tasks)}
-    for change in _entries(connection, found.records):
-        overwrite(change, found.records, tasks)
+    rows = {**found.records, **found.before}
+    for change in _entries(connection, rows):
+        overwrite(change, rows, tasks)
         body, vectors = encode(change).decode(), change.vectors or None
         crc = checksum(
             change.n, change.at, change.verb, change.version, change.call, int(change.last), body, vectors
