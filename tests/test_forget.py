@@ -158,7 +158,7 @@ def test_what_was_drawn_from_it_is_told_and_stays(memory: graphsvc.Memory) -> No
     for i in range(4):
         memory.episodes.store(session="s", task="Fold the red paper", output="Fold it twice.", success=True, id=f"e{i}")
     memory.wait()
-    learnt = memory.skills.consolidate(min_attempts=3).created
+    learnt = memory.skills.consolidate(min_attempts=3).by("created")
     report = memory.forget("e1")
     assert [(one.kind, one.id) for one in report.derived] == [("skill", one.id) for one in learnt]
     assert learnt

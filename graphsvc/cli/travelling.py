@@ -52,7 +52,7 @@ def forget(
     kind: Annotated[str | None, typer.Option(help="Of which kind they are, where an id means several records.")] = None,
     agent: Agent = None,
     dry_run: DryRun = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
 ) -> Answer:
     """Forget records for good: no byte of their texts, metadata and vectors stays in any file. Nothing undoes it."""
     with shell.open() as memory:
