@@ -166,11 +166,14 @@ def test_what_was_drawn_from_it_is_told_and_stays(memory: graphsvc.Memory) -> No
     assert memory.verify().ok
 
 
-def test_snapshots_that_still_hold_it_are_listed(memory: graphsvc.Memory) -> None:
+def test_snapshots_that_still_hold_it_are_listed(memory: graphsvc.Memory, tmp_path: Path) -> None:
     memory.episodes.store(session="s", task="one")
-    told = memory.episodes.store(session="s", task="two")
-    memory._opened.manifest.snapshots = [{"path": "/old", "n": 1}, {"path": "/new", "n": 2}]
-    assert [one["path"] for one in memory.forget(told.id).snapshots] == ["/new"]
+    memory.snapshot(tmp_path / "before")
+    told = memory.episodes.store(session="s", task=WORDS[0])
+    memory.snapshot(tmp_path / "after")
+    assert [one["path"] for one in memory.forget(told.id).snapshots] == [str(tmp_path / "after")]
+    assert found_in(tmp_path / "after", forms(WORDS[0]))
+    assert not found_in(tmp_path / "before", forms(WORDS[0]))
 
 
 def test_ids_are_checked_and_all_or_none_are_forgotten(memory: graphsvc.Memory) -> None:

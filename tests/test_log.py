@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import graphsvc
-from graphsvc.errors import Corrupt, GraphsvcError, NotFound, Overloaded
+from graphsvc.errors import Corrupt, GraphsvcError, NotFound, Overloaded, WriterStopped
 from graphsvc.log import database
 from graphsvc.log.episodes import CHUNK_BYTES
 from graphsvc.log.log import READ_BYTES
@@ -341,3 +341,17 @@ def test_a_tag_s_postings_come_back_from_disk(tmp_path: Path) -> None:
     with graphsvc.open(tmp_path / "memory") as memory:
         for name in {name for each in tags for name in each}:
             assert memory.episodes.count({"tags": {"contains": name}}) == sum(name in each for each in tags)
+
+
+def test_a_defect_in_the_writer_s_thread_leaves_nobody_waiting(memory: graphsvc.Memory, monkeypatch: Any) -> None:
+    def fail(changes: Any, events: Any) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(memory._opened.log.writer, "_publish", fail)
+    memory.episodes.store(id="committed", session="s", task="t")  # on disk, so it is acknowledged
+    with pytest.raises(WriterStopped, match="a defect"):
+        memory.episodes.store(session="s", task="t")
+    monkeypatch.setattr(memory._opened.log.writer, "_stopped", None)
+    monkeypatch.setattr(memory._opened.log.writer, "_commit", fail)
+    with pytest.raises(WriterStopped, match="unexpected"):
+        memory.episodes.store(session="s", task="t")

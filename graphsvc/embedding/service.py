@@ -9,7 +9,6 @@ text waits for one pass at most. Nothing is loaded and no thread started before 
 
 from __future__ import annotations
 
-import copy
 import logging
 import os
 import threading
@@ -28,7 +27,7 @@ from graphsvc.embedding.choice import HASHING, Choice, choose, load
 from graphsvc.embedding.runtimes import Runtime, readable, tokenizer
 from graphsvc.embedding.vectors import UNKNOWN, Embedded, Identity
 from graphsvc.embedding.workers import WorkerRuntime
-from graphsvc.errors import BadInput, Closed, EmbeddingFailed, GraphsvcError, WaitTimeout
+from graphsvc.errors import BadInput, Closed, EmbeddingFailed, GraphsvcError, WaitTimeout, again
 
 __all__ = ["Embedded", "EmbeddingService", "Identity"]
 
@@ -219,8 +218,7 @@ class EmbeddingService:
             if call.pending and not call.done.wait(None if deadline is None else deadline - time.monotonic()):
                 raise WaitTimeout(f"{call.pending} of {len(missing)} texts weren't embedded in time")
             if call.error is not None:
-                # a copy: one error may be raised in several threads, and each adds its traceback
-                raise copy.copy(call.error) from call.error.__cause__
+                raise again(call.error)
         finally:
             self._abandon(call, jobs)
         return meanwhile | {job.key: job.row for job in jobs if job.row is not None}

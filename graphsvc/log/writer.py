@@ -70,13 +70,14 @@ _NEVER_WAITS = (r.MoveCursor, r.RebuildRecords, r.LetGo)
 class Ticket:
     """One call's place in the queue, and later its answer."""
 
-    __slots__ = ("_done", "error", "future", "n", "request", "result")
+    __slots__ = ("_done", "answered", "error", "future", "n", "request", "result")
 
     def __init__(self, request: r.Request, future: asyncio.Future[Ticket] | None = None) -> None:
         self.request = request
         self.result: Any = None
         self.error: GraphsvcError | None = None
         self.n = 0
+        self.answered = False
         self.future = future
         self._done: threading.Lock | None = None
         if future is None:
@@ -227,7 +228,12 @@ class Writer:
         ended = False
         while not ended:
             group, ended = self._next_group()
-            self._take(group)
+            try:
+                self._take(group)
+            except BaseException as error:  # a defect; nobody may wait for ever for a thread that is no more
+                logger.exception("the writer met an unexpected error")
+                waiting, self._aside = [*group, *self._aside], []
+                self._fail(waiting, self._stop(WriterStopped(f"unexpected {type(error).__name__}: {error}")))
         self._go_on()
 
     def _next_group(self) -> tuple[list[Ticket], bool]:
@@ -402,6 +408,9 @@ class Writer:
     def _answer(self, group: list[Ticket]) -> None:
         waiting: dict[asyncio.AbstractEventLoop, list[Ticket]] = {}
         for ticket in group:
+            if ticket.answered:
+                continue
+            ticket.answered = True
             if ticket.future is None:
                 ticket.release()
             else:

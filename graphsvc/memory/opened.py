@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import logging
 import os
 import shutil
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,9 +41,11 @@ from graphsvc.store.directory import (
     prepare,
     read_manifest,
     sync_directory,
+    unwritable,
 )
 from graphsvc.store.forget import finish, halt, is_pending, renew
-from graphsvc.store.store import Store
+from graphsvc.store.formats import bring_up
+from graphsvc.store.store import Store, log_failure
 
 logger = logging.getLogger("graphsvc")
 
@@ -61,13 +65,20 @@ class Opened:
         self.closed = False
         self.process = os.getpid()
         self.lock = DirectoryLock(directory)
+        self.identity = _identity(directory)
+        self.embedder = embedder
         try:
             self._open_parts(settings, embedder)
-        except BaseException:
+        except BaseException as error:
+            if (embedding := getattr(self, "embedding", None)) is not None:
+                embedding.close()
             self.lock.release()
+            if isinstance(error, OSError):
+                raise unwritable(error, directory) from error
             raise
 
     def _open_parts(self, settings: Settings, embedder: Embedder | None) -> None:
+        bring_up(self.directory)
         manifest = read_manifest(self.directory)
         if manifest is not None:
             settings = settings.with_(engine=manifest.engine, stemmer=manifest.stemmer)
@@ -125,8 +136,8 @@ class Opened:
             except BaseException:
                 service.close()
                 raise
-            self.embedding.close()
-            self.embedding, self.settings = service, settings
+            old, self.embedding, self.settings, self.embedder = self.embedding, service, settings, embedder
+            old.close()
             self.retrieval.cache.clear()
 
     def forget(self, request: Forget, texts: list[str]) -> tuple[Plan, int]:
@@ -138,21 +149,19 @@ class Opened:
         """
         with self._reembedding:  # two models' files at once are more than can be cleaned
             self.check()
-            halt(self.store)
-            try:
-                cached = self.embedding.forget(texts)
-                found: Plan = self.log.submit(request).result
-                cached += self.embedding.forget(list(found.texts))
-            finally:
-                self._renew()
+            with self.store.steady:
+                halt(self.store)
+                try:
+                    cached = self.embedding.forget(texts)
+                    found: Plan = self.log.submit(request).result
+                    cached += self.embedding.forget(list(found.texts))
+                finally:
+                    renew(self.store, clean=is_pending(self.store))
+                    self.store.start()
             self.retrieval.cache.clear()
             if is_pending(self.store):
                 finish(self.store)
         return found, cached
-
-    def _renew(self) -> None:
-        renew(self.store, clean=is_pending(self.store))
-        self.store.start()
 
     def _go_on_forgetting(self) -> None:
         """Clean the files that a kill, or an error, kept a forget from cleaning; the followers don't run yet."""
@@ -192,14 +201,18 @@ class Opened:
         if self.closed:
             return
         self.closed = True
-        try:
-            self.store.close()
-            with self._reembedding:  # what runs there ends now that its projection is closed
-                pass
-            self.log.close()
-            self.embedding.close()
-        finally:
-            self.lock.release()
+        save = _identity(self.directory) == self.identity  # renamed, something else may have its place by now
+        with log_failure("closing"), ExitStack() as stack:  # each, whatever becomes of those before; from the last one
+            stack.callback(self.lock.release)
+            stack.callback(self.retrieval.cache.clear)
+            stack.callback(lambda: self.embedding.close())
+            stack.callback(self.log.close, save=save)
+            stack.callback(self._end_reembedding)
+            stack.callback(self.store.close)
+
+    def _end_reembedding(self) -> None:
+        with self._reembedding:  # what runs there ends now that its projection is closed
+            pass
 
 
 def describe(embedding: EmbeddingService, embedder: Embedder | None, settings: Settings) -> dict[str, Any]:
@@ -275,7 +288,7 @@ def acquire(path: str | os.PathLike[str], embedder: Embedder | None, *, create: 
         else:
             spoken = {**arguments, "embedder": embedder if isinstance(embedder, str) else None}
             found = Opened(directory, load(directory, **spoken), embedder, create=create)
-            _open[_identity(directory)] = found
+            _open[found.identity] = found
             # The collector's stops grow with what it must look through: what is loaded now stays anyway.
             gc.collect()
             gc.freeze()
@@ -290,8 +303,25 @@ def release(opened: Opened) -> None:
             return
         opened.users -= 1
         if opened.users == 0:
-            _open.pop(_identity(opened.directory), None)
-            opened.close()
+            _open.pop(opened.identity, None)
+            try:
+                opened.close()
+            finally:
+                gc.unfreeze()  # what it held is garbage now
+                if _open:
+                    gc.collect()
+                    gc.freeze()
+
+
+def _close_all() -> None:
+    """At the interpreter's end, when only threads of ours still run: a script without close() wasn't killed."""
+    for opened in list(_open.values()):
+        if opened.process == os.getpid():
+            with log_failure("closing at the end of the program"):
+                opened.close()
+
+
+atexit.register(_close_all)
 
 
 def _directory(path: str | os.PathLike[str]) -> Path:
@@ -315,6 +345,13 @@ def _identity(directory: Path) -> tuple[int, int]:
 def _check_same(opened: Opened, embedder: Embedder | None, arguments: dict[str, Any]) -> None:
     if isinstance(embedder, str) and embedder != opened.manifest.embedding["embedder"]:
         _settle_embedder(opened.settings, opened.manifest, embedder)
+    if callable(embedder) and embedder != opened.embedder:
+        service = EmbeddingService(opened.settings, embedder)
+        try:
+            _check_identity(service, opened.manifest)
+        finally:
+            service.close()
+        raise BadInput("the memory is open in this process already, with another function", where="embedder")
     for name, value in arguments.items():
         if value is not None and hasattr(opened.settings, name) and getattr(opened.settings, name) != value:
             raise BadInput(

@@ -18,7 +18,7 @@ from hashlib import blake2b
 
 from graphsvc.model.records import Episode, Record, Skill
 
-TEXTS = 1
+TEXTS = 2
 """Version of these rules; a memory indexed by other rules is indexed anew."""
 
 WEIGHT = 0.75

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from graphsvc.config import Settings
-from graphsvc.errors import Closed, FollowerStopped, GraphsvcError
+from graphsvc.errors import Closed, FollowerStopped, GraphsvcError, again
 from graphsvc.log.log import Log
 from graphsvc.model.change import Change
 
@@ -16,6 +17,7 @@ logger = logging.getLogger("graphsvc.store")
 
 RETRY_SECONDS = (0.1, 0.5, 1.0, 5.0, 15.0)
 POLL_SECONDS = 0.5
+PAUSE_POLL_SECONDS = 0.005
 LONGEST_LINGER = 0.1
 """Seconds. A follower takes at most about a third of one core from those who write."""
 
@@ -50,6 +52,8 @@ class Follower:
         self._moved = threading.Condition()
         self._hurried = 0
         self._ending = False
+        self._stepping = False
+        self._pauses = 0
         self._thread = threading.Thread(target=self._run, name=f"graphsvc-{name}", daemon=True)
 
     def start(self) -> None:
@@ -80,7 +84,7 @@ class Follower:
             self._moved.notify_all()
             while self.applied < n:
                 if self.error is not None:
-                    raise self.error
+                    raise again(self.error)
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return False
@@ -88,6 +92,11 @@ class Follower:
                     raise Closed("the memory is closed")
                 self._moved.wait(min(left, POLL_SECONDS))
         return True
+
+    @property
+    def ending(self) -> bool:
+        """Whether it was told to stop."""
+        return self._ending
 
     def close(self) -> None:
         """Stop after the batch under way."""
@@ -98,16 +107,51 @@ class Follower:
         if self._thread.is_alive():
             self._thread.join()
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """For the length of a `with` it rests between two batches, at `applied`.
+
+        Raises:
+            FollowerStopped: it can't go on anyway. Closed: the memory is closed.
+        """
+        with self._moved:
+            self._pauses += 1
+            self._moved.notify_all()
+        try:
+            with self._moved:
+                while self._stepping:
+                    self.log.wake()  # it may have begun to wait for the log a moment after the last call
+                    self._moved.wait(PAUSE_POLL_SECONDS)
+                if isinstance(self.error, FollowerStopped):
+                    raise self.error
+                if self._ending:
+                    raise Closed("the memory is closed")
+            yield
+        finally:
+            with self._moved:
+                self._pauses -= 1
+                self._moved.notify_all()
+
     # --- the thread --------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        try:
+            self._follow()
+        finally:
+            with self._moved:
+                self._stepping = False
+                self._moved.notify_all()
+
+    def _follow(self) -> None:
         failures = 0
         while not self._ending:
+            self._stand_while_paused()
             try:
                 self._step()
                 failures = 0
                 self.error = None
-            except Closed:
+            except Closed as error:
+                self._fail(error, failures)  # who waits is told, though nothing is wrong
                 return
             except GraphsvcError as error:
                 self._fail(error, failures)
@@ -115,7 +159,7 @@ class Follower:
                     return
                 self._rest(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
                 failures += 1
-            except Exception as error:
+            except BaseException as error:  # a panic inside an index is no Exception, and ends this thread all the same
                 reason = FollowerStopped(
                     f"{self.name} can't apply entry {self.applied + 1} or one soon after it: "
                     f"{type(error).__name__}: {error}"
@@ -123,6 +167,14 @@ class Follower:
                 reason.__cause__ = error
                 self._fail(reason, failures)
                 return
+
+    def _stand_while_paused(self) -> None:
+        with self._moved:
+            self._stepping = False
+            self._moved.notify_all()
+            while self._pauses and not self._ending:
+                self._moved.wait(POLL_SECONDS)
+            self._stepping = True
 
     def _step(self) -> None:
         """Apply what is there; wait where there is nothing."""
@@ -154,7 +206,7 @@ class Follower:
         deadline = time.monotonic() + seconds
         with self._moved:
             while not self._ending:
-                if until_hurried and self._hurried > self.applied:
+                if self._pauses or (until_hurried and self._hurried > self.applied):
                     return
                 left = deadline - time.monotonic()
                 if left <= 0:
@@ -162,7 +214,7 @@ class Follower:
                 self._moved.wait(left)
 
     def _fail(self, error: GraphsvcError, failures: int) -> None:
-        if failures == 0:
+        if failures == 0 and not (self._ending and isinstance(error, Closed)):
             logger.error("%s stopped following: %s", self.name, error, exc_info=error.__cause__)
         with self._moved:
             self.error = error

@@ -13,7 +13,7 @@ from graphsvc.log.forget import PENDING
 from graphsvc.store import hot, lance, text
 from graphsvc.store.directory import sync_directory
 from graphsvc.store.follower import Follower
-from graphsvc.store.store import GraphFollower, Store
+from graphsvc.store.store import GraphFollower, Store, log_failure
 from graphsvc.store.unclean import remove
 from graphsvc.store.vectors import CURSOR
 
@@ -39,7 +39,8 @@ def renew(store: Store, *, clean: bool) -> None:
 
     Killed on the way, it is done again as a whole.
     """
-    store.text.close()
+    with log_failure("closing full text"):
+        store.text.close()
     if clean:
         remove(store.directory / f"graph.{store.manifest.engine}")
         text.discard(store.directory)
@@ -49,8 +50,12 @@ def renew(store: Store, *, clean: bool) -> None:
         sync_directory(store.directory)
     store.text = store._open_text()
     store.text_follower = Follower("text", store.log, store.settings, store.text.applied, store.text.apply)
-    store.vectors.lance.close()
-    store.vectors = store._open_vectors(store.manifest.embedding, store.vectors.embedding)
+    if not clean:
+        with log_failure("closing the vectors"):
+            store.vectors.close()
+    old, store.vectors = store.vectors, store._open_vectors(store.manifest.embedding, store.vectors.embedding)
+    old.hot.close()
+    old.lance.close()
 
 
 def finish(store: Store) -> None:

@@ -21,7 +21,7 @@ PANEL = "Keep"
 WHERE = '\'{"episode": {"success": true}}\''
 
 
-def add_travelling(app: typer.Typer) -> None:
+def add_leaving(app: typer.Typer) -> None:
     """Give the app these commands."""
     command(app, "export", example="graphsvc export ./copy --format parquet --vectors", panel=PANEL)(export)
     command(app, "forget", example="graphsvc forget deploy-1 --dry-run", panel=PANEL)(forget)
