@@ -18,9 +18,21 @@ from graphsvc.config import FORMAT, Settings, load
 from graphsvc.embedding.choice import CALLABLE, HASHING, same_probes
 from graphsvc.embedding.locate import absolute
 from graphsvc.embedding.service import EmbeddingService
-from graphsvc.errors import BadInput, Closed, Corrupt, EmbeddingMismatch, Forked, GraphsvcError, NotAMemory
+from graphsvc.errors import (
+    BadInput,
+    Closed,
+    Corrupt,
+    EmbeddingMismatch,
+    Forked,
+    GraphsvcError,
+    NotAMemory,
+    StorageFull,
+    WaitTimeout,
+)
+from graphsvc.log.forget import Plan
 from graphsvc.log.log import Log
 from graphsvc.memory.retrieval import Retrieval
+from graphsvc.model.requests import Forget
 from graphsvc.model.texts import TEXTS
 from graphsvc.model.validate import Limits
 from graphsvc.store.directory import (
@@ -34,6 +46,7 @@ from graphsvc.store.directory import (
     unwritable,
     whole_or_nothing,
 )
+from graphsvc.store.forget import finish, halt, is_pending, renew
 from graphsvc.store.formats import bring_up
 from graphsvc.store.store import Store, log_failure
 
@@ -105,8 +118,9 @@ class Opened:
             self.log.close(save=False)
             raise
         self.retrieval = Retrieval(self.log, self.store)
-        self.store.start()
         self._reembedding = threading.Lock()
+        self._go_on_forgetting()
+        self.store.start()
         self._go_on_reembedding()
 
     def _first_manifest(self, settings: Settings, embedding: dict[str, Any]) -> Manifest:
@@ -144,6 +158,40 @@ class Opened:
             old, self.embedding, self.settings, self.embedder = self.embedding, service, settings, embedder
             old.close()
             self.retrieval.cache.clear()
+
+    def forget(self, request: Forget, texts: list[str]) -> tuple[Plan, int]:
+        """Forget, and clean every file; gives what it came to, and how many vectors left the cache.
+
+        Args:
+            request: what to forget. texts: that were embedded of it. They leave the cache before the log forgets which
+                they were; once more after it, for what was asked meanwhile.
+        """
+        with self._reembedding:  # two models' files at once are more than can be cleaned
+            self.check()
+            with self.store.steady:
+                halt(self.store)
+                try:
+                    cached = self.embedding.forget(texts)
+                    found: Plan = self.log.submit(request).result
+                    cached += self.embedding.forget(list(found.texts))
+                finally:
+                    renew(self.store, clean=is_pending(self.store))
+                    self.store.start()
+            self.retrieval.cache.clear()
+            if is_pending(self.store):
+                finish(self.store)
+        return found, cached
+
+    def _go_on_forgetting(self) -> None:
+        """Clean the files that a kill, or an error, kept a forget from cleaning; the followers don't run yet."""
+        if is_pending(self.store):
+            logger.info("a forget was interrupted: what it left in files goes now")
+            try:
+                halt(self.store)
+                renew(self.store, clean=True)
+                finish(self.store)
+            except (StorageFull, WaitTimeout) as error:
+                logger.warning("what was forgotten is still in files, until the next opening: %s", error)
 
     def _go_on_reembedding(self) -> None:
         """Go on with what a kill or a close interrupted, in the background; a function must be given again."""

@@ -205,7 +205,7 @@ class Event:
         n: number in the log.
         at: ISO 8601 time when it was acknowledged.
         verb: what was asked for.
-        what: `store`, `amend` or `delete`.
+        what: `store`, `amend`, `delete` or `forget`.
         values: the record as stored, or the fields that changed.
     """
 
