@@ -1,7 +1,8 @@
 """The same memory, awaited.
 
 Every verb of the synchronous interface is here under its own name. Storing an episode goes straight to the
-writer and is awaited without a thread; everything else runs on a few threads of the memory's own.
+writer and is awaited without a thread; everything else runs on a few threads of the memory's own. What may wait
+or take long has threads apart, so that a read never queues behind it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import functools
 import os
 from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -26,24 +28,49 @@ P = ParamSpec("P")
 T = TypeVar("T")
 S = TypeVar("S")
 
+SLOW_THREADS = 32
+"""Verbs that may wait at once in one memory; they hold a thread each, and hardly use it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """What verbs run on: `quick` ones for reads and writes, `slow` ones for what waits or takes long."""
+
+    quick: ThreadPoolExecutor
+    slow: ThreadPoolExecutor
+
+    @classmethod
+    def of(cls, count: int) -> Threads:
+        """Threads for one memory, started as they are needed."""
+        return cls(
+            ThreadPoolExecutor(count, thread_name_prefix="graphsvc-async"),
+            ThreadPoolExecutor(SLOW_THREADS, thread_name_prefix="graphsvc-async-slow"),
+        )
+
+    def shutdown(self) -> None:
+        """Take no more work; what runs ends by itself."""
+        self.quick.shutdown(wait=False)
+        self.slow.shutdown(wait=False)
+
 
 class AsyncVerbs:
     """The verbs of one kind of record, awaited."""
 
-    def __init__(self, verbs: Any, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, verbs: Any, threads: Threads) -> None:
         self._verbs = verbs
         self._threads = threads
 
 
 def awaited(
-    verb: Callable[Concatenate[S, P], T],
+    verb: Callable[Concatenate[S, P], T], *, slow: bool = False
 ) -> Callable[Concatenate[AsyncVerbs, P], Coroutine[Any, Any, T]]:
-    """A synchronous verb as one to be awaited: the same arguments, result and errors."""
+    """A synchronous verb as one to be awaited: the same arguments, result and errors. `slow`: it may take long."""
 
     @functools.wraps(verb)
     async def run(self: AsyncVerbs, *args: P.args, **options: P.kwargs) -> T:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, lambda: verb(self._verbs, *args, **options))
+        threads = self._threads.slow if slow or options.get("wait") is not None else self._threads.quick
+        return await loop.run_in_executor(threads, lambda: verb(self._verbs, *args, **options))
 
     return cast(Callable[Concatenate[AsyncVerbs, P], Coroutine[Any, Any, T]], run)
 
@@ -81,13 +108,13 @@ class AsyncEpisodes(AsyncVerbs):
         )  # fmt: skip
         ticket = await verbs._opened.log.submit_async(request)
         if wait is not None:
-            await asyncio.get_running_loop().run_in_executor(self._threads, verbs._await, ticket.n, wait)
+            await asyncio.get_running_loop().run_in_executor(self._threads.slow, verbs._await, ticket.n, wait)
         return cast(Episode, ticket.result[0])
 
-    store_many = awaited(Episodes.store_many)
+    store_many = awaited(Episodes.store_many, slow=True)
     amend = awaited(Episodes.amend)
     delete = awaited(Episodes.delete)
-    prune = awaited(Episodes.prune)
+    prune = awaited(Episodes.prune, slow=True)
     get = awaited(Episodes.get)
     list = awaited(Episodes.list)
     count = awaited(Verbs.count)
@@ -104,14 +131,14 @@ class AsyncSkills(AsyncVerbs):
     """Skills, awaited; each verb as in `Skills`."""
 
     create = awaited(Skills.create)
-    create_many = awaited(Skills.create_many)
+    create_many = awaited(Skills.create_many, slow=True)
     revise = awaited(Skills.revise)
     record_outcome = awaited(Skills.record_outcome)
     link = awaited(Skills.link)
     unlink = awaited(Skills.unlink)
     delete = awaited(Skills.delete)
-    prune = awaited(Skills.prune)
-    consolidate = awaited(Skills.consolidate)
+    prune = awaited(Skills.prune, slow=True)
+    consolidate = awaited(Skills.consolidate, slow=True)
     evidence = awaited(Skills.evidence)
     get = awaited(Skills.get)
     version = awaited(Skills.version)
@@ -133,7 +160,7 @@ class AsyncMemory(AsyncVerbs):
         episodes: what was tried. skills: what was learnt to do.
     """
 
-    def __init__(self, memory: Memory, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, memory: Memory, threads: Threads) -> None:
         super().__init__(memory, threads)
         self.episodes = AsyncEpisodes(memory.episodes, threads)
         self.skills = AsyncSkills(memory.skills, threads)
@@ -176,26 +203,26 @@ class AsyncMemory(AsyncVerbs):
     brief = awaited(Memory.brief)
     feedback = awaited(Memory.feedback)
     feedbacks = awaited(Memory.feedbacks)
-    export = awaited(Memory.export)
-    forget = awaited(Memory.forget)
-    wait = awaited(Memory.wait)
-    progress = awaited(Memory.progress)
+    export = awaited(Memory.export, slow=True)
+    forget = awaited(Memory.forget, slow=True)
+    wait = awaited(Memory.wait, slow=True)
+    progress = awaited(Memory.progress, slow=True)
     status = awaited(Memory.status)
     stats = awaited(Memory.stats)
-    verify = awaited(Memory.verify)
-    repair = awaited(Memory.repair)
-    reembed = awaited(Memory.reembed)
-    warm = awaited(Memory.warm)
-    snapshot = awaited(Memory.snapshot)
+    verify = awaited(Memory.verify, slow=True)
+    repair = awaited(Memory.repair, slow=True)
+    reembed = awaited(Memory.reembed, slow=True)
+    warm = awaited(Memory.warm, slow=True)
+    snapshot = awaited(Memory.snapshot, slow=True)
     snapshots = awaited(Memory.snapshots)
     size = awaited(Memory.size)
-    _close = awaited(Memory.close)
+    _close = awaited(Memory.close, slow=True)
 
     async def close(self) -> None:
         """Commit what waits and let go of the directory. Closing twice does nothing."""
         if self._memory.owner:
             await self._close()
-            self._threads.shutdown(wait=False)
+            self._threads.shutdown()
 
 
 class AsyncOpening:
@@ -221,5 +248,4 @@ class AsyncOpening:
 
     async def _open(self) -> AsyncMemory:
         memory = await asyncio.to_thread(open_memory, self._path, **self._options)
-        threads = ThreadPoolExecutor(memory.threads, thread_name_prefix="graphsvc-async")
-        return AsyncMemory(memory, threads)
+        return AsyncMemory(memory, Threads.of(memory.threads))

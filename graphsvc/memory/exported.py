@@ -131,16 +131,22 @@ def described(path: Path, count: int) -> File:
 # --- rows -------------------------------------------------------------------------------------------------
 
 
-def schema(kind: Kind) -> Any:
-    """Arrow columns of a kind's records."""
+def columns(kind: Kind) -> list[Any]:
+    """Arrow fields of a kind's records; metadata as JSON."""
     import pyarrow as pa
 
     types = {
         "name": pa.string(), "text": pa.string(), "float": pa.float64(), "int": pa.int64(), "bool": pa.bool_(),
         "time": pa.timestamp("us", "UTC"), "tags": pa.list_(pa.string()), "metadata": pa.string(),
     }  # fmt: skip
-    columns = [pa.field(name, types[field.type]) for name, field in kind.fields.items()]
-    return pa.schema([*columns, pa.field(HASH, pa.binary())])
+    return [pa.field(name, types[field.type]) for name, field in kind.fields.items()]
+
+
+def schema(kind: Kind) -> Any:
+    """Arrow columns of a kind's records in an export."""
+    import pyarrow as pa
+
+    return pa.schema([*columns(kind), pa.field(HASH, pa.binary())])
 
 
 def link_schema() -> Any:

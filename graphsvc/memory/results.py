@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 import msgspec
 
 from graphsvc.errors import BadInput
+from graphsvc.model.kinds import KINDS
 from graphsvc.model.records import Episode, Record, Skill
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+PARTS = (
+    "cosine", "bm25", "vector", "text", "recency", "mmr",
+    "similarity", "success", "reward", "uses", "feedback", "sample", "pending",
+)  # fmt: skip
+"""What scores can be made of, see `Hit`."""
 
 T_co = TypeVar("T_co", bound=Record, covariant=True)
 
@@ -62,12 +69,14 @@ class Hits(Sequence[Hit[T_co]], Generic[T_co]):
         pending: records that pass the filter and are acknowledged, but not embedded yet.
         behind: whether graph or text hadn't reached the last write when the wait for them ended.
         query: the text that was asked for.
+        kind: of the records: `episode` or `skill`.
     """
 
     items: tuple[Hit[T_co], ...] = ()
     pending: int = 0
     behind: bool = False
     query: str = ""
+    kind: str = "episode"
 
     @overload
     def __getitem__(self, index: int) -> Hit[T_co]: ...
@@ -97,17 +106,22 @@ class Hits(Sequence[Hit[T_co]], Generic[T_co]):
         return [hit.as_dict() for hit in self.items]
 
     def arrow(self) -> pa.Table:
-        """The hits as an Arrow table: a row each, the record's fields beside score and parts."""
+        """The hits as an Arrow table, a row each: `score`, `part_…`, then the record's fields; metadata as JSON.
+
+        Its columns and their types are the same whatever was found, nothing included.
+        """
         import pyarrow as pa
 
+        from graphsvc.memory.exported import columns
+
+        fields = columns(KINDS[self.kind])
+        numbers = [pa.field(name, pa.float64()) for name in ("score", *(f"part_{name}" for name in PARTS))]
         rows = []
         for hit in self.items:
-            fields = {name: getattr(hit.record, name) for name in hit.record.__struct_fields__}
-            if "metadata" in fields:
-                fields["metadata"] = msgspec.json.encode(fields["metadata"]).decode()
-            parts = {f"part_{name}": value for name, value in hit.parts.items()}
-            rows.append({"score": hit.score, **parts, **fields})
-        return pa.Table.from_pylist(rows)
+            values = {field.name: getattr(hit.record, field.name) for field in fields}
+            values["metadata"] = msgspec.json.encode(values["metadata"]).decode()
+            rows.append({"score": hit.score, **{f"part_{name}": hit.parts.get(name) for name in PARTS}, **values})
+        return pa.Table.from_pylist(rows, schema=pa.schema([*numbers, *fields]))
 
 
 def _copied(record: Record) -> Record:

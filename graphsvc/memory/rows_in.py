@@ -19,12 +19,16 @@ def rows_of(items: Any, *, where: str) -> Iterator[dict[str, Any]]:
     Raises:
         BadInput: it holds something that isn't a record.
     """
+    if hasattr(items, "read_all") and hasattr(items, "schema"):  # pyarrow.RecordBatchReader
+        items = items.read_all()
     if hasattr(items, "to_pylist"):  # pyarrow.Table, RecordBatch
-        yield from (_without_null(row) for row in items.to_pylist())
-    elif hasattr(items, "to_dict") and hasattr(items, "columns"):  # pandas.DataFrame
-        yield from (_without_null(row) for row in items.to_dict("records"))
-    elif hasattr(items, "iter_rows") and hasattr(items, "columns"):  # polars.DataFrame
-        yield from (_without_null(row) for row in items.iter_rows(named=True))
+        yield from (_from_table(row, index, where) for index, row in enumerate(items.to_pylist()))
+    elif hasattr(items, "iter_rows"):  # polars.DataFrame; it has a to_dict too, of columns
+        yield from (_from_table(row, index, where) for index, row in enumerate(items.iter_rows(named=True)))
+    elif hasattr(items, "to_dict") and hasattr(items, "iterrows"):  # pandas.DataFrame
+        yield from (_from_table(row, index, where) for index, row in enumerate(items.to_dict("records")))
+    elif hasattr(items, "collect") and hasattr(items, "collect_schema"):  # polars.LazyFrame
+        raise BadInput("a LazyFrame holds no rows yet", where=where, hint="Give frame.collect().")
     elif isinstance(items, Iterable) and not isinstance(items, str | bytes | Mapping):
         for index, item in enumerate(items):
             yield _row(item, f"{where}[{index}]")
@@ -42,8 +46,14 @@ def _row(item: Any, where: str) -> dict[str, Any]:
     raise BadInput(f"expected a record or a dict, got {type(item).__name__}", where=where)
 
 
-def _without_null(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {str(name): _cell(value) for name, value in row.items() if not _is_null(value)}
+def _from_table(row: Mapping[str, Any], index: int, where: str) -> dict[str, Any]:
+    values = {str(name): _cell(value) for name, value in row.items() if not _is_null(value)}
+    if isinstance(values.get("metadata"), str):  # a column has one type: metadata stands in it as JSON
+        try:
+            values["metadata"] = msgspec.json.decode(values["metadata"])
+        except msgspec.DecodeError as error:
+            raise BadInput(f"the text is no JSON: {error}", where=f"{where}[{index}].metadata") from None
+    return values
 
 
 def _is_null(value: Any) -> bool:
