@@ -18,6 +18,7 @@ the plain opposite of what it holds.
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -213,7 +214,7 @@ def _joined(word: str, value: Any, kind: Kind, where: str, depth: int, budget: l
 def _comparisons(name: str, value: Any, kind: Kind, where: str, budget: list[int]) -> list[Filter]:
     field, path = _target(name, kind, where)
     if isinstance(value, Mapping):
-        pairs = list(value.items())
+        pairs = [_missing(op, operand) for op, operand in value.items()]
         if not pairs:
             raise BadInput("says no comparison", where=where, hint=f"Operators: {', '.join(OPERATORS)}.")
     elif value is None:
@@ -226,6 +227,11 @@ def _comparisons(name: str, value: Any, kind: Kind, where: str, budget: list[int
     if budget[0] < 0:
         raise TooLarge(f"more than {MAX_TERMS} comparisons", where="where")
     return [_compare(field, path, op, operand, f"{where}.{op}") for op, operand in pairs]
+
+
+def _missing(op: Any, operand: Any) -> tuple[Any, Any]:
+    """Equal to null is without a value, unequal to it with one."""
+    return ("exists", op == "ne") if operand is None and op in ("eq", "ne") else (op, operand)
 
 
 def _target(name: str, kind: Kind, where: str) -> tuple[Field, tuple[str, ...]]:
@@ -263,14 +269,14 @@ def _compare(field: Field, path: tuple[str, ...], op: Any, value: Any, where: st
         raise BadInput(f"{field.name} holds no text or list", where=where)
     if op in _ORDER and field.type in ("bool", "name", "text"):
         raise BadInput(f"{field.name} has no order", where=where, hint="Use eq, in or contains.")
-    operand = _operand(field, value, where)
+    operand = _operand(field, value, where, part=op == "contains")
     if op in _ORDER and isinstance(operand, bool):
         raise BadInput("true and false have no order", where=where)
     return Compare(field, op, operand, path)
 
 
-def _operand(field: Field, value: Any, where: str) -> Any:
-    """A value that the field may be compared with, as the field holds it."""
+def _operand(field: Field, value: Any, where: str, *, part: bool = False) -> Any:
+    """A value that the field may be compared with, as the field holds it; `part`: or a part of it, ends and all."""
     value = plain(value)
     match field.type:
         case "time":
@@ -289,7 +295,9 @@ def _operand(field: Field, value: Any, where: str) -> Any:
         raise BadInput("the number doesn't fit 64 bits", where=where)
     if isinstance(value, str):
         _sound(value, where)
-    return task_text(value) if field.name == "task" else value
+    if field.name != "task":
+        return value
+    return unicodedata.normalize("NFC", value) if part else task_text(value)
 
 
 def _sound(value: str, where: str) -> None:
