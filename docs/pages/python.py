@@ -12,7 +12,8 @@ from typing import Any, Union, get_args, get_origin
 
 import graphsvc
 from graphsvc.errors import every_error
-from graphsvc.memory import opened, results, retrieval, skills, verbs
+from graphsvc.memory import joined, opened, results, retrieval, skills, verbs
+from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.importing import ImportReport, Skipped, import_jsonl, import_python
 from graphsvc.memory.memory import Memory
@@ -21,7 +22,7 @@ from graphsvc.store.verify import Problem, Report
 from .markdown import code, entries, page, said, sections, table
 
 CLASSES: tuple[type, ...] = (
-    Memory, Episodes, skills.Skills, results.Hits, results.Hit, results.Statistics, results.Trend, results.Lesson,
+    Memory, Episodes, skills.Skills, Entities, results.Hits, results.Hit, results.Statistics, results.Trend, results.Lesson,
     results.Relations, results.Event, skills.Linked, Report, Problem,
 )  # fmt: skip
 NOT_FOR_USERS = {Memory: ("owner", "threads"), Report: ("note",), ImportReport: ("skip", "finish", "in_vain")}
@@ -33,6 +34,7 @@ TYPES = {
     "Mode": (retrieval.Mode, "How relevance is computed."),
     "Embedder": (opened.Embedder, "`minilm`, `hashing` (tests), a path, a model's name, or a function texts → array."),
     "LinkType": (skills.LinkType, "What joins two skills."),
+    "EpisodeLinkType": (joined.EpisodeLinkType, "What joins an episode to an entity or another episode."),
     "WEIGHTS": (skills.WEIGHTS, "How a search of skills weighs what it knows, if it isn't told otherwise."),
 }
 
@@ -71,7 +73,7 @@ def _class(kind: type) -> str:
     summary, more = sections(said(kind.__doc__, kind.__name__))
     parts = [f"## {kind.__name__}", summary]
     if "Attributes" in more:
-        parts.append(entries(more["Attributes"], {*_hints(kind), *dir(kind), "episodes", "skills"}))
+        parts.append(entries(more["Attributes"], {*_hints(kind), *dir(kind), "episodes", "skills", "entities"}))
     for name, member in _members(kind):
         title = f"{kind.__name__}.{name}"
         if inspect.isfunction(member):

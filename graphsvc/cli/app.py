@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from graphsvc.cli import records
 from graphsvc.cli.demonstration import add_demo
+from graphsvc.cli.entities import add_links, entities
 from graphsvc.cli.episodes import add_store, episodes
 from graphsvc.cli.importing import importing
 from graphsvc.cli.options import K, ManyAgents, Wait, Where, agents, filtered
@@ -82,6 +83,8 @@ def recall(
 
 app.add_typer(episodes, name="episodes", rich_help_panel="Remember")
 app.add_typer(skills, name="skills", rich_help_panel="Remember")
+app.add_typer(entities, name="entities", rich_help_panel="Remember")
+add_links(episodes)
 app.add_typer(importing, name="import", rich_help_panel="Remember")
 add_upkeep(app)
 add_demo(app)

@@ -226,7 +226,8 @@ def behind(memory: Memory) -> dict[str, int]:
     """How much graph and text (entries of the log) and vectors (records) have yet to do."""
     stats = memory.stats()
     left = {name: stats["lag"][name] for name in ("graph", "text")}
-    left["vectors"] = max(0, sum(stats["records"].values()) - stats["vectors"]["vectors"])
+    searchable = stats["records"]["episodes"] + stats["records"]["skills"]
+    left["vectors"] = max(0, searchable - stats["vectors"]["vectors"])
     return left
 
 

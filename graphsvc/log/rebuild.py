@@ -91,7 +91,7 @@ def _remove(rebuilt: Rebuilt, row: int, n: int) -> None:
     replayed.record = None
     replayed.last = n
     rebuilt.history.append((row, n))
-    if replayed.kind in ("episode", "skill"):
+    if replayed.kind in ("episode", "skill", "entity"):
         rebuilt.links = {ends: values for ends, values in rebuilt.links.items() if row not in ends[1:]}
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphsvc.config import Settings
 from graphsvc.errors import Closed, GraphsvcError, Overloaded, StorageFull, WriterStopped
-from graphsvc.log import episodes, skills
+from graphsvc.log import entities, episodes, skills
 from graphsvc.log.columns import Columns
 from graphsvc.log.database import translated
 from graphsvc.log.rebuild import rewrite
@@ -41,6 +41,9 @@ DECISIONS: dict[type[Any], Callable[[State, Any], Any]] = {
     r.LinkSkills: skills.link,
     r.UnlinkSkills: skills.unlink,
     r.PruneSkills: skills.prune,
+    r.UpsertEntities: entities.upsert,
+    r.LinkEpisodes: entities.link,
+    r.UnlinkEpisode: entities.unlink,
 }
 
 
@@ -57,7 +60,7 @@ def _rebuild(state: State, request: r.RebuildRecords) -> None:
 DECISIONS[r.MoveCursor] = _move_cursor
 DECISIONS[r.RebuildRecords] = _rebuild
 
-_DELETIONS = {"episode": episodes.delete, "skill": skills.delete}
+_DELETIONS = {"episode": episodes.delete, "skill": skills.delete, "entity": entities.delete}
 
 _BUFFERED = (r.StoreEpisodes, r.MoveCursor)
 """Verbs that check everything before they change anything: they need no savepoint."""

@@ -95,3 +95,13 @@ class Outcome(Record, frozen=True, kw_only=True, gc=False):
     reward: Annotated[float | None, Meta(description="How good it was.")] = None
     latency_ms: Annotated[NotNegative | None, Meta(description="How long it took, in milliseconds.")] = None
     episode: Annotated[Name | None, Meta(description="Id of the episode that used it.")] = None
+
+
+class Entity(Record, frozen=True, kw_only=True, gc=False):
+    """Something that episodes are about: a file, a service, a person. Its id is made of kind and name if not given."""
+
+    kind: Annotated[Name, Meta(description="What sort of thing it is, like `file`.")]
+    name: Annotated[Name, Meta(description="What it is called, unique within its kind by custom.")]
+    description: Annotated[str, Meta(description="What is to be known of it.")] = ""
+    tags: Annotated[tuple[Name, ...], Meta(description="Labels, sorted and without repeats.")] = ()
+    metadata: Annotated[dict[str, Any], Meta(description="Anything else, as JSON.")] = {}

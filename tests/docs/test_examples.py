@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.memory import Memory
 from graphsvc.memory.skills import Skills
@@ -36,7 +37,7 @@ def test_the_readme_prints_what_it_shows_and_its_tour_run_again_the_same(tmp_pat
     check(README, tmp_path, languages=["python"])
 
 
-@pytest.mark.parametrize(("kind", "place"), [(Memory, "memory"), (Episodes, "memory.episodes"), (Skills, "memory.skills")])
+@pytest.mark.parametrize(("kind", "place"), [(Memory, "memory"), (Episodes, "memory.episodes"), (Skills, "memory.skills"), (Entities, "memory.entities")])
 def test_every_verb_is_in_the_guide(kind: type, place: str) -> None:
     text = GUIDE.read_text(encoding="utf-8")
     verbs = {name for name, _ in inspect.getmembers(kind, inspect.isfunction) if not name.startswith("_")}
