@@ -15,7 +15,16 @@ from graphsvc.errors import every_error
 from graphsvc.memory import joined, opened, results, retrieval, skills, verbs
 from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
-from graphsvc.memory.importing import ImportReport, Skipped, import_jsonl, import_python
+from graphsvc.memory.importing import (
+    ImportReport,
+    Skipped,
+    import_git,
+    import_jsonl,
+    import_junit,
+    import_messages,
+    import_python,
+    import_table,
+)
 from graphsvc.memory.memory import Memory
 from graphsvc.store.verify import Problem, Report
 
@@ -27,6 +36,8 @@ CLASSES: tuple[type, ...] = (
 )  # fmt: skip
 NOT_FOR_USERS = {Memory: ("owner", "threads"), Report: ("note",), ImportReport: ("skip", "finish", "in_vain")}
 """Members that are public for the program's own parts only."""
+
+IMPORTERS = (import_jsonl, import_table, import_messages, import_git, import_junit, import_python)
 
 TYPES = {
     "Where": (retrieval.Where, "A [filter](filters.md)."),
@@ -62,8 +73,7 @@ def made() -> str:
         *map(_class, CLASSES),
         "## Importing",
         "In `graphsvc.memory.importing`.",
-        _function("import_jsonl", import_jsonl, "###"),
-        _function("import_python", import_python, "###"),
+        *(_function(importer.__name__, importer, "###") for importer in IMPORTERS),
         _class(ImportReport),
         _class(Skipped),
     )
