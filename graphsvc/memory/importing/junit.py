@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from hashlib import blake2b, file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -221,11 +222,13 @@ def _take(storing: Storing, file: Path, session: str | None, case: _Case, seen: 
 
 
 def _session(case: _Case, file: Path) -> str:
-    name = case.run.name or file.stem
-    if case.run.stamp:
-        return f"{name} {case.run.stamp}"
+    return f"{case.run.name or file.stem} {case.run.stamp or _digest(file, file.stat().st_mtime_ns)}"
+
+
+@lru_cache(maxsize=1)  # asked for once a test, file after file
+def _digest(file: Path, changed: int) -> str:
     with file.open("rb") as stream:
-        return f"{name} {file_digest(stream, 'sha256').hexdigest()[:12]}"
+        return file_digest(stream, "sha256").hexdigest()[:12]
 
 
 def _values(case: _Case, file: Path, session: str, turn: int) -> dict[str, Any]:
