@@ -116,7 +116,7 @@ def test_filters_on_entities(memory: graphsvc.Memory) -> None:
         "name": memory.entities.list({"name": {"contains": ".py"}}), "tags": memory.entities.list({"tags": "python"}),
         "metadata": memory.entities.list({"metadata.lines": {"gt": 5}}),
     }  # fmt: skip
-    assert {name: [one.name for one in entities] for name, entities in found.items()} == dict.fromkeys(found, ["src/a.py"])
+    assert {name: [one.name for one in entities] for name, entities in found.items()} == {name: ["src/a.py"] for name in found}
     assert [one.name for one in memory.entities.list({"description": {"contains": "guide"}})] == ["src/b.md"]
 
 

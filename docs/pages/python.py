@@ -31,8 +31,8 @@ from graphsvc.store.verify import Problem, Report
 from .markdown import code, entries, page, said, sections, table
 
 CLASSES: tuple[type, ...] = (
-    Memory, Episodes, skills.Skills, Entities, results.Hits, results.Hit, results.Statistics, results.Trend, results.Lesson,
-    results.Relations, results.Event, skills.Linked, Report, Problem,
+    Memory, Episodes, skills.Skills, Entities, results.Hits, results.Hit, results.Statistics, results.Trend,
+    results.Lesson, results.Relations, results.Event, skills.Linked, Report, Problem,
 )  # fmt: skip
 NOT_FOR_USERS = {Memory: ("owner", "threads"), Report: ("note",), ImportReport: ("skip", "finish", "in_vain")}
 """Members that are public for the program's own parts only."""

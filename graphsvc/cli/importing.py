@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from graphsvc.memory.importing import ImportReport
     from graphsvc.memory.memory import Memory
 
-importing = typer.Typer(no_args_is_help=True, help="Bring in what you have: JSON Lines, tables, git, test reports, conversations, Python.")
+importing = typer.Typer(
+    no_args_is_help=True, help="Bring in what you have: JSON Lines, tables, git, test reports, conversations, Python."
+)
 
 SHOWN = 20
 """Skipped items that are shown to people; `--json` names up to a thousand."""
@@ -144,7 +146,7 @@ def junit(
     batch: _Batch = 500,
     wait: _Wait = True,
 ) -> Answer:
-    """Store test runs: each test case an episode, the failure's message its critique. Skipped tests are only counted."""
+    """Store test runs: each test an episode, the failure's message its critique. Skipped tests are counted."""
     from graphsvc.memory.importing import import_junit
 
     return _run(shell, wait, lambda memory, progress: import_junit(
@@ -157,7 +159,7 @@ def table_(
     shell: Shell,
     source: Annotated[str, typer.Argument(metavar="FILE", help="CSV, plain or gzip, or Parquet.")],
     map: Annotated[list[str] | None, typer.Option(metavar="FIELD=COLUMN", help="The column of a field.")] = None,
-    id: Annotated[list[str] | None, typer.Option("--id", metavar="COLUMN", help="A column that the id is made of.")] = None,
+    id: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A column that the id is made of.")] = None,
     session: Annotated[str | None, typer.Option(help="Of rows that name none; the file's name by itself.")] = None,
     rest: Annotated[
         str, typer.Option(metavar="metadata|error|drop", help="What becomes of columns that are no field.")
@@ -182,7 +184,7 @@ def table_(
 @command(importing, "messages", example="graphsvc import messages conversations.jsonl")
 def messages(
     shell: Shell,
-    source: Annotated[str, typer.Argument(metavar="FILE", help="JSON or JSON Lines, plain or gzip; - for standard input.")],
+    source: Annotated[str, typer.Argument(metavar="FILE", help="JSON (Lines), plain or gzip; - for standard input.")],
     session: Annotated[str | None, typer.Option(help="Of conversations that name none.")] = None,
     agent: _Agent = None,
     dry_run: DryRun = False,

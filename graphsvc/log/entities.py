@@ -25,21 +25,18 @@ def upsert(state: State, request: UpsertEntities) -> list[Entity]:
     Raises:
         Gone: an id was deleted.
     """
-    done: list[Ref] = []
+    asked = list(zip(request.items, request.values, strict=True))
     latest: dict[Ref, Entity] = {}
-    call, first = state.n, True
-    for start in range(0, len(request.items), CHUNK):
+    first, many = state.n, len(asked) > CHUNK
+    for start in range(0, len(asked), CHUNK):
         change = state.begin("entity.upsert")
-        change.call = call if len(request.items) > CHUNK else 0
-        change.last = start + CHUNK >= len(request.items)
-        for item, values in zip(request.items[start : start + CHUNK], request.values[start : start + CHUNK], strict=True):
-            ref = (item.record.agent, item.record.id)
-            latest[ref] = _upsert_one(state, change, item, values)
-            done.append(ref)
-        if change.puts or change.patches or (change.last and not first):
-            first = False
+        for item, values in asked[start : start + CHUNK]:
+            latest[(item.record.agent, item.record.id)] = _upsert_one(state, change, item, values)
+        change.call, change.last = first if many else 0, start + CHUNK >= len(asked)
+        # An entry that says nothing closes a call whose last part was there already.
+        if change.puts or change.patches or (change.last and state.n > first):
             state.append(change)
-    return [latest[ref] for ref in done]
+    return [latest[(item.record.agent, item.record.id)] for item in request.items]
 
 
 def _upsert_one(state: State, change: Change, item: NewRecord, values: dict[str, Any]) -> Entity:

@@ -37,7 +37,7 @@ getattr(importing, name)(memory, source, acknowledged=acknowledged, **json.loads
 print("done", flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
-COUNT = 240
+COUNT = 160
 BATCH = 20
 SOURCES = ("import_git", "import_junit", "import_table", "import_messages", "import_jsonl")
 

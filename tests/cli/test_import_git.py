@@ -127,6 +127,14 @@ def test_odd_encodings_and_names_are_kept_readable(memory: graphsvc.Memory, tmp_
     assert names == {"caf\\xe9.txt", "名前.txt", "a\\x0ab\\x09c"}
 
 
+def test_commits_of_one_second_keep_their_order(memory: graphsvc.Memory, tmp_path: Path) -> None:
+    history = History(tmp_path / "project")
+    for number in range(9):
+        history.commit(f"{number}\n", {b"a": b"%d\n" % number}, seconds=START)
+    import_git(memory, history.write())
+    assert [episode.task for episode in memory.episodes.list(order="oldest")] == list("012345678")
+
+
 def test_a_path_too_long_for_a_name_is_reported_and_its_commit_kept(memory: graphsvc.Memory, tmp_path: Path) -> None:
     history = History(tmp_path / "project")
     deep = b"/".join([b"d" * 100] * 6)

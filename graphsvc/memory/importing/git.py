@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
+from collections import Counter
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from graphsvc.errors import BadInput, GraphsvcError
@@ -95,6 +96,7 @@ class _Job:
         self._messages: dict[str, str] = {}
         self._waiting: dict[str, Commit] = {}
         self._files: dict[str, bool] = {}
+        self._same: Counter[str] = Counter()
 
     def take(self, commit: Commit) -> None:
         """Put the commit with those that wait, and see what it says of earlier ones."""
@@ -119,9 +121,11 @@ class _Job:
 
     def _values(self, commit: Commit, said_of: list[Judgement]) -> dict[str, Any]:
         try:
-            at = datetime.fromtimestamp(int(commit.seconds), UTC)
+            # A microsecond each keeps the order of commits of one second: a rebase makes many.
+            at = datetime.fromtimestamp(int(commit.seconds), UTC) + timedelta(microseconds=self._same[commit.seconds])
         except (ValueError, OverflowError, OSError):
             raise BadInput(f"the commit's time is out of range: {commit.seconds}", where="at") from None
+        self._same[commit.seconds] += 1
         kinds = {judgement.how for judgement in said_of} | ({"merge"} if len(commit.parents) > 1 else set())
         return {
             "id": self._id(commit.hash), "session": self.repository, "at": at,
@@ -198,7 +202,9 @@ class _Job:
         """How many of these edges aren't there."""
         there = {ref: one.row for ref, one in self._known("episode", [link.source for link in links]).items()}
         far = {"ABOUT": "entity", "EVIDENCE": "episode"}
-        ends = {kind: self._known(kind, [link.target for link in links if far[link.rel] == kind]) for kind in far.values()}
+        ends = {
+            kind: self._known(kind, [link.target for link in links if link.rel == rel]) for rel, kind in far.items()
+        }
         edges = {
             (ref, rel, row)
             for ref, source in there.items()
@@ -242,7 +248,7 @@ class _Job:
         ref = (agent, self._id(hash))
         known = self._known("episode", [ref, *((agent, self._id(judge)) for judge in judges)])
         links = [EpisodeLink("EVIDENCE", ref, (agent, self._id(judge))) for judge in judges]
-        links = [link for link in links if link.source in known and link.target in known or self.report.dry_run]
+        links = [link for link in links if (link.source in known and link.target in known) or self.report.dry_run]
         missing = self._missing(links)
         if not missing:
             return

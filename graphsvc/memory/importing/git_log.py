@@ -40,7 +40,8 @@ class Change:
     """One file in a commit.
 
     Attributes:
-        path: of the file after it. old: before it, where it was renamed or copied. status: git's letter: A, M, D, R, C, T.
+        path: of the file after it. old: before it, where it was renamed or copied.
+        status: git's letter: A, M, D, R, C, T.
         insertions, deletions: lines; None where the file is binary.
     """
 
@@ -262,7 +263,7 @@ class Judging:
         return {}
 
     def standing(self) -> dict[str, list[Judgement]]:
-        """Of each commit that is judged, the judgements that stand: those of commits that are not reverted themselves."""
+        """Of each commit that is judged, the judgements that stand: not those of commits that were reverted."""
         taken_back: set[str] = set()
         for judgement in reversed(self.judgements):  # what judges comes later than what it judges
             if judgement.how == "revert" and judgement.by not in taken_back:

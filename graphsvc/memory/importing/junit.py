@@ -40,14 +40,15 @@ def import_junit(
 ) -> ImportReport:
     """Store the test cases of JUnit XML files. Equal tests of several runs are attempts at one task.
 
-    The task is the test's name with its class, `success` and `reward` (1 or 0) say whether it passed, the critique is the
-    failure's message and trace, the output the end of what the test printed. Skipped tests say nothing of how a test
-    goes: they aren't stored, but counted, with the reason. A suite's time without a zone is taken for UTC; where there
-    is none, the file's time stands for it.
+    The task is the test's name with its class, `success` and `reward` (1 or 0) say whether it passed, the critique is
+    the failure's message and trace, the output the end of what the test printed. Skipped tests say nothing of how a
+    test goes: they aren't stored, but counted, with the reason. A suite's time without a zone is taken for UTC; where
+    there is none, the file's time stands for it.
 
     Args:
         memory: to store in. sources: files, or directories whose `*.xml` are read, also deeper ones.
-        session: of all that is read. If not given each file is a run: its suite's name and time, or a digest of the file.
+        session: of all that is read. If not given each file is a run, named by its suite and time, or by a digest of
+            the file where there is no time.
         agent: namespace.
         dry_run: store nothing, only report.
         batch: episodes stored together.

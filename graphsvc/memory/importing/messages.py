@@ -48,8 +48,8 @@ def import_messages(
 
     Args:
         memory: to store in.
-        source: JSON Lines, a conversation a line (a list of messages, or an object with `messages`) or a message a line;
-            or one JSON document, a conversation or a list of them. Plain or gzip; "-" for standard input.
+        source: JSON Lines, a conversation a line (a list of messages, or an object with `messages`) or a message a
+            line; or one JSON document, a conversation or a list of them. Plain or gzip; "-" for standard input.
         session: of a conversation that names none (by `id`, `conversation_id`, `session`, …); the file's name if not
             given, and the conversation's place where there are several.
         agent: namespace.
@@ -104,7 +104,7 @@ class _Conversation:
 
 
 def _conversations(lines: Lines, report: ImportReport, name: str) -> Iterator[_Conversation]:
-    """Of JSON Lines a conversation a line, or of lines that are messages; a document that is no JSON Lines is read whole."""
+    """A conversation a line, or of lines that are messages; a document over several lines is read whole."""
     running: _Conversation | None = None
     numbered = iter(lines)
     for number, line in numbered:
@@ -138,7 +138,9 @@ def _decoded(line: bytes | None) -> tuple[Any, GraphsvcError | None]:
         return None, BadInput(f"is not JSON: {error}")
 
 
-def _document(first: bytes | None, rest: Iterator[tuple[int, bytes | None]], report: ImportReport, name: str) -> Iterator[_Conversation]:
+def _document(
+    first: bytes | None, rest: Iterator[tuple[int, bytes | None]], report: ImportReport, name: str
+) -> Iterator[_Conversation]:
     """One JSON document over several lines."""
     parts: list[bytes] = []
     size = 0
@@ -285,7 +287,7 @@ def _text(content: Any, turn: _Turn) -> str:
         raise BadInput(f"content is neither text nor a list of parts, but {type(content).__name__}")
     words = []
     for part in content:
-        said = part if isinstance(part, str) else part.get("text", part.get("refusal")) if isinstance(part, dict) else None
+        said = part.get("text", part.get("refusal")) if isinstance(part, dict) else part
         if isinstance(said, str):
             words.append(said)
         else:

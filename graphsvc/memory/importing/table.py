@@ -74,7 +74,8 @@ def import_table(
         The report; rows that can't be taken are skipped, with the reason.
 
     Raises:
-        BadInput, UnknownField: for an argument, a file that can't be read, or with `strict` a row. StorageFull and the like.
+        BadInput, UnknownField: for an argument, a file that can't be read, or with `strict` a row. StorageFull and the
+        like.
     """
     rows = Rows(fields, rest)
     ids = [id] if isinstance(id, str) else list(id or ())
@@ -134,7 +135,8 @@ def _id(row: Mapping[str, Any], columns: list[str]) -> str:
     """The id that some columns make: the one's own text, or a digest of several."""
     for column in columns:
         if row.get(column) in (None, ""):
-            raise BadInput("is empty, and the id is made of it" if column in row else "there is no such column", where=column)
+            why = "is empty, and the id is made of it" if column in row else "there is no such column"
+            raise BadInput(why, where=column)
     if len(columns) == 1:
         return str(row[columns[0]])
     told = json.dumps([str(row[column]) for column in columns])
