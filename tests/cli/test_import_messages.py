@@ -109,6 +109,26 @@ def test_bad_lines_and_messages_are_reported_and_the_others_stored(memory: graph
     assert "message 1: expected a role" in next(one.why for one in report.skipped if one.place == "line 5")
 
 
+def test_a_bad_first_line_takes_no_others_along(memory: graphsvc.Memory, write: Write) -> None:
+    report = import_messages(memory, write("{broken", {"id": "a", "messages": WEATHER}, "[", {"id": "b", "messages": WEATHER}))
+    assert report.stored == 4
+    assert [one.place for one in report.skipped if one.code == "bad_input"] == ["line 1", "line 3"]
+
+
+def test_what_is_said_outside_of_turns_is_kept_or_reported(memory: graphsvc.Memory, write: Write) -> None:
+    talk = [
+        {"role": "developer", "content": "Be kind."}, {"role": "assistant", "content": "How can I help?"},
+        {"role": "user", "content": "Sing"}, {"role": "assistant", "content": "La"}, {"role": "system", "content": "Closed."},
+    ]  # fmt: skip
+    report = import_messages(memory, write({"id": "s", "messages": talk}, {"id": "e", "messages": []}, talk[:1]))
+    assert memory.episodes.get("s/1").input == "developer: Be kind.\n\nassistant: How can I help?"
+    assert [(one.place, one.why) for one in report.skipped] == [
+        ("line 1", "nothing that a user asks follows"),
+        ("line 2", "holds no messages"),
+        ("line 3", "nothing that a user asks follows"),
+    ]
+
+
 def test_a_text_that_is_too_large_is_skipped_and_not_cut(memory: graphsvc.Memory, write: Write) -> None:
     talk = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "x" * (2 << 20)}]
     report = import_messages(memory, write(talk))

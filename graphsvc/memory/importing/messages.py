@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 IDS = ("id", "conversation_id", "session", "session_id", "thread_id")
 """Keys that may name a conversation."""
 TIMES = ("at", "timestamp", "created_at", "created", "create_time")
-ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+SYSTEM = ("system", "developer")
+ROLES = (*SYSTEM, "user", "assistant", "tool", "function")
 MAX_DOCUMENT = 256 << 20
 """The largest file that is one JSON document, which has to be read whole, in bytes; JSON Lines have no such limit."""
 
@@ -105,26 +107,41 @@ class _Conversation:
 
 def _conversations(lines: Lines, report: ImportReport, name: str) -> Iterator[_Conversation]:
     """A conversation a line, or of lines that are messages; a document over several lines is read whole."""
-    running: _Conversation | None = None
     numbered = iter(lines)
-    for number, line in numbered:
+    first = next(numbered, None)
+    if first is None:
+        return
+    begun = [first]
+    if _decoded(first[1])[1] is not None and first[1] is not None:
+        size = len(first[1])
+        for number, line in numbered:
+            begun.append((number, line))
+            size += len(line or b"")
+            if line is None or size > MAX_DOCUMENT:
+                break
+        value, error = _decoded(b"".join(line or b"" for _, line in begun))
+        if error is None:
+            yield from _of(value, "the document", name, report, None)
+            return
+    yield from _by_line(chain(begun, numbered), report, name)
+
+
+def _by_line(lines: Iterator[tuple[int, bytes | None]], report: ImportReport, name: str) -> Iterator[_Conversation]:
+    running: _Conversation | None = None
+    for number, line in lines:
         place = f"line {number}"
         value, error = _decoded(line)
-        if error is not None and number == 1:
-            yield from _document(line, numbered, report, name)
-            return
         if error is not None:
             report.skip(place, error.code, error.what)
-            continue
-        if isinstance(value, dict) and "role" in value:
+        elif isinstance(value, dict) and "role" in value:
             key = _named(value, skip=("id",)) or name
             if running is not None and running.session != key:
                 yield running
                 running = None
             running = running or _Conversation(place, key, [])
             running.messages.append(value)
-            continue
-        yield from _of(value, place, name, report, number)
+        else:
+            yield from _of(value, place, name, report, number)
     if running is not None:
         yield running
 
@@ -136,25 +153,6 @@ def _decoded(line: bytes | None) -> tuple[Any, GraphsvcError | None]:
         return msgspec.json.decode(line), None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return None, BadInput(f"is not JSON: {error}")
-
-
-def _document(
-    first: bytes | None, rest: Iterator[tuple[int, bytes | None]], report: ImportReport, name: str
-) -> Iterator[_Conversation]:
-    """One JSON document over several lines."""
-    parts: list[bytes] = []
-    size = 0
-    for part in (first, *(line for _, line in rest)) if first is not None else (None,):
-        size += len(part or b"")
-        if part is None or size > MAX_DOCUMENT:
-            report.skip("line 1", "too_large", "a JSON document this large has to be JSON Lines, a conversation a line")
-            return
-        parts.append(part)
-    value, error = _decoded(b"".join(parts))
-    if error is not None:
-        report.skip("line 1", error.code, error.what)
-    else:
-        yield from _of(value, "the document", name, report, None)
 
 
 def _of(value: Any, place: str, name: str, report: ImportReport, number: int | None) -> Iterator[_Conversation]:
@@ -230,14 +228,17 @@ def _turns(conversation: _Conversation) -> tuple[list[_Turn], list[str]]:
             continue
         role = message["role"]
         if role == "user" and (not turns or turns[-1].answer or turns[-1].calls):
-            turns.append(_Turn(context=before.context, not_text=before.not_text))
+            greeting = [f"assistant: {said}" for said in before.answer]
+            turns.append(_Turn(context=[*before.context, *greeting], not_text=before.not_text))
             before = _Turn()
-        # What the system says before a user's turn belongs to that; an assistant's first words, too.
-        turn = turns[-1] if turns and (role != "system" or not turns[-1].answer) else before
+        # What is said before a user's turn belongs to that: what the system says, an assistant's greeting.
+        turn = turns[-1] if turns and (role not in SYSTEM or not turns[-1].answer) else before
         try:
             _hear(turn, role, message)
         except GraphsvcError as error:
             faults.append(f"message {index}: {error.what}")
+    if before.context or before.answer or not (turns or faults):
+        faults.append("nothing that a user asks follows" if before.context or before.answer else "holds no messages")
     return turns, faults
 
 
