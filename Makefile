@@ -34,7 +34,7 @@ lint: $(STAMP)  ## Formatting rules, strict types, documentation up to date
 	$(BIN)/mypy
 	$(BIN)/python docs/generate.py --check
 
-bench: $(STAMP)  ## Measure against the peers in one run, and write the table into the README
+bench: $(STAMP)  ## Measure against the peers in one run, and write the tables into README and docs/quality.md
 	$(BIN)/python -m benchmarks --write
 
 docs: $(STAMP)  ## Write the reference from the code

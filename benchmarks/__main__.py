@@ -1,6 +1,6 @@
-"""`python -m benchmarks`: measure, print the table, keep it in benchmarks/results.json.
+"""`python -m benchmarks`: measure, print the tables, keep the figures in benchmarks/results.json.
 
-Ends with 1 if a section failed or a ceiling is missed.
+Ends with 1 if a section failed, or a ceiling or a promise about quality is missed.
 """
 
 from __future__ import annotations
@@ -11,11 +11,15 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
+from rich.markdown import Markdown
 
 from benchmarks import report
+from benchmarks.quality import page
 from benchmarks.run import ROOT, SECTIONS, run
+from benchmarks.table import FOUND
 
 README = ROOT / "README.md"
+QUALITY = ROOT / "docs" / "quality.md"
 RESULTS = Path(__file__).parent / "results.json"
 
 
@@ -23,12 +27,13 @@ def main() -> int:
     given = _arguments()
     console = Console(stderr=True)
     out = given.out or (None if given.quick or given.only else RESULTS)
-    if given.write and (given.quick or given.only):
-        console.print("--write is for whole runs only")
+    if given.write and (given.quick or given.only not in ("", "quality")):
+        console.print("--write is for whole runs, and for --only quality, which has a page of its own")
         return 2
     if given.write:
         try:
             report.around(README)  # before anything is measured in vain
+            report.around(QUALITY)
         except ValueError as error:
             console.print(str(error), markup=False)
             return 2
@@ -37,13 +42,19 @@ def main() -> int:
     )
     terminal = Console()
     terminal = terminal if terminal.width >= report.WIDTH else Console(width=report.WIDTH)
-    report.show(outcome, terminal)
+    if given.only != "quality":
+        report.show(outcome, terminal)
+    if any(row.id in outcome.ours for row in FOUND):
+        terminal.print(Markdown(page.markdown(outcome)))
     if out is not None:
         out.write_text(json.dumps(outcome.as_json(), indent=1) + "\n", encoding="utf-8")
     if given.write:
-        report.write(outcome, README)
-    if given.only:
-        return int(bool(outcome.failures))
+        report.write(page.markdown(outcome), QUALITY)
+    if given.write and not given.only:
+        report.write(report.markdown(outcome), README)
+    kept = given.quick or all(promise.met for promise in page.promises(outcome.ours))
+    if given.only or not kept:
+        return int(bool(outcome.failures) or not kept)
     return int(bool(outcome.failures) or not all(verdict.met for verdict in outcome.verdicts(slack=given.slack)))
 
 

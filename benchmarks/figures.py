@@ -19,7 +19,7 @@ class Figure:
         median_ms, p95_ms: of single calls, where they were timed.
         n: how many calls or records were measured.
         fsync: whether each acknowledged write is on the disk; None where nothing is written.
-        note: what must be known to compare it.
+        note: what must be known to compare it. low, high: ends of its 95 % interval.
     """
 
     value: float
@@ -28,6 +28,8 @@ class Figure:
     n: int = 1
     fsync: bool | None = None
     note: str = ""
+    low: float | None = None
+    high: float | None = None
 
     def with_note(self, note: str) -> Figure:
         """The same, annotated."""

@@ -26,7 +26,7 @@ LEGEND = (
 def show(outcome: Outcome, console: Console) -> None:
     """Print the table, the machine, the ceilings."""
     sides = _sides(outcome)
-    table = Table(title=_machine(outcome), caption=LEGEND, title_justify="left", caption_justify="left")
+    table = Table(title=machine(outcome), caption=LEGEND, title_justify="left", caption_justify="left")
     table.add_column("", overflow="fold")
     for side in (OURS, *sides):
         table.add_column(side.title, justify="right", overflow="fold")
@@ -47,7 +47,7 @@ def markdown(outcome: Outcome) -> str:
     """The same as Markdown."""
     sides = _sides(outcome)
     lines = [
-        _machine(outcome), "",
+        machine(outcome), "",
         f"| | {' | '.join(side.title for side in (OURS, *sides))} |",
         f"|---|{'---:|' * (1 + len(sides))}",
     ]  # fmt: skip
@@ -59,19 +59,19 @@ def markdown(outcome: Outcome) -> str:
     return "\n".join([*lines, "", LEGEND, "", *notes])
 
 
-def write(outcome: Outcome, readme: Path) -> None:
-    """Put the Markdown between the markers in a file. Raises ValueError where it has none."""
-    before, after = around(readme)
-    readme.write_text(f"{before}{BEGIN}\n{markdown(outcome)}\n{END}{after}", encoding="utf-8")
+def write(text: str, page: Path) -> None:
+    """Put Markdown between the markers in a file. Raises ValueError where it has none."""
+    before, after = around(page)
+    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
 
 
-def around(readme: Path) -> tuple[str, str]:
+def around(page: Path) -> tuple[str, str]:
     """What stands before and after the markers. Raises ValueError where there are none."""
-    text = readme.read_text(encoding="utf-8") if readme.exists() else ""
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"{readme} has no {BEGIN} … {END}")
+        raise ValueError(f"{page} has no {BEGIN} … {END}")
     return before, after
 
 
@@ -129,7 +129,7 @@ def _ceilings(outcome: Outcome) -> Iterator[str]:
         yield f"ceiling {told}: {titles[verdict.row]}, {measured} of {verdict.ceiling:,.0f} ms"
 
 
-def _machine(outcome: Outcome) -> str:
+def machine(outcome: Outcome) -> str:
     about = outcome.machine
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     node = f", node {about['node']}" if about["node"] else ""

@@ -32,11 +32,13 @@ SECTIONS = (
     ("ours.opening", "ours"),  # opens what `retrieval` built
     ("peers.lancedb", "lancedb"),
     ("ours.embedding", "ours"),
+    ("quality.finding", "ours"),
+    ("quality.helping", "ours"),
     ("peers.sentence_transformers", "sentence_transformers"),
 )
 """Module and side, in the order in which they run: AgentDB first, for it writes the vectors that all use."""
 
-NOT_QUICK = {"peers.agentdb", "peers.agentdb_durable", "peers.sentence_transformers"}
+NOT_QUICK = {"peers.agentdb", "peers.agentdb_durable", "peers.sentence_transformers", "quality.helping"}
 
 Say = Callable[[str], None]
 

@@ -17,6 +17,8 @@ class Sizes:
         skills: in the memory that is searched. reopenings: processes that open a memory, for each figure.
         starts: processes that import graphsvc or ask for its help.
         short_texts, long_texts: embedded.
+        functions: asked for by their docstrings. questions: of each kind about critiques, at most.
+        trial_seeds, trial_tasks: with how many seeds the agent is tried, on how many tasks each.
         every_runtime: measure int8, workers and sentence-transformers too.
     """
 
@@ -34,6 +36,10 @@ class Sizes:
     starts: int = 5
     short_texts: int = 256
     long_texts: int = 48
+    functions: int = 2_000
+    questions: int = 4_000
+    trial_seeds: int = 10
+    trial_tasks: int = 48
     every_runtime: bool = True
 
     def by_name(self) -> dict[str, int]:
@@ -45,6 +51,6 @@ FULL = Sizes()
 
 QUICK = Sizes(
     small=200, middle=500, large=2_000, queries=20, warm_up=2, stores=200, crowd_stores=640, bulk=200, bulk_rounds=2,
-    skills=50, reopenings=2, starts=3, short_texts=16, long_texts=4, every_runtime=False,
+    skills=50, reopenings=2, starts=3, short_texts=16, long_texts=4, functions=120, every_runtime=False,
 )  # fmt: skip
 """For the test: every row of ours, in under a minute, saying nothing about speed."""

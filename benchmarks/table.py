@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from benchmarks.quality.measures import MEASURES
 from benchmarks.sizes import Sizes
 
-Unit = Literal["ms", "/s", "bytes"]
+Unit = Literal["ms", "/s", "bytes", "share"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,39 @@ GROUPS = (
 )  # fmt: skip
 
 
+JUDGED = {
+    "functions": "docstring → function",
+    "tasks": "critique → its task",
+    "sessions": "critique → what other sessions of its task wrote",
+}
+WAYS = {"vector": "by meaning", "text": "by words", "blend": "blend", "gain": "blend over the better of the two"}
+ARMS = {
+    "none": "without memory", "memory": "with memory", "shuffled": "memory, critiques shuffled",
+    "answers": "memory, answers looked up",
+}  # fmt: skip
+ATTEMPTS = range(1, 7)
+
+
+def _found() -> tuple[Row, ...]:
+    """What stands on the page about quality: shares, counts, and differences of shares."""
+    return (
+        *(Row(f"quality.{task}.documents", f"{words}: documents", "share", task != "functions")
+          for task, words in JUDGED.items()),
+        *(Row(f"quality.{task}.{measure}.{way}", f"{words}, {measure}, {how}", "share", task != "functions")
+          for task, words in JUDGED.items() for measure in MEASURES for way, how in WAYS.items()),
+        Row("quality.weight", "share of meaning in the blend, as chosen", "share"),
+        *(Row(f"helps.{arm}.{allowed}", f"{words}, {allowed} attempts", "share", extra=True)
+          for arm, words in ARMS.items() for allowed in ATTEMPTS),
+        *(Row(f"helps.over.{arm}", f"memory over: {words}", "share", extra=True)
+          for arm, words in ARMS.items() if arm != "memory"),
+    )  # fmt: skip
+
+
+FOUND = _found()
+"""Rows of `docs/quality.md`, which a run writes too."""
+
+
 def rows(*, extra: bool = True) -> tuple[Row, ...]:
     """All rows in order; without those that only a full run measures, if asked for."""
-    return tuple(row for group in GROUPS for row in group.rows if extra or not row.extra)
+    every = (*(row for group in GROUPS for row in group.rows), *FOUND)
+    return tuple(row for row in every if extra or not row.extra)

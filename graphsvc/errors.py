@@ -6,6 +6,7 @@ program can act on it and a person can look it up in `docs/reference/errors.md` 
 
 from __future__ import annotations
 
+import copy
 from typing import Any, ClassVar
 
 
@@ -57,6 +58,15 @@ def _rebuild(
     GraphsvcError.__init__(error, what, where=where, hint=hint)
     error.__dict__.update(state)
     return error
+
+
+def again(error: GraphsvcError) -> GraphsvcError:
+    """A copy of an error that is kept, to be raised: raised itself, it would gain a traceback each time, and keep
+    alive what the frames hold.
+    """
+    fresh = copy.copy(error)
+    fresh.__cause__ = error.__cause__
+    return fresh
 
 
 # --- what the caller gave -----------------------------------------------------------------------------
@@ -180,6 +190,12 @@ class Corrupt(GraphsvcError):
     code = "corrupt"
 
 
+class StorageFailed(GraphsvcError):
+    """SQLite failed a statement, for a reason that says nothing of the file."""
+
+    code = "storage_failed"
+
+
 class WriterStopped(GraphsvcError):
     """The log's writer met an error that it can't go on from; reading still works."""
 
@@ -232,6 +248,13 @@ class EngineError(GraphsvcError):
     """The graph engine refused or failed a statement."""
 
     code = "engine_error"
+
+
+class BufferFull(EngineError):
+    """A statement or batch needs more memory than the graph engine may take."""
+
+    code = "buffer_full"
+    default_hint = "Raise the setting graph_buffer_bytes."
 
 
 class QueryTimeout(EngineError):

@@ -16,6 +16,7 @@ import pytest
 
 import graphsvc
 from graphsvc.errors import Ambiguous, BadInput, FollowerStopped, NotFound, Overloaded, WaitTimeout
+from graphsvc.model.texts import WEIGHT
 from graphsvc.store.lance import LanceVectors
 
 from .chaos.test_kill import check
@@ -41,13 +42,27 @@ def runs(memory: graphsvc.Memory) -> graphsvc.Memory:
 def test_the_blend_is_the_convex_sum_of_its_scaled_parts(runs: graphsvc.Memory) -> None:
     hits = runs.episodes.retrieve("run the migration for the API", k=8)
     for hit in hits:
-        assert hit.score == pytest.approx(0.5 * hit.parts["vector"] + 0.5 * hit.parts["text"])
+        assert hit.score == pytest.approx(WEIGHT * hit.parts["vector"] + (1 - WEIGHT) * hit.parts["text"])
         assert -1 <= hit.parts["cosine"] <= 1
         assert hit.parts["bm25"] >= 0
     for part in ("vector", "text"):
         assert {min(hit.parts[part] for hit in hits), max(hit.parts[part] for hit in hits)} == {0.0, 1.0}
     leaning = runs.episodes.retrieve("run the migration for the API", k=8, weight=1.0)
     assert [hit.parts["cosine"] for hit in leaning] == sorted((hit.parts["cosine"] for hit in leaning), reverse=True)
+
+
+def test_what_only_the_vectors_found_has_its_true_bm25_too(memory: graphsvc.Memory) -> None:
+    near = np.eye(memory.stats()["vectors"]["dimension"], dtype=np.float32)
+    for number in range(140):
+        words = "common " * (1 + number % 5) + "filler " * number
+        memory.episodes.store(id=f"e{number:03}", session="s", task=words, vector=near[int(number >= 130)])
+    memory.wait()
+    true = {hit.episode.id: hit.score for hit in memory.episodes.retrieve("common", k=140, mode="text")}
+    blend = memory.episodes.retrieve("common", k=10, vector=near[1], weight=1.0)
+    assert len(true) == 140
+    assert any(sorted(true.values())[-100] > hit.parts["bm25"] for hit in blend), "what the text list did not hold"
+    for hit in blend:
+        assert hit.parts["bm25"] == pytest.approx(true[hit.episode.id])
 
 
 def test_a_list_whose_scores_are_all_equal_counts_half(memory: graphsvc.Memory) -> None:

@@ -72,6 +72,27 @@ def test_5_an_episode_is_never_taken_for_a_skill(memory: graphsvc.Memory) -> Non
     assert [type(hit.record).__name__ for hit in memory.skills.search(text)] == ["Skill"]
 
 
+def test_9_a_dry_run_writes_nothing_and_a_batch_with_repeats_does_not_throw(memory: graphsvc.Memory) -> None:
+    same = {"task": "the same task", "output": "read the manual\nturn the key", "success": True, "reward": 0.9}
+    memory.episodes.store_many([{**row, **same} for row in many(60)])
+    memory.wait()
+    before = (memory.status()["head"], memory.verify().digest, memory.stats()["records"])
+    planned = memory.skills.consolidate(dry_run=True)
+    assert len(planned.by("created")) == 1
+    assert (memory.status()["head"], memory.verify().digest, memory.stats()["records"]) == before
+    assert memory.skills.count() == 0
+    done = memory.skills.consolidate()
+    assert [(one.id, one.code) for one in done.skills] == [(one.id, one.code) for one in planned.skills]
+
+    skills = [{"id": f"k{i}", "name": f"skill {i}", "code": f"return {i}"} for i in range(200)]
+    assert len(memory.skills.create_many(skills + skills[:5])) == 205
+    assert len(memory.skills.create_many(skills)) == 200, "the same again is the same"
+    memory.wait()
+    assert memory.skills.count() == 201
+    assert memory.skills.search("skill 150", k=1)[0].skill.id == "k150"
+    assert memory.verify().ok
+
+
 def test_12_kill_9_loses_nothing_acknowledged_and_a_store_is_one_commit(path: Path) -> None:
     program = textwrap.dedent(f"""
         import graphsvc, sys

@@ -12,7 +12,7 @@ from typing import Any, Union, get_args, get_origin
 
 import graphsvc
 from graphsvc.errors import every_error
-from graphsvc.memory import joined, opened, results, retrieval, skills, verbs
+from graphsvc.memory import briefing, consolidation, joined, opened, results, retrieval, skills, verbs
 from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.importing import (
@@ -32,7 +32,8 @@ from .markdown import code, entries, page, said, sections, table
 
 CLASSES: tuple[type, ...] = (
     Memory, Episodes, skills.Skills, Entities, results.Hits, results.Hit, results.Statistics, results.Trend,
-    results.Lesson, results.Relations, results.Event, skills.Linked, Report, Problem,
+    results.Lesson, results.Relations, results.Event, skills.Linked, consolidation.Consolidation, consolidation.Learnt,
+    briefing.Brief, briefing.Sentence, Report, Problem,
 )  # fmt: skip
 NOT_FOR_USERS = {Memory: ("owner", "threads"), Report: ("note",), ImportReport: ("skip", "finish", "in_vain")}
 """Members that are public for the program's own parts only."""

@@ -10,10 +10,11 @@ import typer
 from typer.core import TyperGroup
 
 from graphsvc.cli import records
-from graphsvc.cli.demonstration import add_demo
+from graphsvc.cli.demonstration import demo
 from graphsvc.cli.entities import add_links, entities
 from graphsvc.cli.episodes import add_store, episodes
 from graphsvc.cli.importing import importing
+from graphsvc.cli.learning import add_learning
 from graphsvc.cli.options import K, ManyAgents, Wait, Where, agents, filtered
 from graphsvc.cli.output import Answer
 from graphsvc.cli.shell import Shell, command, complain
@@ -81,10 +82,11 @@ def recall(
     return Answer({"episodes": records.hits_data(tried), "skills": records.hits_data(known)}, view)
 
 
+add_learning(app)
 app.add_typer(episodes, name="episodes", rich_help_panel="Remember")
 app.add_typer(skills, name="skills", rich_help_panel="Remember")
 app.add_typer(entities, name="entities", rich_help_panel="Remember")
 add_links(episodes)
 app.add_typer(importing, name="import", rich_help_panel="Remember")
 add_upkeep(app)
-add_demo(app)
+app.add_typer(demo, name="demo", rich_help_panel="Keep")

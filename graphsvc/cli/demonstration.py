@@ -1,4 +1,4 @@
-"""`graphsvc demo`."""
+"""`graphsvc demo`: be killed and lose nothing; and, in `trial.py`, whether a memory helps an agent."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from graphsvc.cli.output import Answer, fields, line, size, table
 from graphsvc.cli.records import printed
 from graphsvc.cli.shell import Shell, behind, command
+from graphsvc.cli.trial import learn
 from graphsvc.errors import GraphsvcError
 
 if TYPE_CHECKING:
@@ -24,12 +26,21 @@ SAY_EVERY = 10.0
 """Seconds between two words on the progress where there is no terminal for a bar."""
 
 
-def add_demo(app: typer.Typer) -> None:
-    """Give the app the command."""
-    command(app, "demo", example="graphsvc demo --directory ./demo-memory", panel="Keep")(demo)
+class Demonstrations(TyperGroup):
+    """The first of them is meant where none is named: `graphsvc demo` is `graphsvc demo kill`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put its name in."""
+        named = args and (args[0] in self.commands or args[0] == "--help")
+        return super().parse_args(ctx, args if named else ["kill", *args])
 
 
-def demo(
+demo = typer.Typer(cls=Demonstrations, help="What it does, shown on real data; `graphsvc demo` alone is `demo kill`.")
+command(demo, "learn", example="graphsvc demo learn --seed 101 --plot learnt.svg")(learn)
+
+
+@command(demo, "kill", example="graphsvc demo kill --directory ./demo-memory")
+def kill(
     shell: Shell,
     directory: Annotated[Path, typer.Option(help="For the memory; an earlier demonstration there is removed.")] = Path(
         "demo-memory"
@@ -44,14 +55,14 @@ def demo(
     begun = time.monotonic()
     shown = show(
         directory, resource("datasets", "episodes.jsonl"), embedder, workers=workers, tell=shell.tell,
-        watch=lambda memory, what: _watched(shell, memory, what),
+        watch=lambda memory, what: watched(shell, memory, what),
     )  # fmt: skip
     shown.seconds["all of it"] = time.monotonic() - begun
     return Answer(summary(shown), printed(*_view(shown, directory)))
 
 
 @contextlib.contextmanager
-def _watched(shell: Shell, memory: Memory, what: str) -> Iterator[None]:
+def watched(shell: Shell, memory: Memory, what: str) -> Iterator[None]:
     """A bar, or where there is no terminal a line now and then."""
     if shell.shows_progress or shell.json:
         with shell.watching(memory, what):

@@ -27,6 +27,7 @@ from graphsvc.cli.options import (
 from graphsvc.cli.output import Answer, line, table
 from graphsvc.cli.shell import Shell, add, command
 from graphsvc.model.kinds import KINDS
+from graphsvc.model.texts import WEIGHT
 
 episodes = typer.Typer(no_args_is_help=True, help="What agents tried: list, find, amend, delete, prune, learn from.")
 
@@ -106,17 +107,18 @@ def retrieve(
     where: Where = None,
     agent: ManyAgents = None,
     mode: Mode = "blend",
-    weight: Annotated[float, typer.Option(help="Share of meaning in the blend, 0 to 1.")] = 0.5,
+    weight: Annotated[float, typer.Option(help="Share of meaning in the blend, 0 to 1.")] = WEIGHT,
     mmr: Annotated[float | None, typer.Option(help="1: relevance alone, 0: novelty alone.")] = None,
     half_life: Annotated[str | None, typer.Option(metavar="30d", help="Age at which a score counts half.")] = None,
     min_similarity: Annotated[float | None, typer.Option(help="Lowest cosine, -1 to 1.")] = None,
+    feedback: Annotated[float, typer.Option(help="Share of what feedback said in the score, 0 to 1.")] = 0.0,
     wait: Wait = False,
 ) -> Answer:
     """Find the episodes most relevant to a text."""
     with shell.asking(wait=wait) as memory:
         hits = memory.episodes.retrieve(
             text, k, where=filtered(where), agent=agents(agent), mode=cast(Any, mode), weight=weight, mmr=mmr,
-            half_life=half_life, min_similarity=min_similarity,
+            half_life=half_life, min_similarity=min_similarity, feedback=feedback,
         )  # fmt: skip
     view = records.printed(records.episode_hits(hits, f"Episodes for {text!r}"), *records.not_embedded(hits))
     return Answer(records.hits_data(hits), view)

@@ -208,6 +208,45 @@ def versions(shell: Shell, id: Id, agent: Agent = None) -> Answer:
     return Answer({"versions": found}, records.printed(view))
 
 
+@command(skills, "consolidate", example="graphsvc skills consolidate --window 7d --dry-run")
+def consolidate(
+    shell: Shell,
+    min_attempts: Annotated[int, typer.Option(help="Successes that speak for a skill, at least.")] = 3,
+    min_reward: Annotated[float, typer.Option(help="A lower reward makes a success count for nothing.")] = 0.7,
+    window: Annotated[str | None, typer.Option(metavar="7d", help="Only attempts of the last so long.")] = None,
+    where: Where = None,
+    similarity: Annotated[float, typer.Option(help="Mean cosine of what means the same, over 0 to 1.")] = 0.75,
+    agent: Agent = None,
+    dry_run: DryRun = False,
+) -> Answer:
+    """Make skills of what successful attempts at like tasks have in common; done again it adds nothing."""
+    with shell.open() as memory, shell.bar("Consolidating") as show:
+        done = memory.skills.consolidate(
+            min_attempts=min_attempts, min_reward=min_reward, window=window, where=filtered(where),
+            similarity=similarity, agent=agent, dry_run=dry_run, progress=show,
+        )  # fmt: skip
+    data = done.as_dict()
+    counts = {**data["counts"], **{name: data[name] for name in ("episodes", "successes", "failures", "clusters")}}
+    title = "What would be done (nothing was written)" if dry_run else "Consolidated"
+    rows = [
+        (one.action, one.id, one.name, one.version, len(one.successes), len(one.failures))
+        for one in done.skills
+        if one.action in ("created", "updated")
+    ]
+    columns = ("", "id", "name", "version", "successes", "failures")
+    listed = [table("", columns, rows, whole=("id",))] * bool(rows)
+    return Answer(data, records.printed(fields(counts, title), *listed))
+
+
+@command(skills, "evidence", example="graphsvc skills evidence learnt-0123456789abcdef")
+def evidence(shell: Shell, id: Id, agent: Agent = None) -> Answer:
+    """List the episodes that a skill was drawn from."""
+    with shell.open() as memory:
+        found = memory.skills.evidence(id, agent=agent)
+    title = f"{len(found):,} episodes that {id} was drawn from"
+    return Answer({"episodes": found}, records.printed(records.episode_table(found, title)))
+
+
 @command(skills, "delete", example="graphsvc skills delete ID ID")
 def delete(shell: Shell, ids: Ids, agent: Agent = None) -> Answer:
     """Delete skills with their versions and outcomes, all or none."""

@@ -10,6 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from graphsvc.embedding.cache import Row
+from graphsvc.errors import GraphsvcError
 
 WINDOW = 16
 """Forward passes planned at once: among their texts like lengths are put together."""
@@ -36,7 +37,7 @@ class Call:
     """
 
     pending: int = 0
-    error: BaseException | None = None
+    error: GraphsvcError | None = None
     done: threading.Event = field(default_factory=threading.Event)
 
 

@@ -80,6 +80,19 @@ def readable(texts: Sequence[str]) -> list[str]:
     ]
 
 
+def tokenizer(path: Path) -> Any:
+    """The tokenizer of a file, which cuts and pads nothing. Raises EmbeddingFailed, MissingExtra."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    tokenizers = _library("tokenizers", "tokenizers")
+    try:
+        made = tokenizers.Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises a kind of its own
+        raise EmbeddingFailed(f"the tokenizer doesn't load: {error}", where=str(path)) from error
+    made.no_padding()
+    made.no_truncation()
+    return made
+
+
 class OnnxRuntime:
     """onnxruntime and tokenizers on an ONNX form; imports neither torch nor transformers."""
 

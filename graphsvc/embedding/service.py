@@ -9,7 +9,6 @@ text waits for one pass at most. Nothing is loaded and no thread started before 
 
 from __future__ import annotations
 
-import copy
 import logging
 import os
 import threading
@@ -25,10 +24,10 @@ from graphsvc.config import Settings, cache_directory
 from graphsvc.embedding.batching import Backlog, Call, Job
 from graphsvc.embedding.cache import DiskCache, MemoryCache, Row, key_of
 from graphsvc.embedding.choice import HASHING, Choice, choose, load
-from graphsvc.embedding.runtimes import Runtime
-from graphsvc.embedding.vectors import Embedded, Identity
+from graphsvc.embedding.runtimes import Runtime, readable, tokenizer
+from graphsvc.embedding.vectors import UNKNOWN, Embedded, Identity
 from graphsvc.embedding.workers import WorkerRuntime
-from graphsvc.errors import BadInput, Closed, EmbeddingFailed, GraphsvcError, WaitTimeout
+from graphsvc.errors import BadInput, Closed, EmbeddingFailed, GraphsvcError, WaitTimeout, again
 
 __all__ = ["Embedded", "EmbeddingService", "Identity"]
 
@@ -61,6 +60,7 @@ class EmbeddingService:
         self._memory = MemoryCache(settings.embedding_cache_entries)
         self._choice: Choice | None = None
         self._disk: DiskCache | None = None
+        self._tokenizer: Any = None
         self._closed = False
         self._counts = dict.fromkeys(("hits_memory", "hits_disk", "misses", "computed", "passes"), 0)
         self._reset()
@@ -178,6 +178,23 @@ class EmbeddingService:
             rows |= self._computed(missing, identity, urgent, deadline)
         return _assembled([rows[key] for key in keys], identity.dimension)
 
+    def count_tokens(self, text: str) -> int:
+        """How many tokens the model's tokenizer makes of a text, its marks at the ends left out.
+
+        Raises:
+            BadInput: the embedder is a function, which doesn't tell. ModelNotFound, EmbeddingFailed: for the model.
+        """
+        _check_texts([text])
+        card = self._chosen().card
+        if card is None or not (path := card.directory / "tokenizer.json").exists():
+            count = int(self.encode([text], urgent=True).tokens[0])
+            if count == UNKNOWN:
+                raise BadInput("the embedder is a function and counts no tokens", where="count", hint="Give count=.")
+            return count
+        if self._tokenizer is None:
+            self._tokenizer = tokenizer(path)
+        return len(self._tokenizer.encode(readable([text])[0], add_special_tokens=False).ids)
+
     def _cached(self, keys: list[bytes], identity: Identity) -> dict[bytes, Row]:
         unique = list(dict.fromkeys(keys))
         rows = self._memory.get(unique)
@@ -201,8 +218,7 @@ class EmbeddingService:
             if call.pending and not call.done.wait(None if deadline is None else deadline - time.monotonic()):
                 raise WaitTimeout(f"{call.pending} of {len(missing)} texts weren't embedded in time")
             if call.error is not None:
-                # a copy: one error may be raised in several threads, and each adds its traceback
-                raise copy.copy(call.error) from call.error.__cause__
+                raise again(call.error)
         finally:
             self._abandon(call, jobs)
         return meanwhile | {job.key: job.row for job in jobs if job.row is not None}

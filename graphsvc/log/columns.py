@@ -11,8 +11,6 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import zipfile
-from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +30,8 @@ Mask = NDArray[np.bool_]
 FILE = "hot.columns"
 VERSION = 1
 NO_INT = np.iinfo(np.int64).min
+LEAST = 16
+"""Places that an array has when it first grows."""
 
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "eq": np.equal, "gt": np.greater, "ge": np.greater_equal, "lt": np.less, "le": np.less_equal,
@@ -61,7 +61,7 @@ class Growing:
         self.data[start:end] = values
 
     def _grow(self, needed: int) -> None:
-        larger = np.full(max(1024, 2 * len(self.data), needed), self._fill, self.data.dtype)
+        larger = np.full(max(LEAST, 2 * len(self.data), needed), self._fill, self.data.dtype)
         larger[: len(self.data)] = self.data
         self.data = larger
 
@@ -84,6 +84,31 @@ class Names:
         return code
 
 
+class Postings:
+    """The records that have a tag, by local number. One thread adds, any number read meanwhile.
+
+    (Not an `array`: it can't grow while somebody copies it.)
+    """
+
+    __slots__ = ("_count", "_locals")
+
+    def __init__(self, locals_: NDArray[np.int64] | None = None) -> None:
+        self._locals = Growing(np.int64, 0, np.empty(0, np.int64) if locals_ is None else locals_)
+        self._count = len(self._locals.data)
+
+    def add(self, local: int) -> None:
+        self._locals[self._count] = local
+        self._count += 1
+
+    def without(self, local: int) -> Postings:
+        """The same without one record."""
+        return Postings(self.data[self.data != local])
+
+    @property
+    def data(self) -> NDArray[np.int64]:
+        return self._locals.data[: self._count]
+
+
 def _in_columns(field: Field) -> bool:
     return field.type in _DTYPE and field.name != "id"
 
@@ -101,8 +126,9 @@ class KindColumns:
         }
         self.names = {name: Names() for name in self.columns if kind.fields[name].type == "name"}
         self._encoders = {name: self._encoder(name) for name in self.columns}
-        self.tags: dict[str, array[int]] = {}
+        self.tags: dict[str, Postings] = {}
         self.tags_of: list[tuple[str, ...]] = []
+        self.tag_counts = Growing(np.int32, 0)
 
     def put(self, local: int, row: int, record: Record) -> None:
         """Write the values of a record that is there."""
@@ -123,8 +149,7 @@ class KindColumns:
         for local, record in enumerate(records, start):
             tags: tuple[str, ...] = record.tags  # type: ignore[attr-defined]
             self.tags_of.append(())
-            if tags:
-                self._retag(local, tags)
+            self._retag(local, tags)
         self.rows.extend(start, rows)
         self.live.extend(start, [True] * len(records))
         self.count = start + len(records)
@@ -146,16 +171,17 @@ class KindColumns:
     def _retag(self, local: int, tags: tuple[str, ...]) -> None:
         for tag in self.tags_of[local]:
             if tag not in tags:
-                self.tags[tag].remove(local)
+                self.tags[tag] = self.tags[tag].without(local)
         for tag in tags:
             if tag not in self.tags_of[local]:
-                self.tags.setdefault(tag, array("q")).append(local)
+                self.tags.setdefault(tag, Postings()).add(local)
         self.tags_of[local] = tags
+        self.tag_counts[local] = len(tags)
 
     def drop(self, local: int) -> None:
-        """The record went."""
-        if self.tags_of[local]:
-            self._retag(local, ())
+        """The record went. Its tags' postings keep it: what isn't live is in no mask, and numbers aren't used again."""
+        self.tags_of[local] = ()
+        self.tag_counts[local] = 0
         self.live.data[local] = False
 
     def naming(self, agent: str, name: str | None = None, value: str = "") -> int:
@@ -176,9 +202,13 @@ class KindColumns:
         if self.tags_of[local] != record.tags:  # type: ignore[attr-defined]
             return False
         return all(
-            np.array_equal(column.data[local], self._encoders[name](getattr(record, name)), equal_nan=True)
-            for name, column in self.columns.items()
+            self._agrees(name, column.data[local], getattr(record, name)) for name, column in self.columns.items()
         )
+
+    def _agrees(self, name: str, held: Any, value: Any) -> bool:
+        if name in self.names:  # looked up only: the writer alone gives out numbers
+            return bool(held == (-1 if value is None else self.names[name].codes.get(value)))
+        return bool(np.array_equal(held, self._encoders[name](value), equal_nan=True))
 
     # --- masks -------------------------------------------------------------------------------------------
 
@@ -221,19 +251,15 @@ class KindColumns:
         return mask
 
     def _tagged(self, filter: Compare, count: int) -> Mask:
-        mask = np.zeros(count, np.bool_)
         if filter.op == "exists":
-            for locals_ in list(self.tags.values()):
-                self._mark(mask, locals_)
-            return mask if filter.value else ~mask
+            there: Mask = (self.tag_counts.data[:count] > 0) == filter.value
+            return there
+        mask = np.zeros(count, np.bool_)
         for tag in filter.value if filter.op == "in" else (filter.value,):
-            self._mark(mask, self.tags.get(tag, array("q")))
+            if (postings := self.tags.get(tag)) is not None:
+                numbers = postings.data
+                mask[numbers[numbers < count]] = True
         return mask
-
-    @staticmethod
-    def _mark(mask: Mask, locals_: array[int]) -> None:
-        numbers = np.array(locals_, np.int64)
-        mask[numbers[numbers < len(mask)]] = True
 
     def _names_in(self, name: str, values: Iterable[str], count: int) -> Mask:
         codes = self.names[name].codes
@@ -304,7 +330,7 @@ class KindColumns:
         codes = Names()
         flat = [codes.code(tag) for tags in self.tags_of for tag in tags]
         yield f"{prefix}:tags", np.array(flat, np.int32)
-        yield f"{prefix}:tag_counts", np.array([len(tags) for tags in self.tags_of], np.int32)
+        yield f"{prefix}:tag_counts", self.tag_counts.data[: self.count]
         yield f"{prefix}:tag_texts", _packed(codes.texts)
 
     def restore(self, saved: Any) -> None:
@@ -324,8 +350,11 @@ class KindColumns:
 
     def _restore_tags(self, texts: list[str], flat: NDArray[np.int32], counts: NDArray[np.int32]) -> None:
         owners = np.repeat(np.arange(self.count, dtype=np.int64), counts)
-        for code, text in enumerate(texts):
-            self.tags[text] = array("q", owners[flat == code].tobytes())
+        by_tag = np.argsort(flat, kind="stable")
+        ends = np.searchsorted(flat[by_tag], np.arange(len(texts)), side="right").tolist()
+        for text, start, end in zip(texts, [0, *ends], ends, strict=False):
+            self.tags[text] = Postings(owners[by_tag[start:end]])
+        self.tag_counts = Growing(np.int32, 0, counts)
         names = [texts[code] for code in flat.tolist()]
         self.tags_of = [()] * self.count
         start = 0
@@ -472,8 +501,8 @@ class Columns:
                 for kind in columns.kinds.values():
                     kind.restore(saved)
                 columns.n = n
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
-            return cls()  # a cache: what it held is read from the records
+        except Exception:  # a damaged file can fail in any way in numpy; it is a cache, read from the records again
+            return cls()
         return columns
 
 

@@ -6,17 +6,23 @@ import platform
 import queue
 import sqlite3
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from graphsvc.errors import Closed, Corrupt, GraphsvcError, ReadOnly, StorageFull, WriterStopped
+from graphsvc.errors import Closed, Corrupt, GraphsvcError, Overloaded, ReadOnly, StorageFailed, StorageFull
 
 FILE = "memory.sqlite"
-CHECKPOINT_PAGES = 8_000
-"""Pages in the write-ahead file at which SQLite moves them on: 32 MB, for pages written over and over move once."""
+MISSING = "Nothing was changed. Put back memory.sqlite, or a copy of the whole directory."
+CHECKPOINT_PAGES = 2_000
+"""Pages in the write-ahead file at which SQLite moves them on: 8 MB. Measured with 1,000 to 8,000: a commit into a file
+that still grows takes twice as long as into one that is written over; with fewer pages, moving them on costs more."""
 
 SCHEMA = """
+CREATE TABLE memory (            -- whose log this is; one row
+    id TEXT NOT NULL
+) STRICT;
 CREATE TABLE log (               -- every acknowledged write, in order
     n INTEGER PRIMARY KEY,       -- 1, 2, 3, … without gaps
     at INTEGER NOT NULL,         -- microseconds since 1970 when it was appended
@@ -25,7 +31,8 @@ CREATE TABLE log (               -- every acknowledged write, in order
     call INTEGER NOT NULL,       -- first entry of a call of several, else 0
     last INTEGER NOT NULL,       -- 1 closes the call
     body TEXT NOT NULL,          -- JSON, see model/change.py
-    vectors BLOB                 -- float32 vectors that the caller gave, in the body's order
+    vectors BLOB,                -- float32 vectors that the caller gave, in the body's order
+    crc INTEGER NOT NULL         -- CRC-32 of all of the above
 ) STRICT;
 CREATE TABLE record (            -- what the log adds up to
     row INTEGER PRIMARY KEY,     -- its number for columns and indexes, never used again
@@ -33,7 +40,7 @@ CREATE TABLE record (            -- what the log adds up to
     agent TEXT NOT NULL,
     id TEXT NOT NULL,
     at INTEGER NOT NULL,
-    parent TEXT,                 -- what it belongs to: an episode's session, a version's or outcome's skill
+    parent TEXT,                 -- what it belongs to: an episode's session, an outcome's skill, what feedback is of
     task TEXT,                   -- digest of the task's text
     first INTEGER NOT NULL,      -- log number that stored it
     last INTEGER NOT NULL,       -- log number that last changed it
@@ -93,11 +100,30 @@ def connect(path: Path, *, writer: bool = False) -> sqlite3.Connection:
     return connection
 
 
-def create(connection: sqlite3.Connection) -> None:
-    """Make the tables where there are none yet: all or none of them."""
+def check_there(path: Path, known: str | None) -> None:
+    """Raise Corrupt where the log of a memory that isn't new is missing: it must not be made anew, empty."""
+    if known is not None and (not path.exists() or not path.stat().st_size):
+        raise Corrupt("the log is missing or empty, and it held everything", where=str(path), hint=MISSING)
+
+
+def create(connection: sqlite3.Connection, path: Path, known: str | None) -> str:
+    """Make the tables where there are none yet, all or none of them; gives the id of the memory.
+
+    Args:
+        known: the id that the memory has, if it isn't new: then the tables must be there, and be its own.
+
+    Raises:
+        Corrupt: the log of a memory that isn't new is missing, or another memory's.
+    """
     tables = connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'log'").fetchone()
-    if not tables[0]:
-        connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
+    if not tables[0] and known is None:
+        connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} INSERT INTO memory VALUES ('{uuid.uuid4().hex}'); COMMIT;")
+    elif not tables[0]:
+        raise Corrupt("the log is missing or empty, and it held everything", where=str(path), hint=MISSING)
+    id = str(connection.execute("SELECT id FROM memory").fetchone()[0])
+    if known is not None and id != known:
+        raise Corrupt(f"is the log of another memory ({id}, not {known})", where=str(path), hint=MISSING)
+    return id
 
 
 def translated(error: sqlite3.Error, path: Path) -> GraphsvcError:
@@ -118,7 +144,12 @@ def translated(error: sqlite3.Error, path: Path) -> GraphsvcError:
         case sqlite3.SQLITE_IOERR:
             # A write that the disk or a quota cut short looks like this; nothing of it was kept.
             return StorageFull(f"the disk failed a write or read ({name})", where=str(path))
-    return WriterStopped(f"SQLite failed: {name}: {error}", where=str(path))
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return Overloaded(
+                "another process holds the log's file locked", where=str(path), retry_after=1.0,
+                hint="Only graphsvc may write to it: end what else has it open, and try again.",
+            )  # fmt: skip
+    return StorageFailed(f"SQLite failed: {name}: {error}", where=str(path))
 
 
 class ReadPool:

@@ -17,7 +17,8 @@ from graphsvc.model.texts import embedded_text, text_hash
 from graphsvc.model.times import micros
 
 CHUNK = 1_000
-"""Records per entry of the log, where a call stores many."""
+CHUNK_BYTES = 8 << 20
+"""Records, and bytes of records and vectors, per entry of the log, where a call stores many."""
 
 
 def store(state: State, request: StoreEpisodes) -> list[Record]:
@@ -27,20 +28,35 @@ def store(state: State, request: StoreEpisodes) -> list[Record]:
         Conflict: an id is taken by other content. Gone: it was deleted. Nothing is stored then.
     """
     results, new = unseen(state, "episode", request.items)
-    call = state.n if len(new) > CHUNK else 0
-    for start in range(0, len(new), CHUNK):
+    parts = chunks(new)
+    call = state.n if len(parts) > 1 else 0
+    for part in parts:
         change = state.begin("episode.store")
         edits = NextEdits()
-        for item in new[start : start + CHUNK]:
+        for item in part:
             episode = item.record
             assert isinstance(episode, Episode)
             state.join_session(edits, episode)
             retain(state, change, episode)
             state.insert(change, item)
         edits.write(change)
-        change.call, change.last = call, start + CHUNK >= len(new)
+        change.call, change.last = call, part is parts[-1]
         state.append(change)
     return results
+
+
+def chunks(items: list[NewRecord]) -> list[list[NewRecord]]:
+    """The records of one call, shared out among entries of the log that followers can take one at a time."""
+    parts: list[list[NewRecord]] = []
+    size = 0
+    for item in items:
+        weight = len(item.body) + len(item.vector)
+        if not parts or len(parts[-1]) == CHUNK or size + weight > CHUNK_BYTES:
+            parts.append([])
+            size = 0
+        parts[-1].append(item)
+        size += weight
+    return parts
 
 
 def unseen(state: State, kind: str, items: list[NewRecord]) -> tuple[list[Record], list[NewRecord]]:

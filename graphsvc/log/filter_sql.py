@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,12 +39,7 @@ def _test(compare: Compare) -> tuple[str, list[Any]]:
     if op == "eq":
         return _equal(path, value)
     if op == "in":
-        tests, values = [], []
-        for item in value:
-            test, more = _equal(path, item)
-            tests.append(test)
-            values.extend(more)
-        return f"({' OR '.join(tests) or '0'})", values
+        return _among(path, value)
     if op == "contains":
         return _contains(path, value)
     sort = "('integer', 'real')" if isinstance(value, int | float) else "('text')"
@@ -51,7 +48,7 @@ def _test(compare: Compare) -> tuple[str, list[Any]]:
 
 def _id_test(op: str, value: Any) -> tuple[str, list[Any]]:
     if op == "in":
-        return f"id IN ({', '.join('?' * len(value))})", list(value)
+        return "id IN (SELECT value FROM json_each(?))", [_json(value)]
     return f"id {'=' if op == 'eq' else '<>'} ?", [value]
 
 
@@ -60,6 +57,23 @@ def _equal(path: str, value: Any) -> tuple[str, list[Any]]:
         return "coalesce(json_type(body, ?) = ?, 0)", [path, "true" if value else "false"]
     sort = "('integer', 'real')" if isinstance(value, int | float) else "('text')"
     return f"(json_type(body, ?) IN {sort} AND json_extract(body, ?) = ?)", [path, path, value]
+
+
+def _among(path: str, values: Sequence[Any]) -> tuple[str, list[Any]]:
+    """One of several, each list as one parameter: a statement has a limit of terms."""
+    truths = [_equal(path, value) for value in (True, False) if any(value is item for item in values)]
+    tests, parameters = [test for test, _ in truths], [value for _, more in truths for value in more]
+    for sort, kind in (("('integer', 'real')", int | float), ("('text')", str)):
+        alike = [value for value in values if isinstance(value, kind) and not isinstance(value, bool)]
+        if alike:
+            among = "json_extract(body, ?) IN (SELECT value FROM json_each(?))"
+            tests.append(f"(json_type(body, ?) IN {sort} AND {among})")
+            parameters += [path, path, _json(alike)]
+    return f"({' OR '.join(tests) or '0'})", parameters
+
+
+def _json(values: Sequence[Any]) -> str:
+    return msgspec.json.encode(list(values)).decode()
 
 
 def _contains(path: str, value: Any) -> tuple[str, list[Any]]:

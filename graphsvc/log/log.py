@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 import time
@@ -16,19 +17,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphsvc.config import Settings
-from graphsvc.errors import Ambiguous, NotFound
+from graphsvc.errors import Ambiguous, Corrupt, NotFound
 from graphsvc.log import database
 from graphsvc.log.columns import Columns
-from graphsvc.log.rebuild import replay
+from graphsvc.log.rebuild import replay, rewrite
 from graphsvc.log.state import LIVE, RowEvent, Stored, every, resolve
 from graphsvc.log.writer import Ticket, Writer
-from graphsvc.model.change import Change, decode, decode_record
+from graphsvc.model.change import Change, checksum, decode, decode_record
 from graphsvc.model.filters import Filter
 from graphsvc.model.records import Record
 from graphsvc.model.requests import MoveCursor, RebuildRecords, Request
 
+logger = logging.getLogger("graphsvc.log")
+
+DAMAGED = "Copy the directory away first, then restore a copy: what was written there is lost."
 RECENT_CHANGES = 4_000
 RECENT_BYTES = 32 << 20
+READ_BYTES = 16 << 20
+"""The most that a follower is given at once, if it is more than one entry: an engine's transaction has its limits."""
+
+_ENTRY = "n, at, verb, version, call, last, body, vectors, crc"
 
 
 class Log:
@@ -37,13 +45,16 @@ class Log:
     Args:
         directory: of the memory.
         settings: in force.
+        id: that the memory has; None if it is new.
 
     Raises:
-        Corrupt, ReadOnly, StorageFull: the file can't be used.
+        Corrupt: the file is damaged, missing though the memory isn't new, or another memory's.
+        ReadOnly, StorageFull: it can't be used.
     """
 
-    def __init__(self, directory: Path, settings: Settings) -> None:
+    def __init__(self, directory: Path, settings: Settings, id: str | None = None) -> None:
         self.path = directory / database.FILE
+        database.check_there(self.path, id)
         self._directory = directory
         self._recent: deque[Change] = deque()
         self._recent_bytes = 0
@@ -51,16 +62,33 @@ class Log:
         self._wakings = 0
         connection = database.connect(self.path, writer=True)
         try:
-            database.create(connection)
+            self.id = database.create(connection, self.path, id)
             self._head = self._read_head(connection)
-            self.columns = Columns.load(directory, self._head)
-            self._saved_at = self.columns.n
-            self.columns.catch_up(connection)
+            self.pool = database.ReadPool(self.path, settings.readers + 4)
+            self.columns = self._columns(connection)
             self.writer = Writer(connection, self.path, settings, self.columns, self._publish)
         except sqlite3.Error as error:
             connection.close()
             raise database.translated(error, self.path) from error
-        self.pool = database.ReadPool(self.path, settings.readers + 4)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _columns(self, connection: sqlite3.Connection) -> Columns:
+        """The columns as they were saved, read on; records that can't be read are made anew from the log first."""
+        columns = Columns.load(self._directory, self._head)
+        self._saved_at = columns.n
+        try:
+            columns.catch_up(connection)
+        except Corrupt as error:
+            logger.warning("records are damaged and are made anew from the log: %s", error)
+            connection.execute("BEGIN IMMEDIATE")
+            rewrite(connection, replay(self))
+            connection.execute("COMMIT")
+            self._saved_at = -1
+            columns = Columns()
+            columns.catch_up(connection)
+        return columns
 
     @staticmethod
     def _read_head(connection: sqlite3.Connection) -> int:
@@ -70,9 +98,17 @@ class Log:
         """Commit what waits, save the columns, close everything."""
         self.writer.close()
         self.wake()
-        if save and self.columns.n > self._saved_at and self.writer.sound:
-            self.columns.save(self._directory)
-        self.pool.close()
+        try:
+            if save and self.columns.n > self._saved_at and self.writer.sound:
+                self.columns.save(self._directory)
+        except OSError as error:
+            logger.warning("the columns can't be saved, and are read from the records next time: %s", error)
+        finally:
+            self.pool.close()
+
+    def held(self) -> AbstractContextManager[None]:
+        """For the length of a `with`, nothing is appended: writes wait. See `Writer.held`."""
+        return self.writer.held()
 
     # --- writing -----------------------------------------------------------------------------------------
 
@@ -99,13 +135,17 @@ class Log:
             self._grown.notify_all()
 
     def rebuild(self) -> None:
-        """Make records and columns anew from the log."""
-        self.submit(RebuildRecords(replay(self)))
+        """Make records and columns anew from the log. Writes wait meanwhile."""
+        self.submit(RebuildRecords(lambda: replay(self), self._renew_columns))
+
+    def _renew_columns(self) -> None:
+        """In the writer's thread: nothing is committed between the reading and the taking over."""
         columns = Columns()
         with self.pool.connection() as connection:
             columns.catch_up(connection)
         self.columns = columns
         self.writer.use(columns)
+        self._saved_at = -1
 
     # --- reading on --------------------------------------------------------------------------------------
 
@@ -114,20 +154,48 @@ class Log:
         """Number of the last acknowledged entry."""
         return self._head
 
-    def read(self, after: int, limit: int) -> list[Change]:
-        """Up to `limit` entries behind number `after`, in order, of those that the columns know of."""
+    def read(self, after: int, limit: int, max_bytes: int = READ_BYTES) -> list[Change]:
+        """Up to `limit` entries behind number `after`, in order, of those that the columns know of.
+
+        Fewer, but at least one, where they take over `max_bytes`.
+
+        Raises:
+            Corrupt: an entry isn't what was written.
+        """
+        found: list[Change] = []
+        size = 0
         with self._grown:
             if self._recent and self._recent[0].n <= after + 1:
                 start = after + 1 - self._recent[0].n
-                return [self._recent[index] for index in range(start, min(start + limit, len(self._recent)))]
+                for index in range(start, min(start + limit, len(self._recent))):
+                    size += self._recent[index].size
+                    if found and size > max_bytes:
+                        break
+                    found.append(self._recent[index])
+                return found
         with self.pool.connection() as connection:
-            rows = connection.execute(
-                "SELECT n, at, verb, version, call, last, body, vectors FROM log "
-                "WHERE n > ? AND n <= ? ORDER BY n LIMIT ?",
+            for row in connection.execute(
+                f"SELECT {_ENTRY} FROM log WHERE n > ? AND n <= ? ORDER BY n LIMIT ?",
                 (after, self._head, limit),  # what is committed this instant may not be in the columns yet
-            ).fetchall()
-        return [decode(n, at, verb, version, call, bool(last), body, vectors)
-                for n, at, verb, version, call, last, body, vectors in rows]  # fmt: skip
+            ):
+                size += len(row[6]) + len(row[7] or b"")
+                if found and size > max_bytes:
+                    break
+                found.append(self._entry(row))
+        return found
+
+    def _entry(self, row: tuple[Any, ...]) -> Change:
+        *entry, crc = row
+        n, at, verb, version, call, last, body, vectors = entry
+        if checksum(*entry) != crc:
+            raise Corrupt(f"entry {n} isn't what was written", where=str(self.path), hint=DAMAGED)
+        return decode(n, at, verb, version, call, bool(last), body, vectors)
+
+    def check_entries(self) -> list[int]:
+        """Numbers of the entries that aren't what was written."""
+        with self.pool.connection() as connection:
+            return [row[0] for row in connection.execute(f"SELECT {_ENTRY} FROM log ORDER BY n")
+                    if checksum(*row[:-1]) != row[-1]]  # fmt: skip
 
     def wait_beyond(self, n: int, timeout: float) -> bool:
         """Wait until the log is longer than `n`; False after `timeout` seconds, or when woken."""
@@ -243,12 +311,10 @@ class Log:
         """The entries that touched a record, oldest first."""
         with self.pool.connection() as connection:
             rows = connection.execute(
-                "SELECT n, at, verb, version, call, last, body, NULL FROM log "
-                "WHERE n = ? OR n IN (SELECT n FROM history WHERE row = ?) ORDER BY n",
+                f"SELECT {_ENTRY} FROM log WHERE n = ? OR n IN (SELECT n FROM history WHERE row = ?) ORDER BY n",
                 (first, row),
             ).fetchall()
-        return [decode(n, at, verb, version, call, bool(last), body, vectors)
-                for n, at, verb, version, call, last, body, vectors in rows]  # fmt: skip
+        return [self._entry(entry) for entry in rows]
 
 
 def touching(changes: Iterable[Change], row: int) -> Iterable[tuple[Change, str, dict[str, object]]]:

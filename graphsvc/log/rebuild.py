@@ -36,16 +36,14 @@ class ReplayedRecord:
     hash: bytes
     record: Record | None
 
-    def as_tuple(self) -> tuple[Any, ...]:
-        return (self.kind, self.agent, self.id, self.first, self.last, self.hash, self.record)
-
 
 @dataclass(slots=True)
 class Rebuilt:
-    """The records by row, links by type and rows, history as row and number."""
+    """The records by row, links by type and rows (and which there are at a row), history as row and number."""
 
     records: dict[int, ReplayedRecord] = field(default_factory=dict)
     links: dict[tuple[str, int, int], dict[str, Any]] = field(default_factory=dict)
+    links_at: dict[int, set[tuple[str, int, int]]] = field(default_factory=dict)
     history: list[tuple[int, int]] = field(default_factory=list)
     rows: dict[tuple[str, str], int] = field(default_factory=dict)
 
@@ -82,7 +80,10 @@ def _fold(rebuilt: Rebuilt, change: Change) -> None:
         rebuilt.history.append((patch.row, change.n))
     for link in change.links:
         if link.rel not in OWN_RELS:
-            rebuilt.links[_ends(rebuilt, link)] = link.values
+            ends = _ends(rebuilt, link)
+            rebuilt.links[ends] = link.values
+            for row in ends[1:]:
+                rebuilt.links_at.setdefault(row, set()).add(ends)
 
 
 def _remove(rebuilt: Rebuilt, row: int, n: int) -> None:
@@ -91,8 +92,8 @@ def _remove(rebuilt: Rebuilt, row: int, n: int) -> None:
     replayed.record = None
     replayed.last = n
     rebuilt.history.append((row, n))
-    if replayed.kind in ("episode", "skill", "entity"):
-        rebuilt.links = {ends: values for ends, values in rebuilt.links.items() if row not in ends[1:]}
+    for ends in rebuilt.links_at.pop(row, ()):
+        rebuilt.links.pop(ends, None)
 
 
 def _ends(rebuilt: Rebuilt, link: Link) -> tuple[str, int, int]:
@@ -106,14 +107,20 @@ def rewrite(connection: sqlite3.Connection, rebuilt: Rebuilt) -> None:
         connection.execute(f"DELETE FROM {table}")
     connection.executemany(
         "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (_row(row, replayed) for row, replayed in rebuilt.records.items()),
+        (record_row(row, replayed) for row, replayed in rebuilt.records.items()),
     )
     links = [(*ends, msgspec.json.encode(values).decode()) for ends, values in rebuilt.links.items()]
     connection.executemany("INSERT INTO link VALUES (?, ?, ?, ?)", links)
     connection.executemany("INSERT OR IGNORE INTO history VALUES (?, ?)", rebuilt.history)
 
 
-def _row(row: int, replayed: ReplayedRecord) -> tuple[Any, ...]:
+RECORD = (
+    "row", "kind", "agent", "id", "at", "parent", "task", "first", "last", "hash", "text_hash", "state", "body",
+)  # fmt: skip
+"""Columns of the record table, in their order."""
+
+
+def record_row(row: int, replayed: ReplayedRecord) -> tuple[Any, ...]:
     record = replayed.record
     text = embedded_text(record) if record is not None else None
     parent, task = places(record) if record is not None else (None, None)

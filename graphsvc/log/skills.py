@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from graphsvc.errors import BadInput, Cycle
-from graphsvc.log.episodes import CHUNK, unseen
+from graphsvc.log.episodes import CHUNK, chunks, unseen
 from graphsvc.log.state import State, Stored
 from graphsvc.model.change import Change, Link
 from graphsvc.model.names import key_of
@@ -37,17 +37,17 @@ def create(state: State, request: CreateSkills) -> list[Record]:
         Conflict, Gone: an id is taken. NotFound: a link's end doesn't exist. Cycle: of prerequisites.
     """
     results, new = unseen(state, "skill", request.items)
-    entries = max(1, -(-len(new) // CHUNK)) + bool(request.links)
-    call = state.n if entries > 1 else 0
-    for start in range(0, len(new), CHUNK):
+    parts = chunks(new)
+    call = state.n if len(parts) + bool(request.links) > 1 else 0
+    for part in parts:
         change = state.begin("skill.create")
-        for item in new[start : start + CHUNK]:
+        for item in part:
             skill = item.record
             assert isinstance(skill, Skill)
             state.insert(change, item)
             state.insert(change, _first_version(skill))
             state.retain(change, "Agent", skill.agent, skill.agent, {})
-        change.call, change.last = call, not request.links and start + CHUNK >= len(new)
+        change.call, change.last = call, not request.links and part is parts[-1]
         state.append(change)
     if request.links:
         change = state.begin("skill.link")

@@ -7,16 +7,18 @@ that every look-up consults. All of it is a cache of memory.sqlite; after a roll
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from graphsvc.errors import Ambiguous, Gone, NotFound
-from graphsvc.model.change import Change, GoneRecord, Link, NodeRef, Patch, Put, decode_record, encode
+from graphsvc.model.change import Change, GoneRecord, Link, NodeRef, Patch, Put, checksum, decode_record, encode
 from graphsvc.model.kinds import KINDS
 from graphsvc.model.names import key_of, task_key
-from graphsvc.model.records import Episode, Outcome, Record, SkillVersion
+from graphsvc.model.records import Episode, Feedback, Outcome, Record, SkillVersion, judged
 from graphsvc.model.requests import NewRecord, encode_record
 from graphsvc.model.times import micros
 
@@ -25,6 +27,12 @@ if TYPE_CHECKING:
 
 LIVE, DELETED = 0, 1
 CACHE_LIMIT = 200_000
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+Mark = tuple[int, int, int, int]
+"""Next number and row, and how many changes and events there are."""
 
 Moment = tuple[int, str]
 """Where an episode stands in its session: its time in microseconds, then its id."""
@@ -113,10 +121,12 @@ class State:
         self.now = 0
         self._session_ends: dict[tuple[str, str], Moment | None] = {}
         self._counts: dict[tuple[str, str, str], int] = {}
+        self._undo: list[Callable[[], Any]] | None = None
         self.reset()
 
     def reset(self) -> None:
         """Forget everything not committed, and read on from the database."""
+        self._undo = None
         self._session_ends.clear()
         self._counts.clear()
         self._fresh: dict[tuple[str, str, str], Stored] = {}
@@ -128,6 +138,38 @@ class State:
         self.n = int(one[0]) + 1
         one = self.connection.execute("SELECT coalesce(max(row), -1) FROM record").fetchone()
         self.next_row = int(one[0]) + 1
+
+    # --- a decision that may be refused half-way -------------------------------------------------------
+
+    def mark(self) -> Mark:
+        """Where we are, with everything so far written, so that SQL's savepoint and this are one place."""
+        self.flush()
+        self._undo = []
+        return self.n, self.next_row, len(self.changes), len(self.events)
+
+    def keep(self) -> None:
+        """What was done since the mark stays."""
+        self._undo = None
+
+    def go_back(self, mark: Mark) -> None:
+        """Be as at the mark: what other calls of the same group did before it isn't forgotten."""
+        for undo in reversed(self._undo or []):
+            undo()
+        self._undo = None
+        for buffer in (self._log, self._records, self._fresh):
+            buffer.clear()
+        self.n, self.next_row, changes, events = mark
+        del self.changes[changes:]
+        del self.events[events:]
+
+    def _undoable(self, cache: dict[K, V], key: K) -> dict[K, V]:
+        """A cache in which `key` is about to change; after a refusal it is as it was."""
+        if self._undo is not None:
+            if key in cache:
+                self._undo.append(partial(cache.__setitem__, key, cache[key]))
+            else:
+                self._undo.append(partial(cache.pop, key, None))
+        return cache
 
     # --- the log ---------------------------------------------------------------------------------------
 
@@ -141,7 +183,8 @@ class State:
         row = (change.n, change.at, change.verb, change.version, change.call, int(change.last))
         body = encode(change).decode()
         change.size = len(body) + len(change.vectors)
-        self._log.append((*row, body, change.vectors or None))
+        entry = (*row, body, change.vectors or None)
+        self._log.append((*entry, checksum(*entry)))
         self.changes.append(change)
         self.n += 1
 
@@ -149,7 +192,7 @@ class State:
         """Write what is buffered, so that SQL sees it."""
         execute = self.connection.executemany
         if self._log:
-            execute("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?)", self._log)
+            execute("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", self._log)
             self._log.clear()
         if self._records:
             execute("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)", self._records)
@@ -259,7 +302,7 @@ class State:
         """One more live record names this session, task (by its text) or agent; the first makes it appear."""
         counted = (name, agent, id)
         count = self._count(counted)
-        self._counts[counted] = count + 1
+        self._undoable(self._counts, counted)[counted] = count + 1
         if count == 0:
             id = task_key(id) if name == "Task" else id
             key = key_of(agent, id)
@@ -274,7 +317,7 @@ class State:
         counted = (name, agent, id)
         count = self._count(counted)
         assert count > 0, "a record that is released was retained"
-        self._counts[counted] = count - 1
+        self._undoable(self._counts, counted)[counted] = count - 1
         if count == 1:
             key = key_of(agent, task_key(id) if name == "Task" else id)
             come = [node for node in change.nodes if node.table == name and node.key == key]
@@ -286,7 +329,8 @@ class State:
     def _count(self, counted: tuple[str, str, str]) -> int:
         count = self._counts.get(counted)
         if count is None:
-            count = self._counts[counted] = self.columns.naming(*counted)
+            count = self.columns.naming(*counted)
+            self._undoable(self._counts, counted)[counted] = count
         return count
 
     # --- the order within a session ----------------------------------------------------------------------
@@ -299,7 +343,7 @@ class State:
         if end is None or place > end:
             if end is not None:
                 edits.link(key_of(episode.agent, end[1]), episode.key)
-            self._session_ends[session] = place
+            self._undoable(self._session_ends, session)[session] = place
             return
         before, after = self.neighbours(episode.agent, episode.session, place)
         if before and after:
@@ -311,7 +355,8 @@ class State:
 
     def leave_session(self, episode: Episode) -> None:
         """What is cached of the session doesn't hold once an episode has left it."""
-        self._session_ends.pop((episode.agent, episode.session), None)
+        session = (episode.agent, episode.session)
+        self._undoable(self._session_ends, session).pop(session, None)
 
     def neighbours(self, agent: str, session: str, place: Moment) -> tuple[str | None, str | None]:
         """Keys of the live episodes just before and just after a place in a session."""
@@ -333,7 +378,8 @@ class State:
                 "AND state = 0 ORDER BY at DESC, id DESC LIMIT 1",
                 session,
             ).fetchone()
-            self._session_ends[session] = (int(row[0]), str(row[1])) if row else None
+            end = (int(row[0]), str(row[1])) if row else None
+            self._undoable(self._session_ends, session)[session] = end
         return self._session_ends[session]
 
     # --- links -------------------------------------------------------------------------------------------
@@ -376,6 +422,8 @@ def places(record: Record) -> tuple[str | None, str | None]:
         return record.session, task_key(record.task)
     if isinstance(record, SkillVersion | Outcome):
         return record.skill, None
+    if isinstance(record, Feedback):
+        return judged(record.kind, key_of(record.owner, record.record)), None
     return None, None
 
 

@@ -7,18 +7,19 @@ an acknowledged write is durable, known by id and filterable.
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graphsvc.config import Settings
-from graphsvc.errors import Closed, GraphsvcError, Overloaded, StorageFull, WriterStopped
-from graphsvc.log import entities, episodes, skills
+from graphsvc.errors import Closed, GraphsvcError, Overloaded, StorageFailed, StorageFull, WriterStopped
+from graphsvc.log import consolidation, entities, episodes, feedback, skills
 from graphsvc.log.columns import Columns
 from graphsvc.log.database import translated
 from graphsvc.log.rebuild import rewrite
@@ -44,6 +45,8 @@ DECISIONS: dict[type[Any], Callable[[State, Any], Any]] = {
     r.UpsertEntities: entities.upsert,
     r.LinkEpisodes: entities.link,
     r.UnlinkEpisode: entities.unlink,
+    r.Consolidate: consolidation.consolidate,
+    r.RecordFeedback: feedback.record,
 }
 
 
@@ -52,30 +55,28 @@ def _move_cursor(state: State, request: r.MoveCursor) -> None:
     state.connection.execute("INSERT OR REPLACE INTO cursor VALUES (?, ?)", (request.name, request.n))
 
 
-def _rebuild(state: State, request: r.RebuildRecords) -> None:
-    rewrite(state.connection, request.rebuilt)
-    state.reset()
-
-
 DECISIONS[r.MoveCursor] = _move_cursor
-DECISIONS[r.RebuildRecords] = _rebuild
 
 _DELETIONS = {"episode": episodes.delete, "skill": skills.delete, "entity": entities.delete}
 
 _BUFFERED = (r.StoreEpisodes, r.MoveCursor)
 """Verbs that check everything before they change anything: they need no savepoint."""
 
+_NEVER_WAITS = (r.MoveCursor, r.RebuildRecords, r.LetGo)
+"""What goes on while the writer is held, and is admitted to a full queue: who holds it waits for these."""
+
 
 class Ticket:
     """One call's place in the queue, and later its answer."""
 
-    __slots__ = ("_done", "error", "future", "n", "request", "result")
+    __slots__ = ("_done", "answered", "error", "future", "n", "request", "result")
 
     def __init__(self, request: r.Request, future: asyncio.Future[Ticket] | None = None) -> None:
         self.request = request
         self.result: Any = None
         self.error: GraphsvcError | None = None
         self.n = 0
+        self.answered = False
         self.future = future
         self._done: threading.Lock | None = None
         if future is None:
@@ -126,13 +127,16 @@ class Writer:
         self._state = State(connection, columns)
         self._rate = 1000.0
         self._gate = threading.Lock()
+        self._holding = threading.Lock()
+        self._held = False
+        self._aside: list[Ticket] = []
         self._thread = threading.Thread(target=self._run, name="graphsvc-writer", daemon=True)
         self._thread.start()
 
     @property
     def depth(self) -> int:
         """Calls that wait now."""
-        return self._queue.qsize()
+        return self._queue.qsize() + len(self._aside)
 
     @property
     def stopped(self) -> GraphsvcError | None:
@@ -181,21 +185,32 @@ class Writer:
         ticket.answer()
         return ticket
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """For the length of a `with`, writes wait and nothing is appended. One thread at a time."""
+        with self._holding:
+            self.submit(r.Hold())
+            try:
+                yield
+            finally:
+                with contextlib.suppress(Closed, WriterStopped):  # then nothing waits any more
+                    self.submit(r.LetGo())
+
     def _admit(self, ticket: Ticket) -> bool:
         if self._stopped is not None:
-            raise self._stopped
-        if self._queue.qsize() >= self._settings.queue_limit:
+            raise copy.copy(self._stopped)
+        if self.depth >= self._settings.queue_limit and not isinstance(ticket.request, _NEVER_WAITS):
             return False
         # The gate orders admissions before the end of the queue: none is left behind unanswered by `close`.
         with self._gate:
             if self._stopped is not None:
-                raise self._stopped
+                raise copy.copy(self._stopped)
             self._queue.put(ticket)
         return True
 
     def _overloaded(self) -> Overloaded:
-        after = max(0.05, self._queue.qsize() / self._rate)
-        return Overloaded(f"{self._queue.qsize():,} writes wait already", retry_after=round(after, 2))
+        after = max(0.05, self.depth / self._rate)
+        return Overloaded(f"{self.depth:,} writes wait already", retry_after=round(after, 2))
 
     def close(self) -> None:
         """Commit what waits, then stop."""
@@ -212,11 +227,13 @@ class Writer:
         ended = False
         while not ended:
             group, ended = self._next_group()
-            if group:
-                began = time.monotonic()
-                self._commit(group)
-                elapsed = time.monotonic() - began
-                self._rate += 0.2 * (len(group) / max(elapsed, 1e-6) - self._rate)
+            try:
+                self._take(group)
+            except BaseException as error:  # a defect; nobody may wait for ever for a thread that is no more
+                logger.exception("the writer met an unexpected error")
+                waiting, self._aside = [*group, *self._aside], []
+                self._fail(waiting, self._stop(WriterStopped(f"unexpected {type(error).__name__}: {error}")))
+        self._go_on()
 
     def _next_group(self) -> tuple[list[Ticket], bool]:
         """What waits now, up to the group limit; waits for the first. True with it: the queue has ended."""
@@ -232,7 +249,64 @@ class Writer:
                 return group, False
         return group, True
 
+    def _take(self, tickets: list[Ticket]) -> None:
+        """Decide and commit what may be; while the writer is held the rest is put aside."""
+        group: list[Ticket] = []
+        for ticket in tickets:
+            request = ticket.request
+            if self._held and not isinstance(request, _NEVER_WAITS):
+                self._aside.append(ticket)
+            elif isinstance(request, r.Hold | r.LetGo | r.RebuildRecords):
+                self._commit(group)
+                group = []
+                self._turn(ticket)
+            else:
+                group.append(ticket)
+        self._commit(group)
+
+    def _turn(self, ticket: Ticket) -> None:
+        """What isn't a write: it comes after what was asked before it, and before what was asked after it."""
+        if isinstance(ticket.request, r.RebuildRecords):
+            self._rebuild(ticket)
+        elif isinstance(ticket.request, r.Hold):
+            self._held = True
+        else:
+            self._go_on()
+        self._answer([ticket])
+
+    def _go_on(self) -> None:
+        self._held = False
+        waiting, self._aside = self._aside, []
+        for start in range(0, len(waiting), self._settings.group_limit):
+            self._take(waiting[start : start + self._settings.group_limit])
+
+    def _rebuild(self, ticket: Ticket) -> None:
+        request = ticket.request
+        assert isinstance(request, r.RebuildRecords), "the only one that is rebuilt by"
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            rewrite(self._connection, request.replay())
+            self._connection.execute("COMMIT")
+            self._state.reset()
+            request.renew()
+        except sqlite3.Error as error:
+            ticket.error = self._rolled_back(error)
+        except GraphsvcError as error:
+            self._connection.execute("ROLLBACK")
+            ticket.error = error
+        except BaseException as error:
+            logger.exception("the records couldn't be made anew")
+            ticket.error = self._stop(WriterStopped(f"unexpected {type(error).__name__}: {error}"))
+
     def _commit(self, group: list[Ticket]) -> None:
+        if not group:
+            return
+        began = time.monotonic()
+        self._commit_together(group)
+        elapsed = time.monotonic() - began
+        self._rate += 0.2 * (len(group) / max(elapsed, 1e-6) - self._rate)
+
+    def _commit_together(self, group: list[Ticket]) -> None:
         if self._stopped is not None and not isinstance(self._stopped, Closed):
             self._fail(group, self._stopped)
             return
@@ -246,8 +320,12 @@ class Writer:
             logger.exception("the writer met an unexpected error")
             self._fail(group, self._stop(WriterStopped(f"unexpected {type(error).__name__}: {error}")))
             return
-        changes, events = self._state.committed()
-        self._publish(changes, events)
+        try:
+            self._publish(*self._state.committed())
+        except BaseException as error:
+            # The group is on disk, so its callers get their answers; what is in memory can't be relied on any more.
+            logger.exception("the writer met an unexpected error after a commit")
+            self._stop(WriterStopped(f"unexpected {type(error).__name__} after a commit: {error}"))
         self._answer(group)
 
     def _decide(self, group: list[Ticket]) -> None:
@@ -269,8 +347,7 @@ class Writer:
     def _decide_apart(self, request: r.Request) -> Any:
         """A decision under a savepoint, undone alone if it is refused half-way."""
         state = self._state
-        state.flush()
-        kept = (list(state.changes), list(state.events))
+        mark = state.mark()
         self._connection.execute("SAVEPOINT decision")
         try:
             if isinstance(request, r.Delete):
@@ -281,14 +358,14 @@ class Writer:
         except GraphsvcError:
             self._connection.execute("ROLLBACK TO decision")
             self._connection.execute("RELEASE decision")
-            state.reset()
-            state.changes, state.events = kept
+            state.go_back(mark)
             raise
         self._connection.execute("RELEASE decision")
+        state.keep()
         return result
 
     def _rolled_back(self, error: sqlite3.Error) -> GraphsvcError:
-        """Undo the group. A full disk passes; anything else stops the writer."""
+        """Undo the group. A full disk passes, and another's lock; anything else stops the writer."""
         reason = translated(error, self._path)
         try:
             if self._connection.in_transaction:
@@ -296,9 +373,11 @@ class Writer:
             self._state.reset()
         except sqlite3.Error as worse:
             return self._stop(translated(worse, self._path))
-        return reason if isinstance(reason, StorageFull) else self._stop(reason)
+        return reason if isinstance(reason, StorageFull | Overloaded) else self._stop(reason)
 
     def _stop(self, reason: GraphsvcError) -> GraphsvcError:
+        if isinstance(reason, StorageFailed):
+            reason = WriterStopped(reason.what, where=reason.where)
         with contextlib.suppress(sqlite3.Error):
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
@@ -308,12 +387,15 @@ class Writer:
 
     def _fail(self, group: list[Ticket], reason: GraphsvcError) -> None:
         for ticket in group:
-            ticket.error = reason
+            ticket.error = copy.copy(reason)  # one each: every thread that raises it adds its traceback
         self._answer(group)
 
     def _answer(self, group: list[Ticket]) -> None:
         waiting: dict[asyncio.AbstractEventLoop, list[Ticket]] = {}
         for ticket in group:
+            if ticket.answered:
+                continue
+            ticket.answered = True
             if ticket.future is None:
                 ticket.release()
             else:

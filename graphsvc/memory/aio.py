@@ -82,7 +82,7 @@ class AsyncEpisodes(AsyncVerbs):
         )  # fmt: skip
         ticket = await verbs._opened.log.submit_async(request)
         if wait is not None:
-            await asyncio.get_running_loop().run_in_executor(self._threads, verbs._await, ticket, wait)
+            await asyncio.get_running_loop().run_in_executor(self._threads, verbs._await, ticket.n, wait)
         return cast(Episode, ticket.result[0])
 
     store_many = awaited(Episodes.store_many)
@@ -116,6 +116,8 @@ class AsyncSkills(AsyncVerbs):
     unlink = awaited(Skills.unlink)
     delete = awaited(Skills.delete)
     prune = awaited(Skills.prune)
+    consolidate = awaited(Skills.consolidate)
+    evidence = awaited(Skills.evidence)
     get = awaited(Skills.get)
     version = awaited(Skills.version)
     versions = awaited(Skills.versions)
@@ -190,6 +192,9 @@ class AsyncMemory(AsyncVerbs):
         return AsyncMemory(self._memory.as_agent(agent, shared=shared), self._threads)
 
     history = awaited(Memory.history)
+    brief = awaited(Memory.brief)
+    feedback = awaited(Memory.feedback)
+    feedbacks = awaited(Memory.feedbacks)
     wait = awaited(Memory.wait)
     progress = awaited(Memory.progress)
     status = awaited(Memory.status)

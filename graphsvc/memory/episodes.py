@@ -11,17 +11,20 @@ from numpy.typing import NDArray
 
 from graphsvc.errors import BadInput
 from graphsvc.log.episodes import select_prunable
+from graphsvc.memory.feedback import helpfulness
 from graphsvc.memory.joined import Joined
 from graphsvc.memory.results import Hit, Hits, Lesson, Relations, Statistics, Trend
-from graphsvc.memory.retrieval import Mode, Query, Where, cache_key, check_k, check_query
+from graphsvc.memory.retrieval import Mode, Query, Values, Where, cache_key, check_k, check_query, check_share
 from graphsvc.memory.rows_in import rows_of
 from graphsvc.memory.verbs import Wait, check_wait
 from graphsvc.model.kinds import KINDS
 from graphsvc.model.names import parts_of
 from graphsvc.model.records import Episode
 from graphsvc.model.requests import AmendEpisode, Delete, PruneEpisodes, PruneRule, StoreEpisodes
+from graphsvc.model.texts import WEIGHT
 from graphsvc.model.times import from_micros, micros, seconds
 from graphsvc.model.validate import check_values
+from graphsvc.store.hot import Rows
 
 Lessons = list[Lesson]
 ManyHits = list[Hits[Episode]]  # named here: inside the class `list` is a verb
@@ -211,10 +214,11 @@ class Episodes(Joined):
         where: Where = None,
         agent: str | Sequence[str] | None = None,
         mode: Mode = "blend",
-        weight: float = 0.5,
+        weight: float = WEIGHT,
         mmr: float | None = None,
         half_life: float | str | timedelta | None = None,
         min_similarity: float | None = None,
+        feedback: float = 0.0,
         vector: Any = None,
     ) -> Hits[Episode]:
         """The episodes most relevant to a text, by meaning and by words.
@@ -227,6 +231,7 @@ class Episodes(Joined):
             mmr: between 1 (relevance alone) and 0 (novelty alone); not used if None.
             half_life: age at which a score counts half, e.g. "30d".
             min_similarity: lowest cosine, -1 to 1.
+            feedback: share of what `memory.feedback` said of each in its score, 0 to 1; see `helpfulness`.
             vector: of the text, if you have it.
 
         Returns:
@@ -239,8 +244,9 @@ class Episodes(Joined):
         """
         self._opened.check()
         key = self._key(text, k, where, agent, (mode, weight, mmr, min_similarity), half_life, vector)
-        if key is None:
-            return self._find(text, k, where, agent, mode, weight, mmr, half_life, min_similarity, vector)
+        if key is None or feedback:
+            share = check_share(feedback, "feedback") or 0.0
+            return self._find(text, k, where, agent, mode, weight, mmr, half_life, min_similarity, vector, share)
         return cast(
             Hits[Episode],
             self._cached(
@@ -291,44 +297,78 @@ class Episodes(Joined):
         half_life: Any,
         min_similarity: Any,
         vector: Any,
+        feedback: float = 0.0,
     ) -> Hits[Episode]:
         query = self._query(
             text, k, where, agent, mode=mode, weight=weight, mmr=mmr, half_life=half_life,
             min_similarity=min_similarity, vector=vector,
         )  # fmt: skip
-        return self._opened.retrieval.find(query)
+        if not feedback:
+            return self._opened.retrieval.find(query)
+
+        def rescore(rows: Rows, scores: Values) -> tuple[Values, dict[str, Values]]:
+            helpful = helpfulness(self._opened.log, self.kind, rows, self._namespaces.reads())
+            return (1 - feedback) * scores + feedback * helpful, {"feedback": helpful}
+
+        return self._opened.retrieval.find(query, rescore=rescore)
 
     # --- learning from them ------------------------------------------------------------------------------
 
     def critiques(
-        self, task: str, k: int = 5, *, where: Where = None, agent: str | Sequence[str] | None = None
+        self,
+        task: str,
+        k: int = 5,
+        *,
+        where: Where = None,
+        agent: str | Sequence[str] | None = None,
+        min_similarity: float | None = None,
     ) -> Lessons:
         """What went wrong on tasks like this one: critiques of failures, those that say the same as one.
+
+        Args:
+            min_similarity: lowest cosine, -1 to 1. The others: as for `retrieve`.
 
         Returns:
             At most k lessons, the most relevant first.
         """
         failed = {"success": False, "critique": {"exists": True}}
-        return self._lessons(task, k, failed, where, agent, lambda episode: episode.critique or "")
+        return self._lessons(task, k, failed, where, agent, min_similarity, lambda episode: episode.critique or "")
 
     def strategies(
-        self, task: str, k: int = 3, *, where: Where = None, agent: str | Sequence[str] | None = None
+        self,
+        task: str,
+        k: int = 3,
+        *,
+        where: Where = None,
+        agent: str | Sequence[str] | None = None,
+        min_similarity: float | None = None,
     ) -> Lessons:
         """What worked on tasks like this one: outputs of successes, those that say the same as one.
+
+        Args:
+            min_similarity: lowest cosine, -1 to 1. The others: as for `retrieve`.
 
         Returns:
             At most k lessons; of equally relevant ones those of the higher reward first.
         """
         done = {"success": True, "output": {"ne": ""}}
-        return self._lessons(task, k, done, where, agent, lambda episode: episode.output)
+        return self._lessons(task, k, done, where, agent, min_similarity, lambda episode: episode.output)
 
     def _lessons(
-        self, task: str, k: int, must: dict[str, Any], where: Where, agent: Any, say: Callable[[Episode], str]
+        self,
+        task: str,
+        k: int,
+        must: dict[str, Any],
+        where: Where,
+        agent: Any,
+        least: float | None,
+        say: Callable[[Episode], str],
     ) -> Lessons:
         self._opened.check()
         check_k(k, self._opened.settings.max_results)
         both = must if where is None else {"and": [must, where]}
-        hits = self.retrieve(task, min(4 * k + 16, self._opened.settings.max_results), where=both, agent=agent)
+        depth = min(4 * k + 16, self._opened.settings.max_results)
+        hits = self.retrieve(task, depth, where=both, agent=agent, min_similarity=least)
         if not hits:
             return []
         vectors = self._opened.store.vectors.encode_query([say(hit.episode) for hit in hits])

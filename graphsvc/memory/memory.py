@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 from graphsvc.errors import WaitTimeout
 from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
+from graphsvc.memory.feedback import FeedbackList, give, listed
 from graphsvc.memory.namespaces import Namespaces
 from graphsvc.memory.opened import Embedder, Opened, acquire, release
-from graphsvc.memory.results import Event
+from graphsvc.memory.results import Event, Hits
+from graphsvc.memory.retrieval import Where
 from graphsvc.memory.skills import Skills
 from graphsvc.memory.verbs import history
 from graphsvc.model.kinds import SEARCHABLE
 
 if TYPE_CHECKING:
+    from graphsvc.memory.briefing import Brief
     from graphsvc.store.verify import Report
 
 __all__ = ["Memory", "Report", "open_memory", "sizes"]
@@ -98,6 +101,80 @@ class Memory:
         """
         self._opened.check()
         return history(self._opened, SEARCHABLE, id, self._namespaces.reads(agent))
+
+    def brief(
+        self,
+        task: str,
+        max_tokens: int = 500,
+        *,
+        where: Where = None,
+        agent: str | Sequence[str] | None = None,
+        min_similarity: float | None = 0.25,
+        count: Callable[[str], int] | None = None,
+    ) -> Brief:
+        """What memory knows of tasks like this one, within a budget of tokens: figures, a recommendation, what worked,
+        what failed and why. Each sentence is quoted or counted and names its evidence; the same memory says the same.
+
+        Args:
+            max_tokens: that the text may take, at least 16.
+            where: only these episodes. agent: namespace or namespaces; None for all that the handle sees.
+            min_similarity: lowest cosine of what counts as like it, -1 to 1 (of short texts about other things it
+            was .24 at most); attempts at the very task always do.
+            count: counts the tokens of a text; the embedding model's own tokenizer if not given.
+
+        Returns:
+            The briefing; `str()` of it is Markdown. It says so where nothing is known.
+
+        Raises:
+            BadInput, UnknownField: for an argument; or the embedder is a function, and `count` isn't given.
+        """
+        from graphsvc.memory.briefing import brief
+
+        self._opened.check()
+        return brief(
+            self, task, max_tokens, where, agent, min_similarity, count or self._opened.embedding.count_tokens
+        )
+
+    def feedback(
+        self,
+        answer: str | Hits[Any],
+        used: Mapping[str, float] | Iterable[str],
+        *,
+        kind: str = "episode",
+        agent: str | None = None,
+    ) -> FeedbackList:
+        """Say which records of an answer were useful. Kept for training; retrieval weighs it if asked to.
+
+        Args:
+            answer: the hits of a retrieval or search, or the text that was asked.
+            used: ids of those that were useful, or for each how useful it was, 0 to 1. Of hits, those not named are
+            kept too, as shown.
+            kind: of the records, where the answer is a text: "episode" or "skill". agent: namespace that says so;
+            each record's own if not given.
+
+        Returns:
+            What was kept, one for each record.
+
+        Raises:
+            BadInput: for an argument. NotFound, Ambiguous: for an id.
+        """
+        return give(self._opened, self._namespaces, answer, used, kind, agent)
+
+    def feedbacks(
+        self,
+        k: int = 100,
+        *,
+        record: str | None = None,
+        kind: str = "episode",
+        agent: str | Sequence[str] | None = None,
+    ) -> FeedbackList:
+        """What feedback was given, the newest first, at most k; of deleted records too.
+
+        Args:
+            record: id of the only record that it shall be about. kind: of that record.
+            agent: namespace or namespaces that gave it; None for all that the handle sees.
+        """
+        return listed(self._opened, self._namespaces, k, record, kind, agent)
 
     def wait(self, *, timeout: float = 60.0) -> None:
         """Wait until graph, text and vectors have everything acknowledged so far.

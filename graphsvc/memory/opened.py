@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import logging
 import os
 import shutil
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from graphsvc.config import FORMAT, Settings, load
 from graphsvc.embedding.service import EmbeddingService
-from graphsvc.errors import BadInput, Closed, EmbeddingMismatch, Forked, GraphsvcError, NotAMemory
+from graphsvc.errors import BadInput, Closed, Corrupt, EmbeddingMismatch, Forked, GraphsvcError, NotAMemory
 from graphsvc.log.log import Log
 from graphsvc.memory.retrieval import Retrieval
 from graphsvc.model.texts import TEXTS
 from graphsvc.model.validate import Limits
-from graphsvc.store.directory import DirectoryLock, Manifest, new_id, prepare, read_manifest
-from graphsvc.store.store import Store
+from graphsvc.store.directory import (
+    MANIFEST,
+    MANIFEST_GONE,
+    DirectoryLock,
+    Manifest,
+    prepare,
+    read_manifest,
+    sync_directory,
+    unwritable,
+)
+from graphsvc.store.store import Store, log_failure
 
 logger = logging.getLogger("graphsvc")
 
@@ -40,10 +51,16 @@ class Opened:
         self.closed = False
         self.process = os.getpid()
         self.lock = DirectoryLock(directory)
+        self.identity = _identity(directory)
+        self.embedder = embedder
         try:
             self._open_parts(settings, embedder)
-        except BaseException:
+        except BaseException as error:
+            if (embedding := getattr(self, "embedding", None)) is not None:
+                embedding.close()
             self.lock.release()
+            if isinstance(error, OSError):
+                raise unwritable(error, directory) from error
             raise
 
     def _open_parts(self, settings: Settings, embedder: Embedder | None) -> None:
@@ -54,16 +71,18 @@ class Opened:
         self.settings = settings
         self.limits = Limits(settings.max_text_bytes, settings.max_metadata_bytes, settings.max_tags)
         self.embedding = EmbeddingService(settings, None if isinstance(embedder, str) else embedder)
+        fresh: dict[str, Any] = {}
         if manifest is None:
-            embedding = {**describe(self.embedding, embedder, settings), "generation": 1, "since": 0}
-            manifest = _new_manifest(settings, embedding)
-            manifest.write(self.directory)
+            fresh = {**describe(self.embedding, embedder, settings), "generation": 1, "since": 0}
         elif callable(embedder):
             _check_identity(self.embedding, manifest)
-        self.manifest = manifest
         _bound_blas(settings.blas_threads)
-        self.log = Log(self.directory, settings)
+        self.log = Log(self.directory, settings, None if manifest is None else manifest.id)
         try:
+            if manifest is None:
+                # The log first: where there is a manifest, the log must be there, and isn't made anew.
+                manifest = self._first_manifest(settings, fresh)
+            self.manifest = manifest
             self.store = Store(self.directory, self.log, settings, manifest, self.embedding)
         except BaseException:
             self.log.close(save=False)
@@ -72,6 +91,15 @@ class Opened:
         self.store.start()
         self._reembedding = threading.Lock()
         self._go_on_reembedding()
+
+    def _first_manifest(self, settings: Settings, embedding: dict[str, Any]) -> Manifest:
+        if self.log.head:
+            where = str(self.directory / MANIFEST)
+            raise Corrupt("is missing, though the log holds a memory", where=where, hint=MANIFEST_GONE)
+        manifest = _new_manifest(settings, embedding, self.log.id)
+        sync_directory(self.directory)  # the log's name, before the manifest says that it is there
+        manifest.write(self.directory)
+        return manifest
 
     def reembed(self, embedder: Embedder, runtime: str | None, report: Callable[[int, int], None]) -> None:
         """Make all vectors anew with another model; see `Memory.reembed`."""
@@ -92,8 +120,8 @@ class Opened:
             except BaseException:
                 service.close()
                 raise
-            self.embedding.close()
-            self.embedding, self.settings = service, settings
+            old, self.embedding, self.settings, self.embedder = self.embedding, service, settings, embedder
+            old.close()
             self.retrieval.cache.clear()
 
     def _go_on_reembedding(self) -> None:
@@ -123,14 +151,18 @@ class Opened:
         if self.closed:
             return
         self.closed = True
-        try:
-            self.store.close()
-            with self._reembedding:  # what runs there ends now that its projection is closed
-                pass
-            self.log.close()
-            self.embedding.close()
-        finally:
-            self.lock.release()
+        save = _identity(self.directory) == self.identity  # renamed, something else may have its place by now
+        with log_failure("closing"), ExitStack() as stack:  # each, whatever becomes of those before; from the last one
+            stack.callback(self.lock.release)
+            stack.callback(self.retrieval.cache.clear)
+            stack.callback(lambda: self.embedding.close())
+            stack.callback(self.log.close, save=save)
+            stack.callback(self._end_reembedding)
+            stack.callback(self.store.close)
+
+    def _end_reembedding(self) -> None:
+        with self._reembedding:  # what runs there ends now that its projection is closed
+            pass
 
 
 def describe(embedding: EmbeddingService, embedder: Embedder | None, settings: Settings) -> dict[str, Any]:
@@ -145,13 +177,13 @@ def describe(embedding: EmbeddingService, embedder: Embedder | None, settings: S
     }
 
 
-def _new_manifest(settings: Settings, embedding: dict[str, Any]) -> Manifest:
+def _new_manifest(settings: Settings, embedding: dict[str, Any], id: str) -> Manifest:
     return Manifest(
         engine=settings.engine,
         embedding=embedding,
         texts=TEXTS,
         stemmer=settings.stemmer,
-        id=new_id(),
+        id=id,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         format=FORMAT,
     )
@@ -206,7 +238,7 @@ def acquire(path: str | os.PathLike[str], embedder: Embedder | None, *, create: 
         else:
             spoken = {**arguments, "embedder": embedder if isinstance(embedder, str) else None}
             found = Opened(directory, load(directory, **spoken), embedder, create=create)
-            _open[_identity(directory)] = found
+            _open[found.identity] = found
             # The collector's stops grow with what it must look through: what is loaded now stays anyway.
             gc.collect()
             gc.freeze()
@@ -221,8 +253,25 @@ def release(opened: Opened) -> None:
             return
         opened.users -= 1
         if opened.users == 0:
-            _open.pop(_identity(opened.directory), None)
-            opened.close()
+            _open.pop(opened.identity, None)
+            try:
+                opened.close()
+            finally:
+                gc.unfreeze()  # what it held is garbage now
+                if _open:
+                    gc.collect()
+                    gc.freeze()
+
+
+def _close_all() -> None:
+    """At the interpreter's end, when only threads of ours still run: a script without close() wasn't killed."""
+    for opened in list(_open.values()):
+        if opened.process == os.getpid():
+            with log_failure("closing at the end of the program"):
+                opened.close()
+
+
+atexit.register(_close_all)
 
 
 def _directory(path: str | os.PathLike[str]) -> Path:
@@ -246,6 +295,13 @@ def _identity(directory: Path) -> tuple[int, int]:
 def _check_same(opened: Opened, embedder: Embedder | None, arguments: dict[str, Any]) -> None:
     if isinstance(embedder, str) and embedder != opened.manifest.embedding["embedder"]:
         _settle_embedder(opened.settings, opened.manifest, embedder)
+    if callable(embedder) and embedder != opened.embedder:
+        service = EmbeddingService(opened.settings, embedder)
+        try:
+            _check_identity(service, opened.manifest)
+        finally:
+            service.close()
+        raise BadInput("the memory is open in this process already, with another function", where="embedder")
     for name, value in arguments.items():
         if value is not None and hasattr(opened.settings, name) and getattr(opened.settings, name) != value:
             raise BadInput(

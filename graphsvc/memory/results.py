@@ -26,7 +26,7 @@ class Hit(Generic[T_co]):
         score: what it is ranked by, higher is better.
         parts: what the score is made of: `cosine` and `bm25` raw, `vector` and `text` as they were blended
             (0 to 1 within this answer), and others where asked for: `recency`, `success`, `reward`, `uses`,
-            `sample`. `pending` is 1.0 where the record isn't embedded yet.
+            `feedback`, `sample`. `pending` is 1.0 where the record isn't embedded yet.
     """
 
     record: T_co
@@ -60,11 +60,13 @@ class Hits(Sequence[Hit[T_co]], Generic[T_co]):
         items: the hits.
         pending: records that pass the filter and are acknowledged, but not embedded yet.
         behind: whether graph or text hadn't reached the last write when the wait for them ended.
+        query: the text that was asked for.
     """
 
     items: tuple[Hit[T_co], ...] = ()
     pending: int = 0
     behind: bool = False
+    query: str = ""
 
     @overload
     def __getitem__(self, index: int) -> Hit[T_co]: ...

@@ -2,13 +2,12 @@
 
 The score of the default blend, for a weight w of the vector part:
 
-- each list's best max(100, 10k); over their union the cosine is computed for all; BM25 is the true score
-  where the text list holds the record, else 0; a record not embedded yet takes the lowest cosine;
+- each list's best max(100, 10k); over their union cosine and BM25 are computed for all; a record not embedded yet
+  takes the lowest cosine;
 - both min-max scaled over the union, a part whose values are all equal counts 0.5;
 - score = w · vector + (1 - w) · text; ties by id.
 
-Measured on turn-level evidence, a convex blend near half and half beats either part and reciprocal rank fusion
-(`docs/architecture.md`).
+How well that finds, and how the weight was chosen: `docs/quality.md`.
 """
 
 from __future__ import annotations
@@ -23,21 +22,26 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from graphsvc.errors import BadInput, TooLarge
+from graphsvc.errors import BadInput, Closed, TooLarge, again
 from graphsvc.log.log import Log
 from graphsvc.memory.query_cache import QueryCache
 from graphsvc.memory.results import Hit, Hits
 from graphsvc.model.filters import Expression, Filter, matches, parse
 from graphsvc.model.kinds import KINDS
 from graphsvc.model.records import Record
+from graphsvc.model.texts import WEIGHT
 from graphsvc.model.times import seconds
 from graphsvc.store.hot import Rows, Vectors
 from graphsvc.store.store import Store
+from graphsvc.store.text import TextIndex
+from graphsvc.store.vectors import VectorStore
 
 Mode = Literal["blend", "vector", "text", "rrf"]
 MODES = ("blend", "vector", "text", "rrf")
 RRF_K = 60
 """The constant of reciprocal rank fusion (Cormack, Clarke, Büttcher 2009)."""
+SWITCH_SECONDS = 5.0
+"""The longest that a query waits for an index that takes another's place."""
 GUESSED_RATE = 40.0
 """Texts embedded per second, until it has been measured."""
 
@@ -64,7 +68,7 @@ class Query:
     filter: Filter | None = None
     agents: tuple[str, ...] | None = None
     mode: Mode = "blend"
-    weight: float = 0.5
+    weight: float = WEIGHT
     mmr: float | None = None
     half_life: float | None = None
     min_similarity: float | None = None
@@ -80,7 +84,7 @@ def check_query(
     limit: int,
     *,
     mode: Any = "blend",
-    weight: Any = 0.5,
+    weight: Any = WEIGHT,
     mmr: Any = None,
     half_life: Any = None,
     min_similarity: Any = None,
@@ -107,8 +111,8 @@ def check_query(
         parse(where, KINDS[kind]),
         agents,
         mode,
-        _share(weight, "weight") or 0.0,
-        _share(mmr, "mmr"),
+        check_share(weight, "weight") or 0.0,
+        check_share(mmr, "mmr"),
         None if half_life is None else _positive(seconds(half_life, where="half_life")),
         _within(min_similarity, "min_similarity", -1.0, 1.0),
         None if vector is None else unit_vector(vector, dimension),
@@ -126,7 +130,8 @@ def check_k(k: Any, limit: int) -> int:
     return int(k)
 
 
-def _share(value: Any, where: str) -> float | None:
+def check_share(value: Any, where: str) -> float | None:
+    """A share from 0 to 1, or None."""
     return _within(value, where, 0.0, 1.0)
 
 
@@ -197,32 +202,50 @@ class Retrieval:
 
         `deeper` takes that many times k candidates into account; `rescore` may change the scores of all.
         """
+        deadline = time.monotonic() + SWITCH_SECONDS
+        while True:
+            try:
+                return self._find(query, self.store.vectors, self.store.text, deeper, rescore)
+            except Closed:
+                # Others serve, or soon will: vectors of another model, or an index that is built anew.
+                if self.store.closed or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+
+    def _find(
+        self, query: Query, vectors: VectorStore, text: TextIndex, deeper: int, rescore: Rescore | None
+    ) -> Hits[Any]:
+        if query.vector is not None and len(query.vector) != vectors.dimension:
+            raise BadInput(
+                f"has {len(query.vector)} dimensions; the memory's vectors have {vectors.dimension}", where="vector"
+            )
         head = self.log.head
         behind = query.mode != "vector" and not self._wait_for_text(head)
         rows, all_of_kind = self.log.mask(query.kind, query.filter, query.agents)
         if not len(rows):
-            return Hits((), 0, behind)
-        found, pending = self._candidates(query, rows, all_of_kind, query.k * deeper)
-        return Hits(self._ranked(query, found, rescore), pending, behind)
+            return Hits((), 0, behind, query.text)
+        found, pending = self._candidates(query, vectors, text, rows, all_of_kind, query.k * deeper)
+        return Hits(self._ranked(query, vectors, found, rescore), pending, behind, query.text)
 
     def _wait_for_text(self, head: int) -> bool:
         return self.store.text_follower.wait(head, self.store.settings.read_wait)
 
     # --- candidates --------------------------------------------------------------------------------------
 
-    def _candidates(self, query: Query, rows: Rows, all_of_kind: bool, k: int) -> tuple[_Found, int]:
+    def _candidates(
+        self, query: Query, vectors: VectorStore, text: TextIndex, rows: Rows, all_of_kind: bool, k: int
+    ) -> tuple[_Found, int]:
         depth = max(100, 10 * k)
         text_rows, text_scores = np.empty(0, np.int64), np.empty(0, np.float64)
         if query.mode != "vector":
-            text_rows, text_scores = self.store.text.search(
+            text_rows, text_scores = text.search(
                 query.kind, query.text, depth, filter=query.filter, agents=query.agents, rows=rows
             )
         if query.mode == "text":
             hashes, there = self.log.columns.hash_of(text_rows), np.ones(len(text_rows), bool)
             return _Found(text_rows, hashes, np.zeros(len(text_rows)), text_scores, there), 0
-        vectors = self.store.vectors
         vector = query.vector if query.vector is not None else vectors.encode_query([query.text])[0]
-        positions, embedded, pending = self._embedded(query.kind, rows, all_of_kind)
+        positions, embedded, pending = self._embedded(vectors, query.kind, rows, all_of_kind)
         if query.mode == "vector":
             depth = 2 * k + 10
         near, cosines = vectors.nearest(query.kind, vector, positions, embedded, depth)
@@ -234,11 +257,16 @@ class Retrieval:
             # Nothing is known of what isn't embedded: the newest of it fills up what was asked for.
             rest = np.setdiff1d(rows, union)
             union = np.sort(np.concatenate([union, rest[-(k - len(union)) :]]))
-        return self._measured(query, vector, union, text_rows, text_scores), pending
+        found = self._measured(query, vectors, vector, union, text_rows, text_scores)
+        if len(text_rows) == depth:  # there may be more that hold a word
+            unlisted = np.flatnonzero(found.bm25 == 0)
+            found.bm25[unlisted] = text.scores(query.text, found.rows[unlisted])
+        return found, pending
 
-    def _embedded(self, kind: str, rows: Rows, all_of_kind: bool) -> tuple[NDArray[np.int32], Rows, int]:
+    def _embedded(
+        self, vectors: VectorStore, kind: str, rows: Rows, all_of_kind: bool
+    ) -> tuple[NDArray[np.int32], Rows, int]:
         """Where the vectors are; waits for missing ones where that is soon done."""
-        vectors = self.store.vectors
         positions, embedded, pending = vectors.candidates(kind, rows, all_of_kind)
         if pending:
             limit = self.store.settings.read_wait
@@ -246,13 +274,18 @@ class Retrieval:
                 vectors.follower.wait(self.log.head, limit)
                 positions, embedded, pending = vectors.candidates(kind, rows, all_of_kind)
             elif vectors.follower.error is not None:
-                raise vectors.follower.error
+                raise again(vectors.follower.error)
         return positions, embedded, pending
 
     def _measured(
-        self, query: Query, vector: Vectors, union: Rows, text_rows: Rows, text_scores: NDArray[np.float64]
+        self,
+        query: Query,
+        vectors: VectorStore,
+        vector: Vectors,
+        union: Rows,
+        text_rows: Rows,
+        text_scores: NDArray[np.float64],
     ) -> _Found:
-        vectors = self.store.vectors
         hashes = self.log.columns.hash_of(union)
         positions = vectors.hot.fresh(union, hashes)
         has = positions >= 0
@@ -265,7 +298,9 @@ class Retrieval:
 
     # --- ranking -----------------------------------------------------------------------------------------
 
-    def _ranked(self, query: Query, found: _Found, rescore: Rescore | None) -> tuple[Hit[Any], ...]:
+    def _ranked(
+        self, query: Query, vectors: VectorStore, found: _Found, rescore: Rescore | None
+    ) -> tuple[Hit[Any], ...]:
         scores, scaled = _scores(query, found)
         if query.half_life is not None:
             scaled["recency"] = self._recency(query, found.rows)
@@ -293,7 +328,7 @@ class Retrieval:
                 break
         hits.sort(key=lambda pair: (-pair[0].score, pair[0].record.id, pair[0].record.agent))
         if query.mmr is not None:
-            hits = self._diverse(hits, query.mmr, query.k)
+            hits = self._diverse(vectors, hits, query.mmr, query.k)
         return tuple(hit for hit, _ in hits[: query.k])
 
     def _recency(self, query: Query, rows: Rows) -> Values:
@@ -304,11 +339,13 @@ class Retrieval:
         recency: Values = np.power(0.5, age / query.half_life)
         return recency
 
-    def _diverse(self, hits: list[tuple[Hit[Any], int]], share: float, k: int) -> list[tuple[Hit[Any], int]]:
+    def _diverse(
+        self, store: VectorStore, hits: list[tuple[Hit[Any], int]], share: float, k: int
+    ) -> list[tuple[Hit[Any], int]]:
         """Maximal marginal relevance (Carbonell, Goldstein 1998): each next one relevant, and unlike those chosen."""
         if not hits:
             return hits
-        hot = self.store.vectors.hot
+        hot = store.hot
         positions = hot.positions(np.array([row for _, row in hits], np.int64))
         vectors = np.zeros((len(hits), hot.dimension), np.float32)
         vectors[positions >= 0] = hot.vectors(positions[positions >= 0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
@@ -11,15 +11,19 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from graphsvc.errors import BadInput, Gone, NotFound
+from graphsvc.log.consolidation import REL
 from graphsvc.log.skills import select_prunable
+from graphsvc.memory.consolidation import SIMILARITY, Consolidating, Consolidation, Rule, check_similarity
 from graphsvc.memory.episodes import statistics
+from graphsvc.memory.feedback import helpfulness
 from graphsvc.memory.results import Hit, Hits, Statistics
 from graphsvc.memory.retrieval import Mode, Values, Where, cache_key, check_query
 from graphsvc.memory.rows_in import rows_of
 from graphsvc.memory.verbs import Verbs, Wait, check_wait, new_id
+from graphsvc.model.filters import parse
 from graphsvc.model.kinds import KINDS
 from graphsvc.model.names import check_name
-from graphsvc.model.records import Outcome, Skill, SkillVersion
+from graphsvc.model.records import Episode, Outcome, Skill, SkillVersion
 from graphsvc.model.requests import (
     CreateSkills,
     Delete,
@@ -33,6 +37,7 @@ from graphsvc.model.requests import (
     UnlinkSkills,
 )
 from graphsvc.model.skills import plan, version_id
+from graphsvc.model.texts import WEIGHT
 from graphsvc.model.times import micros, seconds
 from graphsvc.model.validate import build, check_values, content_hash
 from graphsvc.store.hot import Rows
@@ -50,9 +55,10 @@ prerequisite or alternative, refines it, is part of it, calls it."""
 
 REVISABLE = ("name", "description", "code", "signature", "tags", "metadata", "at")
 
-WEIGHTS = {"similarity": 0.7, "success": 0.15, "reward": 0.1, "uses": 0.05}
+WEIGHTS = {"similarity": 0.7, "success": 0.15, "reward": 0.1, "uses": 0.05, "feedback": 0.0}
 """How a search weighs relevance against what is known of a skill's success. Success is (1+s)/(2+n), the mean of
-the posterior that `choose` samples; reward is clipped to 0…1; uses count up to 1,000."""
+the posterior that `choose` samples; reward is clipped to 0…1; uses count up to 1,000; feedback is likewise
+(1 + sum of values)/(2 + number of them)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +305,68 @@ class Skills(Verbs):
                 return [id for _, id in select_prunable(connection, rule)]
         return cast("list[str]", self._submit(PruneSkills(rule), wait))
 
+    def consolidate(
+        self,
+        *,
+        min_attempts: int = 3,
+        min_reward: float = 0.7,
+        window: float | str | timedelta | None = None,
+        where: Where = None,
+        similarity: float = SIMILARITY,
+        agent: str | None = None,
+        dry_run: bool = False,
+        wait: Wait = None,
+        progress: Callable[[float | None, str], None] | None = None,
+    ) -> Consolidation:
+        """Make skills of what successful attempts at like tasks have in common, or bring them up to date.
+
+        Successes are clustered by meaning. Of each cluster that is large enough, a skill quotes the success that is
+        most typical: its code, or the steps that the others share and that aren't commoner among the failures at
+        these tasks. Name and description are quoted too, nothing is made up. The evidence is joined by DERIVED_FROM
+        and counts as uses. Done again it changes nothing; new evidence gives the same skill a new version. What was
+        deleted stays deleted. One entry of the log each: what an interruption leaves undone, the next run does.
+
+        Args:
+            min_attempts: successes that speak for a skill, at least.
+            min_reward: a reward below this makes a success count for nothing. Where nobody knows of success, this
+                much makes one, and less a failure.
+            window: only attempts of the last so long, e.g. "7d", and what skills were drawn from before.
+            where: only these attempts, likewise. similarity: mean cosine of what counts as meaning the same.
+            agent: only this namespace; each is consolidated by itself. dry_run: write nothing, only tell.
+            progress: called with the share done, or None where it isn't known, and a word on what is done.
+
+        Raises:
+            BadInput, UnknownField: for an argument. FollowerStopped, EmbeddingFailed: attempts can't be embedded.
+        """
+        self._opened.check()
+        check_wait(wait)
+        if isinstance(min_attempts, bool) or not isinstance(min_attempts, int) or min_attempts < 1:
+            raise BadInput(f"expected a whole number of at least 1, got {min_attempts!r}", where="min_attempts")
+        checked = check_values(KINDS["episode"], {"reward": min_reward}, self._opened.limits, prefix="min_")
+        parts = [] if where is None else [where]
+        if window is not None:
+            start = datetime.now(UTC) - timedelta(seconds=seconds(window, where="window"))
+            parts.append({"at": {"ge": start.isoformat()}})
+        filter = parse({"and": parts} if parts else None, KINDS["episode"])
+        rule = Rule(min_attempts, checked["reward"], check_similarity(similarity), filter)
+        job = Consolidating(self._opened, self._namespaces.changes(agent), rule, progress)
+        done = job.run(dry_run=dry_run)
+        if wait is not None and not dry_run:
+            self._await(self._opened.log.head, wait)
+        return done
+
     # --- reading -----------------------------------------------------------------------------------------
+
+    def evidence(self, id: str, *, agent: str | None = None) -> Evidence:
+        """The episodes that a skill was drawn from, oldest first: successes and failures. Deleted ones are gone.
+
+        Raises:
+            NotFound, Gone, Ambiguous: for the id.
+        """
+        stored = self._resolve(id, self._namespaces.reads(agent))
+        rows = [row for rel, way, row, _ in self._opened.log.links_of(stored.row) if (rel, way) == (REL, "out")]
+        found = cast("dict[int, Episode]", self._opened.log.records(rows))
+        return sorted(found.values(), key=lambda episode: (episode.at, episode.id))
 
     def get(self, id: str, *, agent: str | None = None) -> Skill:
         """The skill with this id, in its current version. Raises NotFound, Gone, Ambiguous."""
@@ -332,7 +399,7 @@ class Skills(Verbs):
         where: Where = None,
         agent: str | Sequence[str] | None = None,
         mode: Mode = "blend",
-        weight: float = 0.5,
+        weight: float = WEIGHT,
         weights: Mapping[str, float] | None = None,
         mmr: float | None = None,
         min_similarity: float | None = None,
@@ -341,8 +408,8 @@ class Skills(Verbs):
         """The skills that fit a text best.
 
         Args:
-            weights: how much `similarity`, `success`, `reward` and `uses` count, see `WEIGHTS`; what isn't named
-            counts nothing. {"similarity": 1} ranks by relevance alone.
+            weights: how much `similarity`, `success`, `reward`, `uses` and `feedback` count, see `WEIGHTS`; what isn't
+            named counts nothing. {"similarity": 1} ranks by relevance alone.
             The others: as for `episodes.retrieve`.
 
         Returns:
@@ -360,7 +427,8 @@ class Skills(Verbs):
             return self._opened.retrieval.find(query, rescore=lambda rows, scores: self._utility(shares, rows, scores))
 
         filter = cache_key(where)
-        if vector is not None or filter is None or not (agent is None or isinstance(agent, str)) or type(k) is not int:
+        plain = filter is not None and (agent is None or isinstance(agent, str)) and type(k) is int
+        if not plain or vector is not None or dict(shares)["feedback"]:
             return find()
         key = (self.kind, self._namespaces, text, k, filter, agent, mode, weight, shares, mmr, min_similarity)
         return cast(Hits[Skill], self._cached(key, find, lambda hits: not hits.pending and not hits.behind))
@@ -379,9 +447,12 @@ class Skills(Verbs):
             "reward": np.clip(np.nan_to_num(reward), 0.0, 1.0),
             "uses": np.minimum(uses / 1000, 1.0),
         }
+        if dict(weights)["feedback"]:
+            parts["feedback"] = helpfulness(self._opened.log, self.kind, rows, self._namespaces.reads())
         total = np.zeros(len(rows))
         for name, share in weights:
-            total += share * parts[name]
+            if name in parts:
+                total += share * parts[name]
         return total, parts
 
     def choose(
@@ -464,6 +535,7 @@ class Skills(Verbs):
 Versions = list[SkillVersion]
 SkillList = list[Skill]
 LinkedList = list[Linked]
+Evidence = list[Episode]
 
 
 def _or_nan(value: float | None) -> float:

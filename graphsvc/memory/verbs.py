@@ -13,7 +13,6 @@ import numpy as np
 from graphsvc.errors import BadInput, WaitTimeout
 from graphsvc.log.log import touching
 from graphsvc.log.state import Stored
-from graphsvc.log.writer import Ticket
 from graphsvc.memory.namespaces import Namespaces
 from graphsvc.memory.opened import Opened
 from graphsvc.memory.results import Event
@@ -73,15 +72,15 @@ class Verbs:
         check_wait(wait)
         ticket = self._opened.log.submit(request)
         if wait is not None:
-            self._await(ticket, wait)
+            self._await(ticket.n, wait)
         return ticket.result
 
-    def _await(self, ticket: Ticket, wait: str) -> None:
+    def _await(self, n: int, wait: str) -> None:
         store = self._opened.store
         followers = {"searchable": (store.text_follower, store.vectors.follower), "graph": (store.graph_follower,)}
-        if not store.wait(followers[wait], ticket.n, WAIT_SECONDS):
+        if not store.wait(followers[wait], n, WAIT_SECONDS):
             raise WaitTimeout(
-                f"stored as entry {ticket.n}, but not {wait} after {WAIT_SECONDS:g} s",
+                f"stored as entry {n}, but not {wait} after {WAIT_SECONDS:g} s",
                 where="wait",
                 hint="It stays stored and will be; see memory.status().",
             )

@@ -13,10 +13,12 @@ Payloads are never rewritten (but by `forget`); `lift` makes an old one current.
 from __future__ import annotations
 
 from typing import Any
+from zlib import crc32
 
 import msgspec
 from msgspec import Struct, field
 
+from graphsvc.errors import Corrupt
 from graphsvc.model.kinds import KINDS
 from graphsvc.model.records import Record
 
@@ -137,8 +139,11 @@ _decoders = {name: msgspec.json.Decoder(kind.record) for name, kind in KINDS.ite
 
 
 def decode_record(kind: str, body: str | bytes | msgspec.Raw) -> Record:
-    """A record from its JSON."""
-    return _decoders[kind].decode(body)
+    """A record from its JSON. Raises Corrupt if it isn't one."""
+    try:
+        return _decoders[kind].decode(body)
+    except (msgspec.MsgspecError, KeyError) as error:
+        raise Corrupt(f"a {kind} is damaged ({error})", hint="Run `graphsvc repair`.") from error
 
 
 _encoder = msgspec.json.Encoder()
@@ -153,11 +158,20 @@ def encode(change: Change) -> bytes:
     return _encoder.encode(body)
 
 
+def checksum(n: int, at: int, verb: str, version: int, call: int, last: int, body: str, vectors: bytes | None) -> int:
+    """CRC-32 of an entry of the log, its columns in their order."""
+    head = f"{n} {at} {verb} {version} {call} {last} ".encode()
+    return crc32(vectors or b"", crc32(body.encode(), crc32(head)))
+
+
 def decode(
     n: int, at: int, verb: str, version: int, call: int, last: bool, body: str, vectors: bytes | None
 ) -> Change:
-    """A change from a row of the log, lifted to the current version."""
-    content = _decoder.decode(body)
+    """A change from a row of the log, lifted to the current version. Raises Corrupt if it isn't one."""
+    try:
+        content = _decoder.decode(body)
+    except msgspec.MsgspecError as error:
+        raise Corrupt(f"entry {n} of the log is damaged ({error})") from error
     change = Change(
         verb=verb, n=n, at=at, version=version, call=call, last=last, vectors=vectors or b"",
         puts=content.puts, patches=content.patches, gone=content.gone, nodes=content.nodes,

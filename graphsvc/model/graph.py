@@ -178,7 +178,7 @@ def _fold(net: NetEffect, change: Change) -> None:
         if table:
             removed.add((table, key_of(gone.agent, gone.id)))
     removed.update((node.table, node.key) for node in change.vanished)
-    for table, key in removed:
+    for table, key in sorted(removed):  # the same order in every process: a place in it is kept
         net.remove(table, key)
     net.drop_dangling(removed)
     for node in change.nodes:

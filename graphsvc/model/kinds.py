@@ -8,11 +8,11 @@ from datetime import datetime
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from graphsvc.model.records import Entity, Episode, Outcome, Record, Skill, SkillVersion
+from graphsvc.model.records import Entity, Episode, Feedback, Outcome, Record, Skill, SkillVersion
 
 ColumnType = Literal["name", "text", "float", "int", "bool", "time", "tags", "metadata"]
 
-TEXT_FIELDS = frozenset({"input", "output", "critique", "description", "code", "signature"})
+TEXT_FIELDS = frozenset({"input", "output", "critique", "description", "code", "signature", "query"})
 """Long texts: kept with the record only. Filters on them are answered by SQL."""
 
 
@@ -62,6 +62,7 @@ KINDS: dict[str, Kind] = {
         Kind("skill", Skill, "Skill", True),
         Kind("skill_version", SkillVersion, "SkillVersion", False),
         Kind("outcome", Outcome, None, False),
+        Kind("feedback", Feedback, None, False),
         Kind("entity", Entity, "Entity", False, listed=True),
     )
 }

@@ -97,6 +97,26 @@ class Outcome(Record, frozen=True, kw_only=True, gc=False):
     episode: Annotated[Name | None, Meta(description="Id of the episode that used it.")] = None
 
 
+class Feedback(Record, frozen=True, kw_only=True, gc=False):
+    """What was said of one record that an answer showed. Kept for training; retrieval may weigh it."""
+
+    query: Annotated[str, Meta(description="What was asked.")]
+    kind: Annotated[Name, Meta(description="Kind of the record that was shown.")]
+    record: Annotated[Name, Meta(description="Its id.")]
+    owner: Annotated[Name, Meta(description="Its namespace.")]
+    value: Annotated[
+        float | None, Meta(description="How useful it was, 0 to 1; null: shown, and nothing said.")
+    ] = None
+    rank: Annotated[int | None, Meta(description="Its place among the hits, from 1.")] = None
+    score: Annotated[float | None, Meta(description="Its score there.")] = None
+    answer: Annotated[Name, Meta(description="What all feedback on one answer has in common.")]
+
+
+def judged(kind: str, key: str) -> str:
+    """What feedback belongs to: the record that it is about, by kind and key."""
+    return f"{kind}:{key}"
+
+
 class Entity(Record, frozen=True, kw_only=True, gc=False):
     """Something that episodes are about: a file, a service, a person. Its id is made of kind and name if not given."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -153,6 +154,33 @@ class RecordOutcome:
 
 
 @dataclass(slots=True)
+class LearntSkill:
+    """A skill that evidence speaks for, to be made, or to be brought up to date under its id.
+
+    Attributes:
+        skill: as it is to be, statistics not counted yet; the digest of what it was drawn from in its metadata.
+        evidence: ids of the episodes that it is drawn from, in the skill's namespace.
+    """
+
+    skill: Skill
+    evidence: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Consolidate:
+    """Make or update skills from evidence, each in one entry of the log. Gives each one's `CREATED`, … and version."""
+
+    items: list[LearntSkill]
+
+
+@dataclass(slots=True)
+class RecordFeedback:
+    """Keep what was said of retrieved records."""
+
+    items: list[NewRecord]
+
+
+@dataclass(slots=True)
 class LinkSkills:
     """Join two skills."""
 
@@ -207,9 +235,25 @@ class MoveCursor:
 
 @dataclass(slots=True)
 class RebuildRecords:
-    """Make the records anew from what the log adds up to. Not a change: nothing is logged."""
+    """Make the records anew from what the log adds up to. Not a change: nothing is logged.
 
-    rebuilt: Any
+    Attributes:
+        replay: folds the log; called in the writer's thread, so that nothing is appended meanwhile.
+        renew: called when the records are committed.
+    """
+
+    replay: Callable[[], Any]
+    renew: Callable[[], None]
+
+
+@dataclass(slots=True)
+class Hold:
+    """From now on let writes wait, all but those of the followers' numbers. Not a change: nothing is logged."""
+
+
+@dataclass(slots=True)
+class LetGo:
+    """Go on with the writes that wait. Not a change: nothing is logged."""
 
 
 Request = (
@@ -221,6 +265,8 @@ Request = (
     | CreateSkills
     | ReviseSkill
     | RecordOutcome
+    | Consolidate
+    | RecordFeedback
     | LinkSkills
     | UnlinkSkills
     | UpsertEntities
@@ -228,6 +274,8 @@ Request = (
     | UnlinkEpisode
     | MoveCursor
     | RebuildRecords
+    | Hold
+    | LetGo
 )
 
 __all__ = ["Episode", "NewRecord", "Outcome", "Ref", "Request", "Skill"]

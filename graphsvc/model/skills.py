@@ -6,7 +6,9 @@ import graphlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from graphsvc.model.records import Outcome, Skill, SkillVersion
+import msgspec
+
+from graphsvc.model.records import Episode, Outcome, Skill, SkillVersion
 
 VERSIONED = ("name", "description", "code", "signature")
 """Fields whose change makes a new version."""
@@ -29,6 +31,32 @@ def after_outcome(skill: Skill, outcome: Outcome) -> dict[str, Any]:
     if skill.last_used is None or outcome.at > skill.last_used:
         values["last_used"] = outcome.at
     return values
+
+
+COUNTED = ("uses", "successes", "rewards", "reward", "latencies", "latency_ms", "last_used")
+"""Fields that count uses."""
+
+
+def from_evidence(skill: Skill, outcomes: Iterable[Outcome], evidence: Iterable[Episode]) -> dict[str, Any]:
+    """The statistics of a skill that was learnt: its evidence and its recorded uses counted alike, each episode once.
+
+    Attempts whose success isn't known count by nothing. Order doesn't matter: they are counted by time, then id.
+    """
+    recorded = list(outcomes)
+    known = {outcome.episode for outcome in recorded}
+    uses = recorded + [
+        Outcome(
+            id=episode.id, agent=episode.agent, at=episode.at, skill=skill.id, success=episode.success,
+            reward=episode.reward, latency_ms=episode.latency_ms, episode=episode.id,
+        )
+        for episode in evidence
+        if episode.success is not None and episode.id not in known
+    ]  # fmt: skip
+    blank = {field.name: field.default for field in msgspec.structs.fields(Skill) if field.name in COUNTED}
+    counted: Skill = msgspec.structs.replace(skill, **blank)
+    for use in sorted(uses, key=lambda use: (use.at, use.id)):
+        counted = msgspec.structs.replace(counted, **after_outcome(counted, use))
+    return {name: getattr(counted, name) for name in COUNTED}
 
 
 def _mean(before: float | None, value: float, count: int) -> float:

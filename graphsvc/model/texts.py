@@ -18,8 +18,11 @@ from hashlib import blake2b
 
 from graphsvc.model.records import Episode, Record, Skill
 
-TEXTS = 1
+TEXTS = 2
 """Version of these rules; a memory indexed by other rules is indexed anew."""
+
+WEIGHT = 0.75
+"""How much meaning counts in the blend, words the rest, unless the caller says otherwise: see `docs/quality.md`."""
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import json
 import logging
 import os
 import platform
 import socket
 import time
-import uuid
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ logger = logging.getLogger("graphsvc.store")
 
 LOCK = "graphsvc.lock"
 MANIFEST = "graphsvc.json"
+MANIFEST_GONE = "Put it back from a copy of the directory: it says which model made the vectors. Nothing was changed."
 NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre",
     "fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "ncpfs", "webdav"})  # fmt: skip
 
@@ -61,7 +62,7 @@ class Manifest:
             draft.replace(directory / MANIFEST)
             sync_directory(directory)
         except OSError as error:
-            raise _unwritable(error, directory) from error
+            raise unwritable(error, directory) from error
 
 
 def read_manifest(directory: Path) -> Manifest | None:
@@ -77,20 +78,38 @@ def read_manifest(directory: Path) -> Manifest | None:
             raise NewerFormat(
                 f"the memory has format {content['format']}; this graphsvc knows up to {FORMAT}", where=str(directory)
             )
-        return Manifest(**content)
+        return _checked(Manifest(**content))
     except FileNotFoundError:
         return None
     except PermissionError as error:
-        raise _unwritable(error, directory) from error
+        raise unwritable(error, directory) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Corrupt(
             f"is damaged ({error})", where=str(path), hint="Restore it from a copy; memory.sqlite holds the data."
         ) from error
 
 
-def new_id() -> str:
-    """An id for a new memory."""
-    return uuid.uuid4().hex
+_EMBEDDING: dict[str, type] = {
+    "embedder": str, "runtime": str, "name": str, "fingerprint": str, "dimension": int, "generation": int, "since": int,
+}  # fmt: skip
+
+
+def _checked(manifest: Manifest) -> Manifest:
+    """The manifest, if what it says can be. Raises ValueError."""
+    fields: dict[str, type] = {"engine": str, "stemmer": str, "id": str, "format": int, "texts": int}
+    for name, kind in fields.items():
+        if type(getattr(manifest, name)) is not kind:
+            raise ValueError(f"{name} is {getattr(manifest, name)!r}")
+    for name in ("embedding", "reembedding"):
+        content = getattr(manifest, name)
+        if content is None and name == "reembedding":
+            continue
+        for key, kind in _EMBEDDING.items():
+            if type(content[key]) is not kind:
+                raise ValueError(f"{name}.{key} is {content[key]!r}")
+        if content["dimension"] < 1 or content["generation"] < 1:
+            raise ValueError(f"{name} has dimension {content['dimension']} and generation {content['generation']}")
+    return manifest
 
 
 def prepare(directory: Path, *, create: bool, allow_network_fs: bool) -> None:
@@ -111,7 +130,7 @@ def prepare(directory: Path, *, create: bool, allow_network_fs: bool) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(error, directory) from error
+        raise unwritable(error, directory) from error
     if not os.access(directory, os.W_OK | os.X_OK):
         raise ReadOnly("can't be written", where=str(directory), hint="Check its permissions.")
     kind = file_system(directory)
@@ -131,8 +150,10 @@ def _check_new(directory: Path, create: bool) -> None:
         try:
             names = [path.name for path in directory.iterdir()]
         except OSError as error:
-            raise _unwritable(error, directory) from error
+            raise unwritable(error, directory) from error
         strange = [name for name in names if not name.startswith((*ours, "hot."))]
+        if strange and "memory.sqlite" in names:
+            raise Corrupt("is missing, though there is a memory", where=str(directory / MANIFEST), hint=MANIFEST_GONE)
         if strange:
             raise NotAMemory(
                 f"holds other things ({strange[0]!r}) and no memory",
@@ -167,7 +188,7 @@ class DirectoryLock:
         try:
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise _unwritable(error, directory) from error
+            raise unwritable(error, directory) from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -206,14 +227,15 @@ def _owner(descriptor: int) -> str:
         return "another process"
 
 
-def _unwritable(error: OSError, directory: Path) -> BadInput | ReadOnly | StorageFull:
+def unwritable(error: OSError, path: Path) -> BadInput | ReadOnly | StorageFull:
+    """The system's error as one of ours, saying what to do."""
     import errno
 
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return StorageFull(f"can't be written ({error.strerror})", where=str(directory))
+        return StorageFull(f"can't be written ({error.strerror})", where=str(path))
     if error.errno in (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EINVAL):
-        return BadInput(f"is no usable path ({error.strerror})", where=str(directory))
-    return ReadOnly(f"can't be written ({error.strerror})", where=str(directory), hint="Check its permissions.")
+        return BadInput(f"is no usable path ({error.strerror})", where=str(path))
+    return ReadOnly(f"can't be written ({error.strerror})", where=str(path), hint="Check its permissions.")
 
 
 def sync_directory(directory: Path) -> None:
@@ -225,11 +247,26 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+def replace_descriptors(path: Path) -> None:
+    """Have every descriptor of this file name nothing: in a forked child, whose copies keep the parent's lock."""
+    wanted = path.stat()
+    nothing = os.open(os.devnull, os.O_RDWR)
+    try:
+        for name in os.listdir("/dev/fd"):
+            with contextlib.suppress(OSError):  # the listing's own descriptor is closed by now
+                if os.path.samestat(os.fstat(int(name)), wanted):
+                    os.dup2(nothing, int(name), inheritable=False)
+    finally:
+        os.close(nothing)
+
+
 def set_aside(path: Path) -> Path | None:
     """Rename a damaged file or directory out of the way; its new path, None if there was nothing."""
     if not path.exists():
         return None
-    target = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}")
+    name = f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}"
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    target = next(target for target in map(path.with_name, names) if not target.exists())
     path.rename(target)
     for extra in path.parent.glob(f"{path.name}.*"):
         if ".damaged-" not in extra.name:

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -30,6 +31,7 @@ import pyarrow as pa
 from graphsvc.config import Settings
 from graphsvc.errors import (
     BadInput,
+    BufferFull,
     Closed,
     Corrupt,
     EngineError,
@@ -213,6 +215,7 @@ def _value(value: Any, where: str) -> Any:
 
 _FULL = ("no space left on device", "disk quota exceeded", "cannot write to file")
 _LOCKED = "could not set lock"
+_NO_BUFFER = "buffer pool is full"
 
 
 def _translated(error: BaseException) -> GraphsvcError:
@@ -223,7 +226,7 @@ def _translated(error: BaseException) -> GraphsvcError:
     lower = text.lower()
     if any(sign in lower for sign in _FULL):
         return StorageFull("the graph could not be written", hint=text)
-    return EngineError(text)
+    return BufferFull(text) if _NO_BUFFER in lower else EngineError(text)
 
 
 class _Connection:
@@ -437,8 +440,11 @@ class Engine:
         lost: the failed COMMIT that made this engine useless, if there was one.
     """
 
-    def __init__(self, name: str, path: Path, settings: Settings, module: ModuleType, database: Any) -> None:
+    def __init__(
+        self, name: str, path: Path, settings: Settings, module: ModuleType, database: Any, claim: Claim
+    ) -> None:
         self.name = name
+        self._claim = claim
         self.path = path
         self._settings = settings
         self._module = module
@@ -597,10 +603,17 @@ class Engine:
             connections = [reading.connection for reading in self._readings]
             for connection in connections:
                 connection.interrupt()
-            for kept in (self._database, self._writer, *self._idle, *connections):
-                ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
+            self._keep_for_ever(connections)
             self._state.notify_all()
-        _release(self.path)
+        _release(self._claim)
+
+    def _keep_for_ever(self, connections: Iterable[_Connection]) -> None:
+        for kept in (self._database, self._writer, *self._idle, *connections):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
+
+    def after_fork(self) -> None:
+        """In a forked child: never let it be destroyed, which would wait for the parent's threads."""
+        self._keep_for_ever([reading.connection for reading in self._readings])
 
     def interrupt(self) -> None:
         """Stop all reads that are running, each with `EngineError`. The writer goes on: replay must not stop."""
@@ -674,7 +687,7 @@ class Engine:
                 connection.close()
             self._writer = None
             self._database.close()
-            _release(self.path)
+            _release(self._claim)
 
     @property
     def closed(self) -> bool:
@@ -692,19 +705,39 @@ class Engine:
 
 # --- opening ------------------------------------------------------------------------------------------
 
-_open: set[Path] = set()
+Claim = tuple[int, int, str]
+"""A file that may not exist yet: device and number of its directory, which may be renamed, and its name."""
+
+_open: dict[Claim, weakref.ref[Engine] | None] = {}
 _open_lock = threading.Lock()
 
 
-def _claim(path: Path) -> None:
-    """One handle per path and process.
+def _claimed(path: Path) -> Claim:
+    """One handle per file and process.
 
     A second one opens without error, sees old data, and its closing drops the lock on the file.
     """
+    directory = path.parent.stat()
+    claim = (directory.st_dev, directory.st_ino, path.name)
     with _open_lock:
-        if path in _open:
+        if claim in _open:
             raise InUse("this process has the graph open already", where=str(path))
-        _open.add(path)
+        _open[claim] = None
+    return claim
+
+
+def _after_fork_in_child() -> None:
+    """What the parent has open isn't open here."""
+    global _open_lock
+    _open_lock = threading.Lock()
+    for reference in _open.values():
+        engine = None if reference is None else reference()
+        if engine is not None:
+            engine.after_fork()
+    _open.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def check_room(path: Path, *, probe: bool = False) -> None:
@@ -729,9 +762,9 @@ def check_room(path: Path, *, probe: bool = False) -> None:
             raise StorageFull(f"the graph can't grow: {error.strerror}", where=str(path)) from None
 
 
-def _release(path: Path) -> None:
+def _release(claim: Claim) -> None:
     with _open_lock:
-        _open.discard(path)
+        _open.pop(claim, None)
 
 
 def _module(name: str) -> ModuleType:
@@ -767,11 +800,13 @@ def open_engine(name: str, path: Path, settings: Settings) -> Engine:
     """
     module = _module(name)
     path = path.resolve()
-    _claim(path)
+    claim = _claimed(path)
     try:
-        return Engine(name, path, settings, module, _database(module, name, path, settings))
+        engine = Engine(name, path, settings, module, _database(module, name, path, settings), claim)
+        _open[claim] = weakref.ref(engine)
+        return engine
     except BaseException as error:
-        _release(path)
+        _release(claim)
         if isinstance(error, GraphsvcError) or not isinstance(error, Exception):
             raise
         raise _not_opened(error, path) from None

@@ -48,15 +48,23 @@ def add_fields(builder: Any) -> None:
             builder.add_integer_field(name, indexed=True, fast=True)
 
 
-def write_fields(document: Any, kind: str, record: Record) -> None:
-    """Put a record's filter fields into its document."""
-    for name in INDEXED[kind]:
-        field, value = KINDS[kind].fields[name], getattr(record, name)
-        if value is None:
-            continue
-        match field.type:
+def filter_values(kind: str, record: Record) -> dict[str, Any]:
+    """A record's filter fields as its document holds them, by name, in the order of their names."""
+    values: dict[str, Any] = {}
+    for name in sorted(INDEXED[kind]):
+        value = getattr(record, name)
+        if value is not None:
+            type = KINDS[kind].fields[name].type
+            values[name] = micros(value) if type == "time" else task_key(value) if name == "task" else value
+    return values
+
+
+def write_fields(document: Any, kind: str, values: dict[str, Any]) -> None:
+    """Put filter fields into a document."""
+    for name, value in values.items():
+        match KINDS[kind].fields[name].type:
             case "name":
-                document.add_text(name, task_key(value) if name == "task" else value)
+                document.add_text(name, value)
             case "tags":
                 for tag in value:
                     document.add_text(name, tag)
@@ -64,8 +72,6 @@ def write_fields(document: Any, kind: str, record: Record) -> None:
                 document.add_float(name, value)
             case "bool":
                 document.add_boolean(name, value)
-            case "time":
-                document.add_integer(name, micros(value))
             case _:
                 document.add_integer(name, value)
 

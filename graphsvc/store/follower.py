@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from graphsvc.config import Settings
-from graphsvc.errors import Closed, FollowerStopped, GraphsvcError
+from graphsvc.errors import Closed, FollowerStopped, GraphsvcError, again
 from graphsvc.log.log import Log
 from graphsvc.model.change import Change
 
@@ -75,7 +75,7 @@ class Follower:
             self._moved.notify_all()
             while self.applied < n:
                 if self.error is not None:
-                    raise self.error
+                    raise again(self.error)
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return False
@@ -83,6 +83,11 @@ class Follower:
                     raise Closed("the memory is closed")
                 self._moved.wait(min(left, POLL_SECONDS))
         return True
+
+    @property
+    def ending(self) -> bool:
+        """Whether it was told to stop."""
+        return self._ending
 
     def close(self) -> None:
         """Stop after the batch under way."""
@@ -102,7 +107,8 @@ class Follower:
                 self._step()
                 failures = 0
                 self.error = None
-            except Closed:
+            except Closed as error:
+                self._fail(error, failures)  # who waits is told, though nothing is wrong
                 return
             except GraphsvcError as error:
                 self._fail(error, failures)
@@ -110,7 +116,7 @@ class Follower:
                     return
                 self._rest(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
                 failures += 1
-            except Exception as error:
+            except BaseException as error:  # a panic inside an index is no Exception, and ends this thread all the same
                 reason = FollowerStopped(
                     f"{self.name} can't apply entry {self.applied + 1} or one soon after it: "
                     f"{type(error).__name__}: {error}"
@@ -157,7 +163,7 @@ class Follower:
                 self._moved.wait(left)
 
     def _fail(self, error: GraphsvcError, failures: int) -> None:
-        if failures == 0:
+        if failures == 0 and not (self._ending and isinstance(error, Closed)):
             logger.error("%s stopped following: %s", self.name, error, exc_info=error.__cause__)
         with self._moved:
             self.error = error

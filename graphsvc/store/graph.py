@@ -6,7 +6,8 @@ import logging
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC
 from functools import lru_cache
 from hashlib import blake2b
@@ -17,7 +18,7 @@ import msgspec
 import pyarrow as pa
 
 from graphsvc.config import Settings, resource
-from graphsvc.errors import EngineError, FollowerStopped, GraphsvcError, NewerFormat
+from graphsvc.errors import BufferFull, EngineError, FollowerStopped, GraphsvcError, NewerFormat
 from graphsvc.model.change import Change, Link, NodeRef
 from graphsvc.model.graph import NODE_TABLES, REL_TABLES, NetEffect, net_effect, node_row, rows_by_table
 from graphsvc.model.kinds import kind_of
@@ -155,6 +156,7 @@ class GraphProjection:
         self._settings = settings
         self._lock = threading.Lock()
         self._refused = False
+        self._sound = True
         self._open()
 
     def _open(self) -> None:
@@ -163,16 +165,26 @@ class GraphProjection:
             # Nodes that got edges since the last checkpoint, by table and key; None where nobody knows.
             self._unsaved: set[tuple[str, str]] | None = None if self.engine.wal_bytes() else set()
             self._migrate()
-            self._applied = self._read_applied()
-            self._sizes = {table: self._count("count_nodes", table) for table in NODE_TABLES}
+            self._applied, self._done = self._read_applied()
+            self._count_nodes()
+        except CommitUnclear as unclear:  # of a migration
+            raise EngineError("the graph's schema couldn't be written", hint=str(unclear)) from unclear
         except BaseException:
             self.engine.close()
             raise
+
+    def _count_nodes(self) -> None:
+        self._sizes = {table: self._count("count_nodes", table) for table in NODE_TABLES}
 
     @property
     def applied(self) -> int:
         """Number of the last change in the graph."""
         return self._applied
+
+    @property
+    def sound(self) -> bool:
+        """Whether its files can be trusted once they are closed: no COMMIT ever failed, to be replayed in part."""
+        return self._sound
 
     def close(self) -> None:
         """Close the engine. Safe to repeat."""
@@ -181,22 +193,70 @@ class GraphProjection:
     # applying
 
     def apply(self, changes: Sequence[Change]) -> None:
-        """Apply changes, dense and in order, in one transaction. Those that the graph has already are passed over.
+        """Apply changes, dense and in order, in one transaction, or in several where the engine's memory is too small
+        for one. Those that the graph has already are passed over.
 
         Raises:
-            FollowerStopped: a number is missing, or the graph isn't what the changes assume.
-            EngineError, StorageFull: the engine failed; nothing was applied, the same call may be repeated.
+            FollowerStopped: a number is missing, the graph isn't what the changes assume, or one row is too large.
+            EngineError, StorageFull: the engine failed; the same call may be repeated.
         """
         with self._lock:
             if self._refused:
                 self._reopen()
             fresh = self._fresh(changes)
-            if not fresh:
-                return
+            if fresh and self._done:
+                self._apply_in_pieces(fresh[0])
+                fresh = fresh[1:]
+            if fresh:
+                self._apply(fresh)
+
+    def _apply(self, fresh: Sequence[Change]) -> None:
+        try:
             net = net_effect(fresh)
             self._checkpoint_before(net)
-            self._write(net, fresh[-1].n)
+            if self._write(_steps(net), fresh[-1].n):
+                self._note(net)
             self._checkpoint_if_due()
+            return
+        except BufferFull:
+            pass  # and the error goes: its frames hold statements, and those hold the engine's memory
+        self._free_memory()
+        middle = len(fresh) // 2
+        if middle:
+            self._apply(fresh[:middle])
+            self._apply(fresh[middle:])
+        else:
+            self._apply_in_pieces(fresh[0])
+
+    def _apply_in_pieces(self, change: Change) -> None:
+        """One entry that is too much for one transaction: its rows in several, each of which notes how many are done.
+
+        In their order the steps are valid one by one, so any cut between rows is.
+        """
+        net = net_effect([change])
+        if not self._done:
+            self._checkpoint_before(net)
+        steps = list(_steps(net))
+        total = sum(len(step.rows) for step in steps)
+        size = max(1, (total - self._done) // 2)
+        while self._applied < change.n:
+            end = min(total, self._done + size)
+            try:
+                piece = _cut(steps, self._done, end)
+                self._write(piece, change.n) if end == total else self._write(piece, self._applied, end)
+                self._checkpoint_if_due()
+                continue
+            except BufferFull as error:
+                if size == 1:
+                    raise FollowerStopped(
+                        f"entry {change.n} holds more than the graph engine's memory takes at once",
+                        where="graph",
+                        hint=f"Raise the setting graph_buffer_bytes, now {self._settings.graph_buffer_bytes:,}.",
+                    ) from error
+            size = max(1, (end - self._done) // 2)
+            self._free_memory()
+        self._unsaved = None
+        self._count_nodes()
 
     def _fresh(self, changes: Sequence[Change]) -> Sequence[Change]:
         fresh = [change for change in changes if change.n > self._applied]
@@ -205,23 +265,24 @@ class GraphProjection:
                 raise FollowerStopped(f"change {expected} is missing; the next one given is {change.n}", where="graph")
         return fresh
 
-    def _write(self, net: NetEffect, n: int) -> None:
+    def _write(self, steps: Iterable[_Step], n: int, done: int = 0) -> bool:
+        """Run steps, and note that change `n` is reached and `done` rows of the next; false if that had to be read."""
         try:
             with self.engine.transaction() as transaction:
                 batch = _Batch(self._name, transaction, self._sizes)
-                for step in _steps(net):
+                for step in steps:
                     batch.run(step)
-                transaction.execute(query("set_applied"), {"n": n})
+                transaction.execute(query("set_applied"), {"n": _place(n, done)})
         except CommitUnclear as unclear:
-            reason = str(unclear)
+            reason, full = str(unclear), isinstance(unclear.__cause__, BufferFull)
         else:
-            self._applied = n
-            self._note(net)
-            return
-        self._refused = True
+            self._applied, self._done = n, done
+            return True
+        self._refused, self._sound = True, False
         self._reopen()
-        if self._applied != n:
-            raise EngineError(f"the graph couldn't be written up to change {n}", hint=reason)
+        if (self._applied, self._done) != (n, done):
+            raise (BufferFull if full else EngineError)(f"the graph couldn't be written up to change {n}", hint=reason)
+        return False
 
     def _reopen(self) -> None:
         """After a COMMIT that failed: see what it left. Not before there is room, since each failure costs memory."""
@@ -267,6 +328,13 @@ class GraphProjection:
         if done:
             self._unsaved = set()
         return done
+
+    def _free_memory(self) -> None:
+        """What was committed since the last checkpoint takes the engine's memory: have it written, if there is enough
+        left for that.
+        """
+        with suppress(BufferFull):
+            self._checkpoint(CHECKPOINT_SECONDS)
 
     def _checkpoint_if_due(self) -> None:
         limit = self._settings.graph_checkpoint_bytes
@@ -326,9 +394,9 @@ class GraphProjection:
 
     # schema
 
-    def _read_applied(self) -> int:
+    def _read_applied(self) -> tuple[int, int]:
         row = self.read("applied").one()
-        return int(row[0]) if row else 0
+        return _of_place(int(row[0])) if row else (0, 0)
 
     def _migrate(self) -> None:
         """Run the migrations that the graph hasn't seen, each in a transaction of its own.
@@ -355,6 +423,18 @@ class GraphProjection:
             return 0
         row = self.read("applied").one()
         return int(row[1]) if row else 0
+
+
+_DONE_BITS = 32
+
+
+def _place(n: int, done: int) -> int:
+    """Change and rows of the next one as the one number that the graph keeps: negative in the middle of a change."""
+    return -(n << _DONE_BITS | done) if done else n
+
+
+def _of_place(place: int) -> tuple[int, int]:
+    return (place, 0) if place >= 0 else divmod(-place, 1 << _DONE_BITS)
 
 
 _MIGRATION = re.compile(r"(\d{4})_\w+\.cypher")
@@ -419,6 +499,16 @@ def _steps(net: NetEffect) -> Iterator[_Step]:
     for name, chosen in (("merge_edge", renewed), ("create_edge", links)):
         for rel, rows in _edges(chosen).items():
             yield _Step(name, rel, REL_TABLES[rel].columns, _ENDS, rows, _ends(rel))
+
+
+def _cut(steps: Iterable[_Step], start: int, end: int) -> Iterator[_Step]:
+    """The rows from `start` to `end` of all steps, counted through."""
+    first = 0
+    for step in steps:
+        last = first + len(step.rows)
+        if start < last and first < end:
+            yield replace(step, rows=step.rows[max(0, start - first) : end - first])
+        first = last
 
 
 def _deletions(net: NetEffect) -> Iterator[_Step]:

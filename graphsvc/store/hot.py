@@ -12,12 +12,16 @@ import mmap
 import os
 import threading
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from graphsvc.errors import Closed
+from graphsvc.store.directory import unwritable
 
 FILE = "hot.index"
 MAGIC = b"graphsvc hot index 3\n"
@@ -44,6 +48,9 @@ class HotIndex:
         dimension: of the vectors.
         fingerprint: of the model that made them.
         rows: how many row numbers there are; a slot of a higher one is damaged.
+
+    Raises:
+        StorageFull: there is no room for the file.
     """
 
     def __init__(self, path: Path, dimension: int, fingerprint: str, rows: int) -> None:
@@ -54,6 +61,7 @@ class HotIndex:
         self._rows = rows
         self._dtype = _slot(dimension)
         self._growing = threading.Lock()
+        self._closed = False
         if not self._header_fits():
             self._create(path)
         self._map()
@@ -70,8 +78,11 @@ class HotIndex:
         try:
             with self.path.open("rb") as file:
                 page = file.read(PAGE)
+                size = os.fstat(file.fileno()).st_size
         except OSError:
             return False
+        if size < PAGE + LEAST_SLOTS * self._dtype.itemsize:
+            return False  # cut short: it was never made so small
         text = page[len(MAGIC) + 4 :].rstrip(b"\0")
         crc = int.from_bytes(page[len(MAGIC) : len(MAGIC) + 4], "little")
         if not page.startswith(MAGIC) or zlib.crc32(text) != crc:
@@ -83,18 +94,20 @@ class HotIndex:
     def _create(self, path: Path) -> None:
         self._synced = 0
         draft = path.with_name(path.name + ".new")
-        with draft.open("wb") as file:
+        with _room(path), draft.open("wb") as file:
             file.write(self._header(0))
-            file.truncate(PAGE + LEAST_SLOTS * self._dtype.itemsize)
             file.flush()
+            _reserve(file.fileno(), PAGE + LEAST_SLOTS * self._dtype.itemsize)
             os.fsync(file.fileno())
-        draft.replace(path)
+            draft.replace(path)
 
     def _map(self) -> None:
         """Map the whole file. Arrays of an older map stay good for whoever holds them."""
-        with self.path.open("r+b") as file:
-            capacity = max(0, (os.fstat(file.fileno()).st_size - PAGE) // self._dtype.itemsize)
-            self._memory = mmap.mmap(file.fileno(), PAGE + capacity * self._dtype.itemsize)
+        with _room(self.path), self.path.open("r+b") as file:
+            capacity = (os.fstat(file.fileno()).st_size - PAGE) // self._dtype.itemsize
+            size = PAGE + capacity * self._dtype.itemsize
+            _reserve(file.fileno(), size)
+            self._memory = mmap.mmap(file.fileno(), size)
         self._slots = np.frombuffer(self._memory, self._dtype, capacity, PAGE)
 
     def _read(self) -> None:
@@ -115,10 +128,8 @@ class HotIndex:
 
     def _grow(self, needed: int) -> None:
         capacity = max(LEAST_SLOTS, int(len(self._slots) * GROWTH), needed)
-        with self.path.open("r+b") as file:
-            size = PAGE + capacity * self._dtype.itemsize
-            # Reserved now: a full disk is an error here, not a bus error at the first touch of a page.
-            os.posix_fallocate(file.fileno(), 0, size) if hasattr(os, "posix_fallocate") else file.truncate(size)
+        with _room(self.path), self.path.open("r+b") as file:
+            _reserve(file.fileno(), PAGE + capacity * self._dtype.itemsize)
         self._map()
         hashes = np.zeros(capacity, np.uint64)
         hashes[: self._count] = self._hash[: self._count]
@@ -134,10 +145,14 @@ class HotIndex:
             hashes: of the texts that they were made from.
             vectors: unit vectors, shape (n, dimension).
             cut: how many tokens at the end of each text the model didn't read.
+
+        Raises:
+            StorageFull: there is no room for them; none was added.
         """
         if not len(rows):
             return
         with self._growing:
+            self._check_open()
             start, end = self._count, self._count + len(rows)
             if end > len(self._slots):
                 self._grow(end)
@@ -161,33 +176,58 @@ class HotIndex:
     def sync(self) -> None:
         """Have the disk hold what was added."""
         with self._growing:
+            self._check_open()
             self._memory.flush()
             self._memory[:PAGE] = self._header(self._count)
             self._memory.flush(0, PAGE)
             self._synced = self._count
 
     def close(self, live: Iterable[int] | None = None) -> None:
-        """Sync; with the `live` rows given, leave out the others if they take over a third."""
-        self.sync()
-        if live is not None:
-            rows = np.fromiter(live, np.int64)
-            if self._count > 1.5 * len(rows) + LEAST_SLOTS:
-                self._compact(rows)
+        """Sync; with the `live` rows given, leave out the others if they take over a third. Safe to repeat."""
+        if self._closed:
+            return
+        try:
+            self.sync()
+            if live is not None:
+                rows = np.fromiter(live, np.int64)
+                if self._count > 1.5 * len(rows) + LEAST_SLOTS:
+                    self._compact(rows)
+        finally:
+            self._unmap()
+
+    def drop(self) -> None:
+        """Close, and remove the file."""
+        self._unmap()
+        self.path.unlink(missing_ok=True)
+
+    def _unmap(self) -> None:
+        """Let the file go, unless somebody still searches: then it goes with the last array of theirs."""
+        with self._growing:
+            self._closed = True
+            self._slots = self._slots[:0].copy()
+            with suppress(BufferError):
+                self._memory.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Closed("the memory is closed")
+
+    def _mapped(self) -> NDArray[Any]:
+        """The slots, for searching."""
+        slots = self._slots
+        self._check_open()
+        return slots
 
     def _compact(self, rows: Rows) -> None:
-        draft = HotIndex.__new__(HotIndex)
-        draft.path = self.path.with_name(self.path.name + ".compact")
-        draft.dimension, draft.fingerprint, draft.version = self.dimension, self.fingerprint, 0
-        draft._dtype, draft._growing, draft._rows = self._dtype, threading.Lock(), self._rows
-        draft._create(draft.path)
-        draft._map()
-        draft._read()
-        positions = self.positions(rows)
-        kept = positions >= 0
-        slots = self._slots[positions[kept]]
+        """Write the file anew with the slots of these rows that are sound: a new checksum would vouch for damage."""
+        path = self.path.with_name(self.path.name + ".compact")
+        path.unlink(missing_ok=True)
+        draft = HotIndex(path, self.dimension, self.fingerprint, self._rows)
+        positions = self.positions(np.setdiff1d(rows, self.verify(rows)))
+        slots = self._slots[positions[positions >= 0]]
         draft.add(slots["row"].tolist(), slots["hash"].tolist(), slots["vector"], slots["cut"].tolist())
-        draft.sync()
-        draft.path.replace(self.path)
+        draft.close()
+        path.replace(self.path)
 
     # --- searching ---------------------------------------------------------------------------------------
 
@@ -222,7 +262,7 @@ class HotIndex:
 
     def cosines(self, query: Vectors, positions: NDArray[np.int32]) -> Vectors:
         """Cosine of the query (a unit vector) with the vectors at some positions, in their order."""
-        count, slots = self._count, self._slots
+        count, slots = self._count, self._mapped()
         # One dot product a row: measured twice as fast as a matrix product of this shape, and a row's result
         # doesn't depend on which other rows are asked for.
         if len(positions) == count and (not count or positions[-1] == count - 1):
@@ -236,22 +276,22 @@ class HotIndex:
 
     def vectors(self, positions: NDArray[np.int32]) -> Vectors:
         """The vectors at some positions, copied: shape (n, dimension)."""
-        return np.array(self._slots["vector"][positions])
+        return np.array(self._mapped()["vector"][positions])
 
     def cut(self, positions: NDArray[np.int32]) -> NDArray[np.int64]:
         """How many tokens the model didn't read of the texts of the vectors at some positions."""
-        found: NDArray[np.int64] = self._slots["cut"][positions].astype(np.int64)
+        found: NDArray[np.int64] = self._mapped()["cut"][positions].astype(np.int64)
         return found
 
     def verify(self, rows: Rows) -> list[int]:
         """Those of the rows whose slots don't match their checksums."""
-        positions = self.positions(rows)
-        numbers = self._slots["row"]
+        positions, slots = self.positions(rows), self._mapped()
+        numbers = slots["row"]
         return [
             int(row)
             for row, position in zip(rows, positions, strict=True)
             if position >= 0
-            and (numbers[position] != row or _checksum(self._slots[position]) != self._slots["crc"][position])
+            and (numbers[position] != row or _checksum(slots[position]) != slots["crc"][position])
         ]
 
     def forget(self, rows: Iterable[int]) -> None:
@@ -260,6 +300,26 @@ class HotIndex:
             if row < len(self._position):
                 self._position[row] = -1
         self.version += 1
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    """Take the room now: a full disk is an error here, not a bus error at the first touch of a page."""
+    status = os.fstat(descriptor)
+    if status.st_size >= size and status.st_blocks * 512 >= size:
+        return
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+        return
+    for start in range(status.st_size, size, 1 << 20):
+        os.pwrite(descriptor, bytes(min(1 << 20, size - start)), start)
+
+
+@contextmanager
+def _room(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(error, path) from error
 
 
 def _checksum(slot: Any) -> int:

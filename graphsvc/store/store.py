@@ -8,13 +8,15 @@ import shutil
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graphsvc.config import Settings
 from graphsvc.embedding.service import EmbeddingService
-from graphsvc.errors import Closed, Corrupt, GraphsvcError
+from graphsvc.errors import Closed, Corrupt, GraphsvcError, again
 from graphsvc.log.log import Log
 from graphsvc.model.change import Change
 from graphsvc.model.texts import TEXTS
@@ -65,8 +67,14 @@ class Store:
             manifest.write(directory)
         self._sweep()
         self.text = self._open_text()
-        self.vectors = self._open_vectors(manifest.embedding, embedding)
+        try:
+            self.vectors = self._open_vectors(manifest.embedding, embedding)
+        except BaseException:
+            self.text.close()
+            raise
         self.reembedding: VectorStore | None = None
+        self.closed = False
+        self._switching = threading.Lock()
         self.text_follower = Follower("text", log, settings, self.text.applied, self.text.apply)
         self.graph_follower = GraphFollower(self)
         self._begun = time.monotonic()
@@ -153,7 +161,11 @@ class Store:
     def rebuild(self, part: str) -> None:
         """Build a projection anew from the log: "graph", "text" or "vectors"; returns when it has caught up.
 
-        What was there is removed first: killed on the way, the next opening goes on.
+        What was there is removed first: killed on the way, the next opening goes on. How the others are doing is
+        of no account.
+
+        Raises:
+            FollowerStopped, or what else keeps this one from going on.
         """
         if part == "graph":
             self.graph_follower.close()
@@ -161,24 +173,27 @@ class Store:
             self.graph_follower = GraphFollower(self)
             self.graph_follower.start()
         elif part == "text":
-            self._close_text()
+            with log_failure("closing full text"):
+                self._close_text()
             text.discard(self.directory)
             self.text = self._open_text()
             self.text_follower = Follower("text", self.log, self.settings, self.text.applied, self.text.apply)
             self.text_follower.start()
         else:
             self._rebuild_vectors()
-        self.wait(self.followers, self.log.head, REBUILD_SECONDS)
+        rebuilt = {"graph": self.graph_follower, "text": self.text_follower, "vectors": self.vectors.follower}[part]
+        rebuilt.wait(self.log.head, REBUILD_SECONDS)
 
     def _rebuild_vectors(self) -> None:
         """Sound vectors of the hot index are kept; LanceDB's table is filled anew, from it and from the log."""
         old = self.vectors
-        old.close()
-        rows, _ = old.wanted()
-        damaged = old.hot.verify(rows)
+        old.follower.close()
+        rows, hashes = old.wanted()
+        if old.hot.verify(rows) or old.hot.fresh(rows, hashes).min(initial=0) < 0:
+            old.hot.drop()
+        with log_failure("closing the vectors"):
+            old.close()
         lance.discard(self.directory)
-        if damaged or old.hot.fresh(rows, self.log.columns.hash_of(rows)).min(initial=0) < 0:
-            old.hot.path.unlink(missing_ok=True)
         self.vectors = self._open_vectors(self.manifest.embedding, old.embedding)
         self.vectors.follower.start()
 
@@ -199,17 +214,23 @@ class Store:
         self.manifest.reembedding = plan
         self.manifest.write(self.directory)
         new = self._open_vectors(plan, service)
-        self.reembedding = new
-        new.follower.start()
         try:
+            with self._switching:
+                self._check_open()
+                self.reembedding = new
+            new.follower.start()
             while not new.follower.wait(self.log.head, REPORT_SECONDS):
                 report(new.follower.applied, self.log.head)
             new.flush_now()
+            with self._switching:
+                self._check_open()
+                old = self._switch(new, plan)
         except BaseException:
             self.reembedding = None
             new.close()
             raise
-        self._switch(new, plan)
+        with log_failure("removing the old vectors"):
+            old.discard()
         report(self.log.head, self.log.head)
 
     def reembedding_progress(self) -> dict[str, Any] | None:
@@ -220,14 +241,23 @@ class Store:
         far = {"applied": new.follower.applied, "head": self.log.head}
         return {"embedder": plan["embedder"], "name": plan["name"], **far}
 
-    def _switch(self, new: VectorStore, plan: dict[str, Any]) -> None:
+    def _switch(self, new: VectorStore, plan: dict[str, Any]) -> VectorStore:
+        """Have other vectors serve, on disk first: where that fails nothing has changed. Returns the old ones."""
+        embedding = {**plan, "since": self.log.head}
+        replace(self.manifest, embedding=embedding, reembedding=None).write(self.directory)
+        self.manifest.embedding, self.manifest.reembedding = embedding, None
         old, self.vectors, self.reembedding = self.vectors, new, None
         since = self.log.head
         new.take_given_after(since)
-        self.manifest.embedding = {**plan, "since": since}
-        self.manifest.reembedding = None
-        self.manifest.write(self.directory)
-        old.discard()
+        if since > embedding["since"]:  # what came meanwhile may have brought vectors of the old model
+            embedding["since"] = since
+            with log_failure("noting which vectors are of the new model"):
+                self.manifest.write(self.directory)
+        return old
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise Closed("the memory is closed")
 
     def forget_reembedding(self) -> None:
         """Give up making other vectors: what there is of them goes."""
@@ -239,15 +269,12 @@ class Store:
 
     def close(self) -> None:
         """Stop the followers and close what they keep, each whatever becomes of the others."""
-        failures: list[Exception] = []
-        stores = [self.vectors] if self.reembedding is None else [self.vectors, self.reembedding]
+        with self._switching:
+            self.closed = True
+            stores = [self.vectors] if self.reembedding is None else [self.vectors, self.reembedding]
         for close in (self._close_graph, self._close_text, *(store.close for store in stores)):
-            try:
+            with log_failure("closing"):
                 close()
-            except Exception as error:
-                failures.append(error)
-        for failure in failures:
-            logger.error("while closing: %s", failure, exc_info=failure)
 
     def _close_graph(self) -> None:
         self.graph_follower.close()
@@ -255,6 +282,15 @@ class Store:
     def _close_text(self) -> None:
         self.text_follower.close()
         self.text.close()
+
+
+@contextmanager
+def log_failure(doing: str) -> Iterator[None]:
+    """For what must not keep the rest from being done."""
+    try:
+        yield
+    except Exception as error:
+        logger.error("while %s: %s", doing, error, exc_info=error)
 
 
 def generation_of(path: Path) -> int:
@@ -273,20 +309,28 @@ class GraphFollower(Follower):
         self._opened = threading.Event()
 
     def _open(self) -> GraphProjection:
-        from graphsvc.store.graph import GraphProjection  # on this thread: an engine takes long to load
+        # on this thread: an engine takes long to load
+        from graphsvc.store.engine import CommitUnclear
+        from graphsvc.store.graph import GraphProjection
 
         store = self._store
         directory, engine = store.directory, store.manifest.engine
         path = directory / f"graph.{engine}"
-        begin_use(path)
+        clean = begin_use(path)
         try:
-            projection = GraphProjection(directory, engine, store.settings)
-            if projection.applied > store.log.head:
-                projection.close()
-                raise Corrupt("it is ahead of the log", where=str(path))
-        except Corrupt as error:
-            warn_set_aside("the graph", set_aside(path), error)
-            projection = GraphProjection(directory, engine, store.settings)
+            try:
+                projection = GraphProjection(directory, engine, store.settings)
+                if projection.applied > store.log.head:
+                    projection.close()
+                    raise Corrupt("it is ahead of the log", where=str(path))
+            except Corrupt as error:
+                warn_set_aside("the graph", set_aside(path), error)
+                projection = GraphProjection(directory, engine, store.settings)
+        except BaseException as error:
+            # The next attempt must not take this one's mark for a kill's. A COMMIT that failed is as bad as a kill.
+            if clean and not isinstance(error.__cause__, CommitUnclear):
+                end_use(path)
+            raise
         return projection
 
     def _step(self) -> None:
@@ -305,18 +349,21 @@ class GraphFollower(Follower):
         deadline = time.monotonic() + GRAPH_OPEN_SECONDS
         while not self._opened.wait(0.05):
             if self.error is not None:
-                raise self.error
+                raise again(self.error)
             if self._ending or time.monotonic() > deadline:
                 raise Closed("the memory is closed" if self._ending else "the graph didn't open in time")
-        assert self._projection is not None, "set before the event"
-        return self._projection
+        projection = self._projection
+        if projection is None:
+            raise Closed("the memory is closed")
+        return projection
 
     def close(self) -> None:
         super().close()
-        if self._projection is not None:
-            self._projection.close()
-            end_use(self._projection.path)
-            self._projection = None
+        projection, self._projection = self._projection, None
+        if projection is not None:
+            projection.close()
+            if projection.sound:
+                end_use(projection.path)
 
 
 def warn_set_aside(what: str, aside: Path | None, error: GraphsvcError | str) -> None:

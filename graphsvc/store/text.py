@@ -8,9 +8,15 @@ until a merge, so that scores depended on how the changes had been gathered.)
 
 from __future__ import annotations
 
+import ctypes
+import json
 import logging
+import os
 import shutil
+import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,19 +25,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphsvc.config import Settings
-from graphsvc.errors import Corrupt, StorageFull
+from graphsvc.errors import BadInput, Closed, Corrupt, InUse, StorageFull
 from graphsvc.model.change import Change
 from graphsvc.model.filters import Filter
 from graphsvc.model.kinds import KINDS, SEARCHABLE, kind_of
 from graphsvc.model.names import key_of
 from graphsvc.model.records import Record
 from graphsvc.model.texts import TEXTS, lexical_text, text_hash
-from graphsvc.store.filter_text import INDEXED, Compiler, add_fields, write_fields
+from graphsvc.store.directory import replace_descriptors
+from graphsvc.store.filter_text import INDEXED, Compiler, add_fields, filter_values, write_fields
 
 logger = logging.getLogger("graphsvc.store")
 
 DIRECTORY = "text.tantivy"
 CURSOR = "applied"
+WRITER_LOCK = ".tantivy-writer.lock"
+LOCK_BUSY = "LockBusy"
+LOCK_SECONDS = 2.0
 HEAP_BYTES = 64 << 20
 MAX_QUERY_TERMS = 1024
 ROW_TERMS = 5_000
@@ -49,6 +59,7 @@ class TextIndex:
 
     Raises:
         Corrupt: the index can't be opened; the caller sets it aside and rebuilds.
+        InUse: somebody writes to it. BadInput: there is no such stemmer.
     """
 
     def __init__(
@@ -60,23 +71,58 @@ class TextIndex:
         self.path = directory / DIRECTORY
         self._current = current
         self.schema = _schema(settings.stemmer)
+        try:
+            self._analyzer = _analyzer(settings.stemmer)
+        except ValueError as error:
+            raise BadInput(f"full text has no stemmer for {settings.stemmer!r} ({error})", where="stemmer") from None
         self.path.mkdir(exist_ok=True)
         if not (self.path / "meta.json").exists():
             (self.path / CURSOR).unlink(missing_ok=True)  # an index without it is empty, whatever the number says
         try:
             self._index = tantivy.Index(self.schema, path=str(self.path), reuse=True)
-            self._analyzer = _analyzer(settings.stemmer)
             self._index.register_tokenizer(_tokenizer_name(settings.stemmer), self._analyzer)
-            self._writer = self._index.writer(heap_size=HEAP_BYTES, num_threads=1)
+            self._writer = self._lock()
             self._index.reload()
             self.applied = self._read_cursor()
         except (ValueError, OSError) as error:
+            if LOCK_BUSY in str(error):
+                raise InUse("somebody else writes to full text", where=str(self.path)) from error
             raise Corrupt(f"full text can't be opened ({error})", where=str(self.path)) from error
         self._compiler = Compiler(self.schema)
+        _opened.add(self)
+
+    def _lock(self) -> Any:
+        """The one writer; waited for a little, since whoever has just closed may not quite have ended."""
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                return self._index.writer(heap_size=HEAP_BYTES, num_threads=1)
+            except ValueError as error:
+                if LOCK_BUSY not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
 
     def close(self) -> None:
-        """End the writer, whose lock another opening needs."""
-        self._writer.wait_merging_threads()
+        """End the writer, whose lock another opening needs, and let the files go. Safe to repeat."""
+        writer, self._writer = self._writer, None
+        self._index = None
+        _opened.discard(self)
+        if writer is not None:
+            writer.wait_merging_threads()
+
+    def _searcher(self) -> Any:
+        index = self._index
+        if index is None:
+            raise Closed("the memory is closed")
+        return index.searcher()
+
+    def after_fork(self) -> None:
+        """In a forked child: let the lock go, which the parent holds, and keep what would wait for its threads."""
+        lock = self.path / WRITER_LOCK
+        with suppress(OSError):
+            replace_descriptors(lock)
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._writer))
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._index))
 
     def _read_cursor(self) -> int:
         try:
@@ -102,13 +148,13 @@ class TextIndex:
 
     def _add(self, kind: str, row: int, record: Record) -> None:
         document = self._tantivy.Document()
-        text = lexical_text(record) or ""
+        text, values = lexical_text(record) or "", filter_values(kind, record)
         document.add_text("key", f"{kind}:{record.key}")
         document.add_text("kind", kind)
         document.add_integer("row", row)
         document.add_text("text", text)
-        document.add_integer("n", _as_signed(text_hash(text)))
-        write_fields(document, kind, record)
+        document.add_integer("n", _content_hash(text, values))
+        write_fields(document, kind, values)
         self._writer.add_document(document)
 
     def _commit(self, n: int) -> None:
@@ -146,7 +192,7 @@ class TextIndex:
         if query is None or not len(rows):
             return np.empty(0, np.int64), np.empty(0, np.float64)
         query, exact = self._restricted(query, kind, filter, agents, rows)
-        searcher = self._index.searcher()
+        searcher = self._searcher()
         fetch = limit
         while True:
             hits = searcher.search(query, limit=fetch, count=False).hits
@@ -159,6 +205,22 @@ class TextIndex:
                     continue
                 numbers, scores = numbers[passing], scores[passing]
             return numbers[:limit], scores[:limit]
+
+    def scores(self, text: str, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """BM25 of each of these rows, which ascend; 0 where a record has none of the words."""
+        scores = np.zeros(len(rows))
+        words = self._words(text)
+        if words is None or not len(rows):
+            return scores
+        query, occur = self._tantivy.Query, self._tantivy.Occur
+        among = query.const_score_query(query.term_set_query(self.schema, "row", rows.tolist()), 0.0)
+        searcher = self._searcher()
+        hits = searcher.search(
+            query.boolean_query([(occur.Must, words), (occur.Must, among)]), limit=len(rows), count=False
+        ).hits
+        numbers = np.array(searcher.fast_field_values("row", [hit[1] for hit in hits]), np.int64)
+        scores[np.searchsorted(rows, numbers)] = [hit[0] for hit in hits]
+        return scores
 
     def _words(self, text: str) -> Any:
         """Any of the text's words, stemmed; None where it has none."""
@@ -193,8 +255,8 @@ class TextIndex:
     # --- verifying ---------------------------------------------------------------------------------------
 
     def contents(self) -> Iterator[tuple[int, str, int]]:
-        """Row, key and text hash of every document."""
-        searcher = self._index.searcher()
+        """Row, key and hash (`document_hash`) of every document."""
+        searcher = self._searcher()
         query = self._tantivy.Query.term_set_query(self.schema, "kind", list(SEARCHABLE))
         offset, step = 0, 10_000
         while True:
@@ -207,6 +269,17 @@ class TextIndex:
             offset += step
 
 
+_opened: weakref.WeakSet[TextIndex] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for index in list(_opened):
+        index.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
 def discard(directory: Path) -> None:
     """Remove the index, to be built anew."""
     shutil.rmtree(directory / DIRECTORY, ignore_errors=True)
@@ -214,10 +287,12 @@ def discard(directory: Path) -> None:
 
 def document_hash(record: Record) -> int:
     """What `TextIndex.contents` must say of a record."""
-    return _as_signed(text_hash(lexical_text(record) or ""))
+    return _content_hash(lexical_text(record) or "", filter_values(kind_of(record).name, record))
 
 
-def _as_signed(value: int) -> int:
+def _content_hash(text: str, values: dict[str, Any]) -> int:
+    """64 bits of all that a document is found by, signed."""
+    value = text_hash(f"{text}\0{json.dumps(values)}")
     return value - (1 << 64) if value >= 1 << 63 else value
 
 

@@ -12,7 +12,7 @@ import logging
 import os
 from pathlib import Path
 
-from graphsvc.store.directory import sync_directory
+from graphsvc.store.directory import sync_directory, unwritable
 
 logger = logging.getLogger("graphsvc.store")
 
@@ -26,24 +26,34 @@ def begin_use(path: Path) -> bool:
         path: of the graph's data file, which nobody has open.
 
     Returns:
-        Whether the graph was closed in order.
+        Whether the graph was closed in order: then the mark goes again if the graph can't be opened.
+
+    Raises:
+        StorageFull, ReadOnly: the directory can't be written; the mark is as it was.
     """
     mark = path.with_name(MARK)
     clean = not mark.exists()
-    if not clean:
-        if path.exists():
-            logger.info("the process that had the graph open was killed; the graph is built anew from the log")
-        remove(path)
-    mark.touch()
-    descriptor = os.open(mark, os.O_RDONLY)
-    os.fsync(descriptor)
-    os.close(descriptor)
-    sync_directory(path.parent)
+    if not clean and path.exists():
+        logger.info("the process that had the graph open was killed; the graph is built anew from the log")
+    try:
+        if not clean:
+            remove(path)
+        mark.touch()
+        descriptor = os.open(mark, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        sync_directory(path.parent)
+    except OSError as error:
+        if clean:
+            end_use(path)
+        raise unwritable(error, mark) from error
     return clean
 
 
 def end_use(path: Path) -> None:
-    """Take the mark down: the graph was closed in order."""
+    """Take the mark down: the graph was closed in order, or never opened."""
     path.with_name(MARK).unlink(missing_ok=True)
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from graphsvc.config import Settings
 from graphsvc.embedding.service import EmbeddingService
-from graphsvc.errors import Closed, EmbeddingMismatch, GraphsvcError, StorageFull, WaitTimeout
+from graphsvc.errors import Closed, EmbeddingMismatch, GraphsvcError, StorageFull, WaitTimeout, again
 from graphsvc.log.log import Log
 from graphsvc.model.change import Change
 from graphsvc.model.kinds import KINDS, SEARCHABLE, kind_of
@@ -38,6 +38,8 @@ UNLOADED_PATIENCE = 10
 """How many times longer vectors wait for LanceDB before it has been loaded."""
 CURSOR = "vectors"
 ROUNDING = np.float32(2e-6)
+COMPARED = 1_000
+"""Vectors compared with LanceDB's at once."""
 PIECE = 64
 """Texts embedded between two looks at the hot index: what is done becomes searchable that often."""
 
@@ -197,15 +199,12 @@ class VectorStore:
                 self._note_unsafe()
 
     def _keep(self, items: list[tuple[int, Pending]], vectors: Vectors) -> None:
-        try:
-            self.hot.add(
-                [row for row, _ in items],
-                [pending.hash for _, pending in items],
-                vectors,
-                [pending.cut for _, pending in items],
-            )
-        except OSError as error:
-            raise StorageFull(f"the hot index can't grow ({error.strerror})", where=str(self.hot.path)) from error
+        self.hot.add(
+            [row for row, _ in items],
+            [pending.hash for _, pending in items],
+            vectors,
+            [pending.cut for _, pending in items],
+        )
         for row, pending in items:
             self._unsafe[row] = pending
         self._note_unsafe()
@@ -248,7 +247,9 @@ class VectorStore:
         deadline = time.monotonic() + FLUSH_SECONDS
         while self._flush_asked.is_set():
             if self.follower.error is not None:
-                raise self.follower.error
+                raise again(self.follower.error)
+            if self.follower.ending:
+                raise Closed("the memory is closed")
             if time.monotonic() > deadline:
                 raise WaitTimeout(f"LanceDB didn't take the vectors within {FLUSH_SECONDS:g} s")
             time.sleep(0.005)
@@ -282,6 +283,17 @@ class VectorStore:
         if self.over_budget and len(self.hot) > 2 * self._index_rows:
             self.lance.build_index()
             self._index_rows = len(self.hot)
+
+    def differing(self, rows: Rows) -> list[int]:
+        """Those of the rows whose vector in LanceDB, made from the same text, isn't that of the hot index."""
+        wrong: list[int] = []
+        for start in range(0, len(rows), COMPARED):
+            found, made_from, _, vectors = self.lance.read(rows[start : start + COMPARED])
+            positions = self.hot.fresh(found, made_from)
+            both = positions >= 0
+            same = (self.hot.vectors(positions[both]) == vectors[both]).all(axis=1)
+            wrong += found[both][~same].tolist()
+        return wrong
 
     # --- searching ---------------------------------------------------------------------------------------
 
@@ -354,8 +366,10 @@ class VectorStore:
             failed = error
         # What wasn't written to LanceDB is in the hot index; the number didn't move, so the next opening goes on.
         rows, _ = self.wanted()
-        self.hot.close(rows.tolist() if failed is None else None)
-        self.lance.close()
+        try:
+            self.hot.close(rows.tolist() if failed is None else None)
+        finally:
+            self.lance.close()
 
     def take_given_after(self, n: int) -> None:
         """From the entry behind `n` on, vectors that come with a write are of this model."""
@@ -377,7 +391,7 @@ class VectorStore:
     def discard(self) -> None:
         """Close, and remove the files."""
         self.follower.close()
-        self.hot.path.unlink(missing_ok=True)
+        self.hot.drop()
         self.lance.drop()
         if self._safe:
             self.log.move_cursor(self.cursor, 0)
@@ -398,10 +412,6 @@ class _VectorFollower(Follower):
         super().__init__(CURSOR, store.log, store.settings, 0, store.apply)
         self._store = store
         self._reconciled = False
-
-    @property
-    def ending(self) -> bool:
-        return self._ending
 
     def _step(self) -> None:
         if not self._reconciled:

@@ -6,7 +6,7 @@ index and LanceDB what the records say. Every difference is a problem with a pla
 
 from __future__ import annotations
 
-import sqlite3
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from graphsvc.errors import GraphsvcError
+from graphsvc.errors import GraphsvcError, WaitTimeout
 from graphsvc.log.log import Log
-from graphsvc.log.rebuild import Rebuilt, replay
+from graphsvc.log.rebuild import RECORD, Rebuilt, ReplayedRecord, record_row, replay
 from graphsvc.log.state import unsigned
 from graphsvc.model.change import Link, decode_record
 from graphsvc.model.graph import REL_TABLES, own_links
@@ -25,6 +25,7 @@ from graphsvc.model.kinds import KINDS
 from graphsvc.model.names import key_of, task_key
 from graphsvc.model.records import Episode, Record
 from graphsvc.model.times import micros
+from graphsvc.store.follower import Follower
 from graphsvc.store.graph import Content, digest_of, link_content, node_content, record_content
 from graphsvc.store.store import Store
 from graphsvc.store.text import document_hash
@@ -86,15 +87,33 @@ class Report:
 
 def verify(log: Log, store: Store) -> Report:
     """Check everything; see `Memory.verify`."""
+    before = _last(log)
+    report = _verified(log, store)
+    if report.ok or _last(log) == before:
+        return report
+    # What was written meanwhile may be all that differs: looked at again, with writes waiting. Not for the model:
+    # the followers are waited for before, and once more for what little came since.
+    for follower in store.followers:
+        with contextlib.suppress(GraphsvcError):  # its error comes up again in the report
+            follower.wait(log.head, CATCH_UP_SECONDS)
+    with log.held():
+        return _verified(log, store)
+
+
+def _last(log: Log) -> int:
+    with log.connection() as connection:
+        return int(connection.execute("SELECT coalesce(max(n), 0) FROM log").fetchone()[0])
+
+
+def _verified(log: Log, store: Store) -> Report:
     report = Report()
     _guarded(report, "log", lambda: _verify_log(log, report))
     if any(problem.part == "log" for problem in report.problems):
         return report  # nothing can be measured against a log that isn't sound
-    rebuilt = replay(log)
-    _guarded(report, "records", lambda: _verify_records(log, rebuilt, report))
+    _guarded(report, "records", lambda: _verify_records(log, replay(log), report))
     head = log.head
     for follower in store.followers:
-        _guarded(report, follower.name, lambda follower=follower: follower.wait(head, CATCH_UP_SECONDS))  # type: ignore[misc]
+        _guarded(report, follower.name, lambda follower=follower: _caught_up(follower, head))  # type: ignore[misc]
     _guarded(report, "columns", lambda: _verify_columns(log, report))
     _guarded(report, "graph", lambda: _verify_graph(log, store, report))
     _guarded(report, "text", lambda: _verify_text(log, store, report))
@@ -102,11 +121,16 @@ def verify(log: Log, store: Store) -> Report:
     return report
 
 
+def _caught_up(follower: Follower, head: int) -> None:
+    if not follower.wait(head, CATCH_UP_SECONDS):
+        raise WaitTimeout(f"not caught up after {CATCH_UP_SECONDS:g} s", where=follower.name)
+
+
 def _guarded(report: Report, part: str, check: Callable[[], Any]) -> None:
-    """A check that itself fails is a problem of that part."""
+    """A check that itself fails, in whichever way damage makes it fail, is a problem of that part."""
     try:
         check()
-    except (GraphsvcError, sqlite3.Error, OSError, ValueError, KeyError) as error:
+    except Exception as error:
         report.note(part, "can't be read", [error])
 
 
@@ -119,6 +143,7 @@ def _verify_log(log: Log, report: Report) -> None:
         count, last = connection.execute("SELECT count(*), coalesce(max(n), 0) FROM log").fetchone()
     if count != last:
         report.note("log", "entries are missing", [f"{last - count} of {last}"])
+    report.note("log", "entries aren't what was written", log.check_entries())
     report.checked["log"] = count
 
 
@@ -127,20 +152,28 @@ def _verify_records(log: Log, rebuilt: Rebuilt, report: Report) -> None:
     wrong: list[str] = []
     seen = 0
     with log.connection() as connection:
-        for row, kind, agent, id, first, last, hash, state, body in connection.execute(
-            "SELECT row, kind, agent, id, first, last, hash, state, body FROM record ORDER BY row"
-        ):
+        for row, kind, agent, id, *rest in connection.execute("SELECT * FROM record ORDER BY row"):
             seen += 1
-            expected = rebuilt.records.get(row)
-            found = (kind, agent, id, first, last, hash, None if state else decode_record(kind, body))
-            if expected is None or expected.as_tuple() != found:
+            replayed = rebuilt.records.get(row)
+            if replayed is None or not _same_record(replayed, (row, kind, agent, id, *rest)):
                 wrong.append(f"{kind} {agent}/{id}")
         if seen != len(rebuilt.records):
             wrong.append(f"{len(rebuilt.records) - seen} are missing")
         links = {tuple(row[:3]): msgspec.json.decode(row[3]) for row in connection.execute("SELECT * FROM link")}
+        history = set(connection.execute("SELECT row, n FROM history"))
     report.note("records", "differ from the log", wrong)
     report.note("records", "links differ from the log", _differing(links, rebuilt.links))
+    report.note("records", "their history differs from the log", sorted(history ^ set(rebuilt.history)))
     report.checked["records"] = seen
+
+
+def _same_record(replayed: ReplayedRecord, found: tuple[Any, ...]) -> bool:
+    """Whether every column is what the log adds up to; where the record is gone, those that stay."""
+    expected = record_row(found[0], replayed)
+    if replayed.record is None:
+        named = ("row", "kind", "agent", "id", "first", "last", "hash", "text_hash", "state", "body")
+        return all(found[RECORD.index(name)] == expected[RECORD.index(name)] for name in named)
+    return found[:-1] == expected[:-1] and decode_record(found[1], found[-1]) == replayed.record
 
 
 def _differing(found: dict[Any, Any], expected: dict[Any, Any]) -> list[Any]:
@@ -265,20 +298,31 @@ def repair(log: Log, store: Store) -> Report:
     """Mend what `verify` finds; see `Memory.repair`."""
     first = verify(log, store)
     broken = {problem.part for problem in first.problems}
-    mended: list[str] = []
-    if "log" in broken:
+    if not broken or "log" in broken:
         return first
+    mended, failed = _mend(log, store, broken)
+    second = verify(log, store)
+    second.mended = mended
+    for part, error in failed.items():
+        second.note(part, "can't be mended", [error])
+    return second
+
+
+def _mend(log: Log, store: Store, broken: set[str]) -> tuple[list[str], dict[str, GraphsvcError]]:
+    """Rebuild what is broken; what was done, and what couldn't be. One part's failure keeps no other from it."""
+    mended: list[str] = []
+    failed: dict[str, GraphsvcError] = {}
     if "records" in broken or "columns" in broken:
         log.rebuild()
         mended.append("records and columns rebuilt from the log")
-        broken |= {"graph", "text", "vectors"} if "records" in broken else set()
+        if "records" in broken:
+            broken |= {"graph", "text", "vectors"}
     for part in ("graph", "text", "vectors"):
         if part in broken:
-            store.rebuild(part)
-            mended.append(f"{part} rebuilt from the log")
-    if not mended:
-        return first
-    second = verify(log, store)
-    second.mended = mended
-    return second
-
+            try:
+                store.rebuild(part)
+                mended.append(f"{part} rebuilt from the log")
+            except GraphsvcError as error:
+                failed[part] = error
+    store.vectors.hot.forget(())  # nothing; but who has looked up where vectors are looks again
+    return mended, failed

@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import report  # noqa: E402
 from benchmarks.ceilings import CEILINGS  # noqa: E402
 from benchmarks.run import Outcome  # noqa: E402
-from benchmarks.table import rows  # noqa: E402
+from benchmarks.table import GROUPS, rows  # noqa: E402
 from benchmarks.vectors import make  # noqa: E402
 
 SLACK = 5.0
@@ -62,12 +62,12 @@ def test_each_ceiling_is_a_row() -> None:
 def test_the_table_is_written_between_its_markers_and_nowhere_else(outcome: Outcome, tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
-    report.write(outcome, readme)
+    report.write(report.markdown(outcome), readme)
     text = readme.read_text()
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "old" not in text
-    assert all(row.title(outcome.sizes) in text for row in rows())
+    assert all(row.title(outcome.sizes) in text for group in GROUPS for row in group.rows)
 
 
 def test_vectors_are_the_same_whatever_the_number_asked_for() -> None:

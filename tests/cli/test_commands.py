@@ -44,6 +44,11 @@ CALLS: dict[str, list[str]] = {
     "episodes relations": ["e1"],
     "skills create": ["--name", "walk", "--description", "puts one foot before the other", "--needs", "a"],
     "skills revise": ["a", "--code", "new"],
+    "brief": ["deploy"],
+    "feedback": ["deploy", "--used", "e1", "--used", "e2=0.5"],
+    "feedbacks": ["--record", "e1"],
+    "skills consolidate": ["--min-attempts", "1", "--dry-run"],
+    "skills evidence": ["a"],
     "skills list": [],
     "skills get": ["a"],
     "skills search": ["deploy"],
@@ -61,7 +66,7 @@ CALLS: dict[str, list[str]] = {
 }
 """What to say after each command so that it works on the memory `filled`."""
 
-SLOW = {"demo": "test_demo.py", "doctor": "its own test"}
+SLOW = {"demo kill": "test_demo.py", "demo learn": "test_demo.py", "doctor": "its own test"}
 
 
 def commands() -> dict[str, Any]:

@@ -44,3 +44,36 @@ def test_the_demonstration_removes_nothing_that_it_did_not_make(tmp_path: Path, 
     said = error("demo", "--directory", str(kept), "--embedder", "hashing")
     assert said["code"] == BadInput.code
     assert (kept / "graphsvc.json").exists()
+
+
+@pytest.mark.skipif(not DATASET.exists(), reason="the dataset isn't in this checkout")
+def test_the_agent_is_shown_live_with_and_without_memory(run: Run, tmp_path: Path) -> None:
+    plot = tmp_path / "learnt.svg"
+    words = ("demo", "learn", "--tasks", "12", "--embedder", "hashing", "--seed", "301")
+    said = json.loads(run(*words, "--plot", str(plot), "--json").stdout)
+    assert (said["tasks"], said["seed"], said["episodes"]) == (12, 301, len(DATASET.read_text().splitlines()))
+    assert said["solved"].keys() == {"none", "memory", "shuffled", "answers"}
+    for arm, share in said["solved"].items():
+        assert share == said["solved_by_attempts"][arm][2]
+        assert said["solved_by_attempts"][arm] == sorted(said["solved_by_attempts"][arm])
+    for other, ahead in said["memory_ahead_of"].items():
+        assert ahead["difference"] == pytest.approx(said["solved"]["memory"] - said["solved"][other], abs=2e-4)
+        assert ahead["low"] <= ahead["difference"] <= ahead["high"]
+    picture = plot.read_text()
+    assert picture.startswith("<svg")
+    assert all(name.replace(" ", "&#160;") in picture for name in ("with memory", "critiques shuffled"))
+    shown = run(*words).stdout
+    assert "paired 95 % interval" in shown
+    assert f"{said['solved']['memory']:.0%}" in shown
+
+
+def test_a_picture_that_is_no_svg_is_refused_before_anything_is_run(error: Run) -> None:
+    said = error("demo", "learn", "--plot", "learnt.png")
+    assert said["code"] == BadInput.code
+    assert said["where"] == "--plot"
+
+
+def test_demo_alone_is_the_demonstration_of_a_kill(run: Run) -> None:
+    assert run("demo", "--help").stdout.count("learn") >= 1
+    refused = run("demo", "--workers", "-1", code=2)
+    assert "demo kill" in refused.output
