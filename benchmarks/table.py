@@ -136,6 +136,22 @@ GROUPS = (
             Row("bytes.hot", "hot.index and hot.columns", "bytes"),
         ),
     ),
+    Group(
+        "Travelling: {large} episodes with vectors, once each",
+        (
+            Row("travel.snapshot", "take a snapshot, 8 threads storing"),
+            Row("travel.pause.graph", "the graph rests meanwhile for"),
+            Row("travel.pause.text", "full text"),
+            Row("travel.pause.vectors", "vectors"),
+            Row("travel.stores", "episodes stored meanwhile", "/s"),
+            Row("travel.bytes", "the snapshot, bytes a record", "bytes"),
+            Row("travel.verify", "compare all checksums"),
+            Row("travel.restore", "restore it"),
+            Row("travel.ready", "open what was restored, until all has caught up"),
+            Row("travel.point", "restore it to the middle of its log"),
+            Row("travel.point-ready", "open that, until all is made anew"),
+        ),
+    ),
 )  # fmt: skip
 
 

@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from graphsvc.memory.memory import Memory
     from graphsvc.memory.opened import Embedder
     from graphsvc.memory.results import Hit, Hits
+    from graphsvc.memory.travel import (
+        amigrate,
+        arestore,
+        averify_snapshot,
+        migrate,
+        restore,
+        verify_snapshot,
+    )
     from graphsvc.model.filters import F
     from graphsvc.model.records import Entity, Episode, Skill
 
@@ -39,8 +47,14 @@ __all__ = [
     "Memory",
     "Skill",
     "__version__",
+    "amigrate",
     "aopen",
+    "arestore",
+    "averify_snapshot",
+    "migrate",
     "open",
+    "restore",
+    "verify_snapshot",
 ]
 
 _HOMES = {
@@ -53,6 +67,9 @@ _HOMES = {
     "Hits": "graphsvc.memory.results",
     "Memory": "graphsvc.memory.memory",
     "Skill": "graphsvc.model.records",
+    **dict.fromkeys(
+        ("amigrate", "arestore", "averify_snapshot", "migrate", "restore", "verify_snapshot"), "graphsvc.memory.travel"
+    ),
 }
 
 

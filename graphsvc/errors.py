@@ -153,6 +153,15 @@ class ReadOnly(GraphsvcError):
     code = "read_only"
 
 
+class NotRetained(GraphsvcError):
+    """A point in the log that can't be had: it is past the end, within one call, or no longer held.
+
+    The hint names the nearest points that can.
+    """
+
+    code = "not_retained"
+
+
 class Unsupported(GraphsvcError):
     """This platform or file system can't keep the promises that graphsvc makes."""
 

@@ -165,9 +165,11 @@ print("done")
 
 
 @pytest.mark.parametrize(("engine", "killed"), [("kuzu", False), ("kuzu", True), ("ladybug", False)])
-def test_a_memory_of_0_1_0_opens_takes_entities_and_verifies_clean(tmp_path: Path, engine: str, killed: bool) -> None:
-    """`memories/` holds memories that version 0.1.0 wrote, before the migration that made entities."""
-    with tarfile.open(MEMORIES / f"0.1.0-{engine}.tar.xz") as packed:
+def test_a_memory_from_before_the_migration_opens_takes_entities_and_verifies_clean(
+    tmp_path: Path, engine: str, killed: bool
+) -> None:
+    """`memories/` holds memories written before the graph had migration 2, which makes entities."""
+    with tarfile.open(MEMORIES / f"migration-1-{engine}.tar.xz") as packed:
         packed.extractall(tmp_path, filter="data")
     if killed:
         (tmp_path / "memory" / "graph.in-use").touch()

@@ -26,6 +26,10 @@ from graphsvc.memory.importing import (
     import_table,
 )
 from graphsvc.memory.memory import Memory
+from graphsvc.memory.travel import migrate, restore, verify_snapshot
+from graphsvc.store.migrate import Migrated
+from graphsvc.store.restore import Restored
+from graphsvc.store.snapshot import Snapshot
 from graphsvc.store.verify import Problem, Report
 
 from .markdown import code, entries, page, said, sections, table
@@ -33,7 +37,7 @@ from .markdown import code, entries, page, said, sections, table
 CLASSES: tuple[type, ...] = (
     Memory, Episodes, skills.Skills, Entities, results.Hits, results.Hit, results.Statistics, results.Trend,
     results.Lesson, results.Relations, results.Event, skills.Linked, consolidation.Consolidation, consolidation.Learnt,
-    briefing.Brief, briefing.Sentence, Report, Problem,
+    briefing.Brief, briefing.Sentence, Report, Problem, Snapshot, Restored, Migrated,
 )  # fmt: skip
 NOT_FOR_USERS = {Memory: ("owner", "threads"), Report: ("note",), ImportReport: ("skip", "finish", "in_vain")}
 """Members that are public for the program's own parts only."""
@@ -58,6 +62,9 @@ AWAITED = """
 `graphsvc.aopen` gives an `AsyncMemory`: the same names, arguments, results and errors as `Memory`, each verb to be
 awaited: `await memory.episodes.retrieve("…")`. Attributes and `as_agent` are used as they are.
 """
+TRAVELS_AWAITED = """
+`graphsvc.averify_snapshot`, `graphsvc.arestore` and `graphsvc.amigrate` are the same, to be awaited.
+"""
 
 
 def made() -> str:
@@ -69,6 +76,8 @@ def made() -> str:
         _function("graphsvc.open", graphsvc.open, "##"),
         _function("graphsvc.aopen", graphsvc.aopen, "##"),
         AWAITED,
+        *(_function(f"graphsvc.{verb.__name__}", verb, "##") for verb in (verify_snapshot, restore, migrate)),
+        TRAVELS_AWAITED,
         "## Names of types",
         table(("name", "values", "meaning"), named),
         *map(_class, CLASSES),

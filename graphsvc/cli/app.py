@@ -19,6 +19,7 @@ from graphsvc.cli.options import K, ManyAgents, Wait, Where, agents, filtered
 from graphsvc.cli.output import Answer
 from graphsvc.cli.shell import Shell, command, complain
 from graphsvc.cli.skills import skills
+from graphsvc.cli.travel import add_travel
 from graphsvc.cli.upkeep import add_upkeep
 
 
@@ -89,4 +90,5 @@ app.add_typer(entities, name="entities", rich_help_panel="Remember")
 add_links(episodes)
 app.add_typer(importing, name="import", rich_help_panel="Remember")
 add_upkeep(app)
+add_travel(app)
 app.add_typer(demo, name="demo", rich_help_panel="Keep")

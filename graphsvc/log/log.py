@@ -36,7 +36,8 @@ RECENT_BYTES = 32 << 20
 READ_BYTES = 16 << 20
 """The most that a follower is given at once, if it is more than one entry: an engine's transaction has its limits."""
 
-_ENTRY = "n, at, verb, version, call, last, body, vectors, crc"
+ENTRY = "n, at, verb, version, call, last, body, vectors, crc"
+"""Columns of an entry, as `entry_of` takes them."""
 
 
 class Log:
@@ -175,7 +176,7 @@ class Log:
                 return found
         with self.pool.connection() as connection:
             for row in connection.execute(
-                f"SELECT {_ENTRY} FROM log WHERE n > ? AND n <= ? ORDER BY n LIMIT ?",
+                f"SELECT {ENTRY} FROM log WHERE n > ? AND n <= ? ORDER BY n LIMIT ?",
                 (after, self._head, limit),  # what is committed this instant may not be in the columns yet
             ):
                 size += len(row[6]) + len(row[7] or b"")
@@ -185,16 +186,12 @@ class Log:
         return found
 
     def _entry(self, row: tuple[Any, ...]) -> Change:
-        *entry, crc = row
-        n, at, verb, version, call, last, body, vectors = entry
-        if checksum(*entry) != crc:
-            raise Corrupt(f"entry {n} isn't what was written", where=str(self.path), hint=DAMAGED)
-        return decode(n, at, verb, version, call, bool(last), body, vectors)
+        return entry_of(row, self.path)
 
     def check_entries(self) -> list[int]:
         """Numbers of the entries that aren't what was written."""
         with self.pool.connection() as connection:
-            return [row[0] for row in connection.execute(f"SELECT {_ENTRY} FROM log ORDER BY n")
+            return [row[0] for row in connection.execute(f"SELECT {ENTRY} FROM log ORDER BY n")
                     if checksum(*row[:-1]) != row[-1]]  # fmt: skip
 
     def wait_beyond(self, n: int, timeout: float) -> bool:
@@ -311,10 +308,19 @@ class Log:
         """The entries that touched a record, oldest first."""
         with self.pool.connection() as connection:
             rows = connection.execute(
-                f"SELECT {_ENTRY} FROM log WHERE n = ? OR n IN (SELECT n FROM history WHERE row = ?) ORDER BY n",
+                f"SELECT {ENTRY} FROM log WHERE n = ? OR n IN (SELECT n FROM history WHERE row = ?) ORDER BY n",
                 (first, row),
             ).fetchall()
         return [self._entry(entry) for entry in rows]
+
+
+def entry_of(row: tuple[Any, ...], path: Path) -> Change:
+    """An entry from its row in the log. Raises Corrupt if it isn't what was written."""
+    *entry, crc = row
+    n, at, verb, version, call, last, body, vectors = entry
+    if checksum(*entry) != crc:
+        raise Corrupt(f"entry {n} isn't what was written", where=str(path), hint=DAMAGED)
+    return decode(n, at, verb, version, call, bool(last), body, vectors)
 
 
 def touching(changes: Iterable[Change], row: int) -> Iterable[tuple[Change, str, dict[str, object]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -50,12 +51,21 @@ class Rebuilt:
 
 def replay(log: Log) -> Rebuilt:
     """Fold the whole log."""
-    rebuilt = Rebuilt()
+    return fold(_entries(log))
+
+
+def _entries(log: Log) -> Iterator[Change]:
     n = 0
     while changes := log.read(n, STEP):
-        for change in changes:
-            _fold(rebuilt, change)
+        yield from changes
         n = changes[-1].n
+
+
+def fold(changes: Iterable[Change]) -> Rebuilt:
+    """What these entries add up to, the first of them the log's first."""
+    rebuilt = Rebuilt()
+    for change in changes:
+        _fold(rebuilt, change)
     return rebuilt
 
 

@@ -203,6 +203,9 @@ class AsyncMemory(AsyncVerbs):
     repair = awaited(Memory.repair)
     reembed = awaited(Memory.reembed)
     warm = awaited(Memory.warm)
+    snapshot = awaited(Memory.snapshot)
+    snapshots = awaited(Memory.snapshots)
+    size = awaited(Memory.size)
     _close = awaited(Memory.close)
 
     async def close(self) -> None:

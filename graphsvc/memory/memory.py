@@ -22,6 +22,7 @@ from graphsvc.model.kinds import SEARCHABLE
 
 if TYPE_CHECKING:
     from graphsvc.memory.briefing import Brief
+    from graphsvc.store.snapshot import Snapshot
     from graphsvc.store.verify import Report
 
 __all__ = ["Memory", "Report", "open_memory", "sizes"]
@@ -272,6 +273,45 @@ class Memory:
         """
         self._opened.check()
         self._opened.reembed(embedder, runtime, report or (lambda done, total: None))
+
+    def snapshot(
+        self, path: str | os.PathLike[str], *, report: Callable[[int, int], None] | None = None
+    ) -> Snapshot:
+        """Copy the memory as it is now into a directory, while it is read and written; noted in `graphsvc.json`.
+
+        Graph, text and vectors each rest for as long as their files are copied; writes go on and are acknowledged.
+        Every file gets a checksum. Killed on the way there is no snapshot.
+
+        Args:
+            path: a directory that isn't there yet, outside of the memory.
+            report: called with how many bytes are done, and of how many, about.
+
+        Raises:
+            BadInput: there is something at `path`, or it lies in the memory. StorageFull, ReadOnly: it can't be
+            written. FollowerStopped: a projection has stopped, see `repair`.
+        """
+        from graphsvc.memory.travel import snapshot
+
+        self._opened.check()
+        return snapshot(self._opened, path, report)
+
+    def snapshots(self) -> list[dict[str, Any]]:
+        """The snapshots that were taken of this memory, oldest first: path, n, at, bytes; and whether it is present."""
+        from graphsvc.memory.travel import registered
+
+        self._opened.check()
+        return registered(self._opened)
+
+    def size(self) -> dict[str, Any]:
+        """What takes how many bytes on disk, measured: by file, by kind of record, by table of memory.sqlite.
+
+        Of a kind: `record_bytes` and `log_bytes` are the JSON texts and given vectors in memory.sqlite, `vector_bytes`
+        what its vectors take in hot index and LanceDB. Graph and text are known by file only.
+        """
+        from graphsvc.memory.travel import size
+
+        self._opened.check()
+        return size(self._opened, sizes(self._opened.directory))
 
     def warm(self) -> None:
         """Load the embedding model in the background, so that the first retrieval doesn't wait for it."""

@@ -31,6 +31,7 @@ from graphsvc.store.directory import (
     sync_directory,
     unwritable,
 )
+from graphsvc.store.formats import bring_up
 from graphsvc.store.store import Store, log_failure
 
 logger = logging.getLogger("graphsvc")
@@ -64,6 +65,7 @@ class Opened:
             raise
 
     def _open_parts(self, settings: Settings, embedder: Embedder | None) -> None:
+        bring_up(self.directory)
         manifest = read_manifest(self.directory)
         if manifest is not None:
             settings = settings.with_(engine=manifest.engine, stemmer=manifest.stemmer)

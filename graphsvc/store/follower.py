@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from graphsvc.config import Settings
 from graphsvc.errors import Closed, FollowerStopped, GraphsvcError, again
@@ -16,6 +17,7 @@ logger = logging.getLogger("graphsvc.store")
 
 RETRY_SECONDS = (0.1, 0.5, 1.0, 5.0, 15.0)
 POLL_SECONDS = 0.5
+PAUSE_POLL_SECONDS = 0.005
 LONGEST_LINGER = 0.1
 """Seconds. A follower takes at most about a third of one core from those who write."""
 
@@ -50,6 +52,8 @@ class Follower:
         self._moved = threading.Condition()
         self._hurried = 0
         self._ending = False
+        self._stepping = False
+        self._pauses = 0
         self._thread = threading.Thread(target=self._run, name=f"graphsvc-{name}", daemon=True)
 
     def start(self) -> None:
@@ -98,11 +102,45 @@ class Follower:
         if self._thread.is_alive():
             self._thread.join()
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """For the length of a `with` it rests between two batches, at `applied`.
+
+        Raises:
+            FollowerStopped: it can't go on anyway. Closed: the memory is closed.
+        """
+        with self._moved:
+            self._pauses += 1
+            self._moved.notify_all()
+        try:
+            with self._moved:
+                while self._stepping:
+                    self.log.wake()  # it may have begun to wait for the log a moment after the last call
+                    self._moved.wait(PAUSE_POLL_SECONDS)
+                if isinstance(self.error, FollowerStopped):
+                    raise self.error
+                if self._ending:
+                    raise Closed("the memory is closed")
+            yield
+        finally:
+            with self._moved:
+                self._pauses -= 1
+                self._moved.notify_all()
+
     # --- the thread --------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        try:
+            self._follow()
+        finally:
+            with self._moved:
+                self._stepping = False
+                self._moved.notify_all()
+
+    def _follow(self) -> None:
         failures = 0
         while not self._ending:
+            self._stand_while_paused()
             try:
                 self._step()
                 failures = 0
@@ -124,6 +162,14 @@ class Follower:
                 reason.__cause__ = error
                 self._fail(reason, failures)
                 return
+
+    def _stand_while_paused(self) -> None:
+        with self._moved:
+            self._stepping = False
+            self._moved.notify_all()
+            while self._pauses and not self._ending:
+                self._moved.wait(POLL_SECONDS)
+            self._stepping = True
 
     def _step(self) -> None:
         """Apply what is there; wait where there is nothing."""
@@ -155,7 +201,7 @@ class Follower:
         deadline = time.monotonic() + seconds
         with self._moved:
             while not self._ending:
-                if until_hurried and self._hurried > self.applied:
+                if self._pauses or (until_hurried and self._hurried > self.applied):
                     return
                 left = deadline - time.monotonic()
                 if left <= 0:

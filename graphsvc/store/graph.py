@@ -336,6 +336,18 @@ class GraphProjection:
         with suppress(BufferFull):
             self._checkpoint(CHECKPOINT_SECONDS)
 
+    def settle(self) -> None:
+        """Put everything into the graph's file, so that it is whole on its own; readers are held back for that.
+
+        Raises:
+            EngineError: a read that was going on didn't end in time. StorageFull: there is no room.
+        """
+        with self._lock:
+            if self._refused:
+                self._reopen()
+            if not self._checkpoint(CHECKPOINT_SECONDS):
+                raise EngineError("the graph couldn't be checkpointed: it is being read", hint="Try again.")
+
     def _checkpoint_if_due(self) -> None:
         limit = self._settings.graph_checkpoint_bytes
         size = self.engine.wal_bytes()

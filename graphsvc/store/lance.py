@@ -107,10 +107,15 @@ class LanceVectors:
     def read(self, rows: Iterable[int]) -> Read:
         """Row numbers, text hashes, tokens cut and vectors of those rows that have one."""
         numbers = [int(row) for row in rows]
+        columns = ["row", "hash", "cut", "vector"]
+        if 2 * len(numbers) > self.count() > FETCH:  # most of the table: read once, not searched a hundred times
+            found = _unpacked([self._scan(None, columns)], self.dimension)
+            asked = np.isin(found[0], numbers)
+            return found[0][asked], found[1][asked], found[2][asked], found[3][asked]
         tables = []
         for start in range(0, len(numbers), FETCH):
             wanted = f"row IN ({', '.join(map(str, numbers[start : start + FETCH]))})"
-            tables.append(self._scan(wanted, ["row", "hash", "cut", "vector"]))
+            tables.append(self._scan(wanted, columns))
         return _unpacked(tables, self.dimension)
 
     def contents(self) -> dict[int, int]:

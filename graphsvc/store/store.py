@@ -25,7 +25,7 @@ from graphsvc.store.directory import Manifest, set_aside
 from graphsvc.store.follower import Follower
 from graphsvc.store.lance import LanceVectors
 from graphsvc.store.text import TextIndex
-from graphsvc.store.unclean import begin_use, end_use, remove
+from graphsvc.store.unclean import begin_use, end_use, remove, remove_other_engines
 from graphsvc.store.vectors import VectorStore
 
 if TYPE_CHECKING:
@@ -74,16 +74,18 @@ class Store:
             raise
         self.reembedding: VectorStore | None = None
         self.closed = False
-        self._switching = threading.Lock()
         self.text_follower = Follower("text", log, settings, self.text.applied, self.text.apply)
         self.graph_follower = GraphFollower(self)
         self._begun = time.monotonic()
+        self.steady = threading.RLock()
+        """Held by who replaces a part, or needs them all to stay: a snapshot."""
 
     def _sweep(self) -> None:
-        """Remove vectors of generations that are neither in use nor being made: a kill left them."""
+        """Remove what a kill left: vectors of generations neither in use nor being made, another engine's graph."""
         kept = {self.manifest.embedding["generation"]}
         if self.manifest.reembedding is not None:
             kept.add(self.manifest.reembedding["generation"])
+        remove_other_engines(self.directory, self.manifest.engine)
         for path in [*self.directory.glob("hot.index*"), *self.directory.glob(f"{lance.DIRECTORY}/g*.lance")]:
             if generation_of(path) not in kept:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -167,6 +169,12 @@ class Store:
         Raises:
             FollowerStopped, or what else keeps this one from going on.
         """
+        with self.steady:
+            self._rebuild(part)
+        rebuilt = {"graph": self.graph_follower, "text": self.text_follower, "vectors": self.vectors.follower}[part]
+        rebuilt.wait(self.log.head, REBUILD_SECONDS)
+
+    def _rebuild(self, part: str) -> None:
         if part == "graph":
             self.graph_follower.close()
             remove(self.directory / f"graph.{self.manifest.engine}")
@@ -181,8 +189,6 @@ class Store:
             self.text_follower.start()
         else:
             self._rebuild_vectors()
-        rebuilt = {"graph": self.graph_follower, "text": self.text_follower, "vectors": self.vectors.follower}[part]
-        rebuilt.wait(self.log.head, REBUILD_SECONDS)
 
     def _rebuild_vectors(self) -> None:
         """Sound vectors of the hot index are kept; LanceDB's table is filled anew, from it and from the log."""
@@ -215,14 +221,14 @@ class Store:
         self.manifest.write(self.directory)
         new = self._open_vectors(plan, service)
         try:
-            with self._switching:
+            with self.steady:
                 self._check_open()
                 self.reembedding = new
             new.follower.start()
             while not new.follower.wait(self.log.head, REPORT_SECONDS):
                 report(new.follower.applied, self.log.head)
             new.flush_now()
-            with self._switching:
+            with self.steady:
                 self._check_open()
                 old = self._switch(new, plan)
         except BaseException:
@@ -269,9 +275,12 @@ class Store:
 
     def close(self) -> None:
         """Stop the followers and close what they keep, each whatever becomes of the others."""
-        with self._switching:
+        with self.steady:  # a snapshot under way comes to its end
             self.closed = True
-            stores = [self.vectors] if self.reembedding is None else [self.vectors, self.reembedding]
+            self._close_parts()
+
+    def _close_parts(self) -> None:
+        stores = [self.vectors] if self.reembedding is None else [self.vectors, self.reembedding]
         for close in (self._close_graph, self._close_text, *(store.close for store in stores)):
             with log_failure("closing"):
                 close()

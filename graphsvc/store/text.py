@@ -16,7 +16,7 @@ import shutil
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,7 @@ class TextIndex:
         try:
             self._index = tantivy.Index(self.schema, path=str(self.path), reuse=True)
             self._index.register_tokenizer(_tokenizer_name(settings.stemmer), self._analyzer)
-            self._writer = self._lock()
+            self._writer = self._new_writer()
             self._index.reload()
             self.applied = self._read_cursor()
         except (ValueError, OSError) as error:
@@ -91,7 +91,7 @@ class TextIndex:
         self._compiler = Compiler(self.schema)
         _opened.add(self)
 
-    def _lock(self) -> Any:
+    def _new_writer(self) -> Any:
         """The one writer; waited for a little, since whoever has just closed may not quite have ended."""
         deadline = time.monotonic() + LOCK_SECONDS
         while True:
@@ -123,6 +123,18 @@ class TextIndex:
             replace_descriptors(lock)
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._writer))
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._index))
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """For the length of a `with` nothing writes to the directory: no commit, and no merge of segments.
+
+        The caller sees to it that nothing is applied meanwhile.
+        """
+        self._writer.wait_merging_threads()
+        try:
+            yield
+        finally:
+            self._writer = self._new_writer()
 
     def _read_cursor(self) -> int:
         try:

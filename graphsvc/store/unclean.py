@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from pathlib import Path
 
+from graphsvc.config import Settings
 from graphsvc.store.directory import sync_directory, unwritable
 
 logger = logging.getLogger("graphsvc.store")
@@ -55,6 +57,18 @@ def begin_use(path: Path) -> bool:
 def end_use(path: Path) -> None:
     """Take the mark down: the graph was closed in order, or never opened."""
     path.with_name(MARK).unlink(missing_ok=True)
+
+
+MIGRATING = "graph.migrating"
+"""A directory in which another engine's graph is built, see `store/migrate.py`."""
+
+
+def remove_other_engines(directory: Path, engine: str) -> None:
+    """Remove what a migration between engines, killed on the way, has left of the engine that isn't in use."""
+    shutil.rmtree(directory / MIGRATING, ignore_errors=True)
+    for other in Settings.__dataclass_fields__["engine"].metadata["choices"]:
+        if other != engine:
+            remove(directory / f"graph.{other}")
 
 
 def remove(path: Path) -> None:

@@ -104,6 +104,8 @@ class VectorStore:
         """At the start: get back from LanceDB, or embed, what the hot index lost of the entries behind us."""
         rows, hashes = self.wanted()
         missing = rows[self.hot.fresh(rows, hashes) < 0]
+        if not len(missing):
+            return
         behind = missing[self._stored_by(missing, self._safe)]
         if not len(behind):
             return
@@ -120,9 +122,12 @@ class VectorStore:
         return rows[hashes != 0], hashes[hashes != 0]
 
     def _stored_by(self, rows: Rows, n: int) -> NDArray[np.bool_]:
-        """Which of the rows were last changed by log number `n` or before."""
+        """Which of the rows were stored by log number `n` or before.
+
+        What changed them later needn't have changed their text: reading on wouldn't make their vectors again.
+        """
         with self.log.connection() as connection:
-            later = {row for (row,) in connection.execute("SELECT row FROM record WHERE last > ?", (n,))}
+            later = {row for (row,) in connection.execute("SELECT row FROM record WHERE first > ?", (n,))}
         return np.array([row not in later for row in rows.tolist()], np.bool_)
 
     def apply(self, changes: Sequence[Change]) -> None:
@@ -253,6 +258,11 @@ class VectorStore:
             if time.monotonic() > deadline:
                 raise WaitTimeout(f"LanceDB didn't take the vectors within {FLUSH_SECONDS:g} s")
             time.sleep(0.005)
+
+    @property
+    def safe(self) -> int:
+        """Number of the last entry whose vectors are on the disk, in LanceDB."""
+        return self._safe
 
     def _write_lance(self) -> None:
         rows = np.array(list(self._unsafe), np.int64)

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from graphsvc.errors import GraphsvcError, WaitTimeout
+from graphsvc.log.database import ReadPool
 from graphsvc.log.log import Log
 from graphsvc.log.rebuild import RECORD, Rebuilt, ReplayedRecord, record_row, replay
 from graphsvc.log.state import unsigned
@@ -180,7 +181,7 @@ def _differing(found: dict[Any, Any], expected: dict[Any, Any]) -> list[Any]:
     return [key for key in found.keys() | expected.keys() if found.get(key) != expected.get(key)]
 
 
-def live_records(log: Log) -> Iterator[tuple[int, str, Record, int]]:
+def live_records(log: Log | ReadPool) -> Iterator[tuple[int, str, Record, int]]:
     """Row, kind, record and text hash of every live record."""
     with log.connection() as connection:
         for row, kind, hash, body in connection.execute(
@@ -204,7 +205,7 @@ def _verify_columns(log: Log, report: Report) -> None:
     report.checked["columns"] = count
 
 
-def expected_graph(log: Log) -> Iterator[Content]:
+def expected_graph(log: Log | ReadPool) -> Iterator[Content]:
     """What the graph must hold, computed from the records alone."""
     sessions: dict[tuple[str, str], list[tuple[int, str, str]]] = {}
     nodes: dict[tuple[str, str], dict[str, Any]] = {}
@@ -230,7 +231,7 @@ def expected_graph(log: Log) -> Iterator[Content]:
     yield from _links(log, keys)
 
 
-def _links(log: Log, keys: dict[int, str]) -> Iterator[Content]:
+def _links(log: Log | ReadPool, keys: dict[int, str]) -> Iterator[Content]:
     with log.connection() as connection:
         for rel, source, target, body in connection.execute("SELECT rel, source, target, body FROM link"):
             ends = REL_TABLES[rel]

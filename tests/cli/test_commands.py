@@ -29,6 +29,8 @@ CALLS: dict[str, list[str]] = {
     "repair": [],
     "doctor": [],
     "version": [],
+    "snapshots": ["--verify"],
+    "size": [],
     "import jsonl": ["-"],
     "import python": ["colorsys"],
     "episodes amend": ["e1", "--reward", "0.5", "--clear", "critique", "--no-success"],
@@ -66,7 +68,10 @@ CALLS: dict[str, list[str]] = {
 }
 """What to say after each command so that it works on the memory `filled`."""
 
-SLOW = {"demo kill": "test_demo.py", "demo learn": "test_demo.py", "doctor": "its own test"}
+SLOW = {
+    "demo kill": "test_demo.py", "demo learn": "test_demo.py", "doctor": "its own test",
+    "snapshot": "test_travel.py", "restore": "test_travel.py", "migrate": "test_travel.py",
+}  # fmt: skip
 
 
 def commands() -> dict[str, Any]:
