@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import graphsvc
 from graphsvc.errors import BadInput, Gone, NotFound, TooLarge
+from graphsvc.memory.importing import import_memory
 from graphsvc.model.names import MAX_NAME, entity_id
 
 MEMORIES = Path(__file__).parent / "memories"
@@ -133,6 +134,27 @@ def test_repair_makes_entities_and_edges_anew(memory: graphsvc.Memory) -> None:
     report = memory.repair()
     assert (report.problems, report.digest) == ([], digest)
     assert [one.name for one in memory.episodes.about("e1")] == ["f3"]
+
+
+def test_entities_are_exported_imported_and_forgotten(memory: graphsvc.Memory, tmp_path: Path) -> None:
+    memory.entities.upsert(kind="file", name="secret words", id="f1", description="more of them", agent="ada")
+    memory.episodes.store(session="s", task="t", id="e1")
+    memory.episodes.store(session="s", task="t", id="e2")
+    memory.entities.upsert(kind="file", name="a")
+    memory.episodes.link("e1", "file:a", "about")
+    memory.episodes.link("e1", "e2", "evidence")
+    digest = memory.verify().digest
+    memory.export(tmp_path / "copy")
+    with graphsvc.open(tmp_path / "other", embedder="hashing") as other:
+        assert import_memory(other, tmp_path / "copy").skipped_by_code == {}
+        found = other.verify()
+        assert (found.problems, found.digest) == ([], digest)
+    memory.forget(["f1"], kind="entity")
+    assert memory.verify().problems == []
+    assert memory.entities.count() == 1
+    memory.close()
+    for file in memory.path.rglob("*"):
+        assert not file.is_file() or b"secret words" not in file.read_bytes(), file
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -15,12 +15,15 @@ from graphsvc.errors import every_error
 from graphsvc.memory import briefing, consolidation, joined, opened, results, retrieval, skills, verbs
 from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
+from graphsvc.memory.exporting import ExportReport
+from graphsvc.memory.forgetting import ForgetReport, KeptTask, Named
 from graphsvc.memory.importing import (
     ImportReport,
     Skipped,
     import_git,
     import_jsonl,
     import_junit,
+    import_memory,
     import_messages,
     import_python,
     import_table,
@@ -37,12 +40,13 @@ from .markdown import code, entries, page, said, sections, table
 CLASSES: tuple[type, ...] = (
     Memory, Episodes, skills.Skills, Entities, results.Hits, results.Hit, results.Statistics, results.Trend,
     results.Lesson, results.Relations, results.Event, skills.Linked, consolidation.Consolidation, consolidation.Learnt,
-    briefing.Brief, briefing.Sentence, Report, Problem, Snapshot, Restored, Migrated,
+    briefing.Brief, briefing.Sentence, ExportReport, ForgetReport, Named, KeptTask, Report, Problem, Snapshot, Restored,
+    Migrated,
 )  # fmt: skip
 NOT_FOR_USERS = {Memory: ("owner", "threads"), Report: ("note",), ImportReport: ("skip", "finish", "in_vain")}
 """Members that are public for the program's own parts only."""
 
-IMPORTERS = (import_jsonl, import_table, import_messages, import_git, import_junit, import_python)
+IMPORTERS = (import_jsonl, import_table, import_messages, import_git, import_junit, import_python, import_memory)
 
 TYPES = {
     "Where": (retrieval.Where, "A [filter](filters.md)."),

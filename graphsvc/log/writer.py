@@ -7,7 +7,6 @@ an acknowledged write is durable, known by id and filterable.
 from __future__ import annotations
 
 import contextlib
-import copy
 import logging
 import queue
 import sqlite3
@@ -18,10 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graphsvc.config import Settings
-from graphsvc.errors import Closed, GraphsvcError, Overloaded, StorageFailed, StorageFull, WriterStopped
-from graphsvc.log import consolidation, entities, episodes, feedback, skills
+from graphsvc.errors import Closed, GraphsvcError, Overloaded, StorageFailed, StorageFull, WriterStopped, again
+from graphsvc.log import consolidation, entities, episodes, feedback, skills, taking
 from graphsvc.log.columns import Columns
 from graphsvc.log.database import translated
+from graphsvc.log.forget import forget
 from graphsvc.log.rebuild import rewrite
 from graphsvc.log.state import RowEvent, State
 from graphsvc.model import requests as r
@@ -47,6 +47,9 @@ DECISIONS: dict[type[Any], Callable[[State, Any], Any]] = {
     r.UnlinkEpisode: entities.unlink,
     r.Consolidate: consolidation.consolidate,
     r.RecordFeedback: feedback.record,
+    r.TakeRecords: taking.take_records,
+    r.TakeLinks: taking.take_links,
+    r.Forget: forget,
 }
 
 
@@ -198,13 +201,13 @@ class Writer:
 
     def _admit(self, ticket: Ticket) -> bool:
         if self._stopped is not None:
-            raise copy.copy(self._stopped)
+            raise again(self._stopped)
         if self.depth >= self._settings.queue_limit and not isinstance(ticket.request, _NEVER_WAITS):
             return False
         # The gate orders admissions before the end of the queue: none is left behind unanswered by `close`.
         with self._gate:
             if self._stopped is not None:
-                raise copy.copy(self._stopped)
+                raise again(self._stopped)
             self._queue.put(ticket)
         return True
 
@@ -249,6 +252,18 @@ class Writer:
                 return group, False
         return group, True
 
+    def _work_alone(self, ticket: Ticket, request: r.Alone) -> None:
+        if self._stopped is not None and not isinstance(self._stopped, Closed):
+            ticket.error = self._stopped
+        else:
+            try:
+                ticket.result = request.work(self._connection)
+            except sqlite3.Error as error:
+                ticket.error = translated(error, self._path)
+            except GraphsvcError as error:
+                ticket.error = error
+            self._state.reset()
+
     def _take(self, tickets: list[Ticket]) -> None:
         """Decide and commit what may be; while the writer is held the rest is put aside."""
         group: list[Ticket] = []
@@ -256,7 +271,7 @@ class Writer:
             request = ticket.request
             if self._held and not isinstance(request, _NEVER_WAITS):
                 self._aside.append(ticket)
-            elif isinstance(request, r.Hold | r.LetGo | r.RebuildRecords):
+            elif isinstance(request, r.Hold | r.LetGo | r.RebuildRecords | r.Alone):
                 self._commit(group)
                 group = []
                 self._turn(ticket)
@@ -268,6 +283,8 @@ class Writer:
         """What isn't a write: it comes after what was asked before it, and before what was asked after it."""
         if isinstance(ticket.request, r.RebuildRecords):
             self._rebuild(ticket)
+        elif isinstance(ticket.request, r.Alone):
+            self._work_alone(ticket, ticket.request)
         elif isinstance(ticket.request, r.Hold):
             self._held = True
         else:
@@ -387,7 +404,7 @@ class Writer:
 
     def _fail(self, group: list[Ticket], reason: GraphsvcError) -> None:
         for ticket in group:
-            ticket.error = copy.copy(reason)  # one each: every thread that raises it adds its traceback
+            ticket.error = again(reason)  # one each: every thread that raises it adds its traceback
         self._answer(group)
 
     def _answer(self, group: list[Ticket]) -> None:

@@ -14,6 +14,7 @@ LISTED = 1_000
 
 
 COUNTS = ("read", "stored", "already", "revised", "links", "modules", "entities", "amended")
+"""What a report counts, beside what it left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class ImportReport:
         stored: new in the memory. already: there before, the same. revised: there before, now in a new version.
         links: made between skills, or from episodes to entities and evidence. modules: read.
         entities: new ones, like files. amended: episodes there before that something later has judged.
+        vanished: skills whose functions are no longer in modules that were read. retired: of these, deleted.
         skipped: the first of what was left out. skipped_by_code: how many of each reason, also of those not listed.
         seconds: that it took.
     """
@@ -54,6 +56,8 @@ class ImportReport:
     modules: int = 0
     entities: int = 0
     amended: int = 0
+    vanished: list[str] = field(default_factory=list)
+    retired: int = 0
     skipped: list[Skipped] = field(default_factory=list)
     skipped_by_code: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
@@ -86,6 +90,8 @@ class ImportReport:
         return {
             "dry_run": self.dry_run,
             **counts,
+            "vanished": self.vanished,
+            "retired": self.retired,
             "skipped_count": self.skipped_count,
             "skipped_by_code": dict(sorted(self.skipped_by_code.items())),
             "skipped": [{"place": one.place, "code": one.code, "why": one.why} for one in self.skipped],
