@@ -15,6 +15,7 @@ from graphsvc.cli.demonstration import demo
 from graphsvc.cli.episodes import add_store, episodes
 from graphsvc.cli.importing import importing
 from graphsvc.cli.learning import add_learning
+from graphsvc.cli.leaving import add_leaving
 from graphsvc.cli.options import K, ManyAgents, Wait, Where, agents, filtered
 from graphsvc.cli.output import Answer
 from graphsvc.cli.shell import Shell, command, complain
@@ -104,4 +105,5 @@ app.add_typer(skills, name="skills", rich_help_panel="Remember")
 app.add_typer(importing, name="import", rich_help_panel="Remember")
 add_upkeep(app)
 add_travel(app)
+add_leaving(app)
 app.add_typer(demo, name="demo", rich_help_panel="Keep")

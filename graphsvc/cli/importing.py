@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 importing = typer.Typer(
     no_args_is_help=True,
-    help="Bring in episodes from JSON Lines, or skills from Python modules.",
+    help="Bring in another memory, episodes from JSON Lines, or skills from Python modules.",
     epilog="Example: graphsvc import jsonl runs.jsonl --field session=run_id --rest metadata --dry-run",
 )
 
@@ -161,4 +161,20 @@ def python(
     return _run(shell, wait, lambda memory, progress: import_python(
         memory, modules, submodules=submodules, private=private, retire=retire, agent=agent, dry_run=dry_run,
         batch=batch, progress=progress,
+    ))  # fmt: skip
+
+
+@command(importing, "memory", example="graphsvc import memory ./copy")
+def whole(
+    shell: Shell,
+    source: Annotated[str, typer.Argument(metavar="PATH", help="The directory that `graphsvc export` made.")],
+    dry_run: DryRun = False,
+    batch: _Batch = 500,
+    wait: _Wait = True,
+) -> Answer:
+    """Take in what `graphsvc export` wrote: ids, times, statistics and links as they were. May be repeated."""
+    from graphsvc.memory.importing import import_memory
+
+    return _run(shell, wait, lambda memory, progress: import_memory(
+        memory, source, dry_run=dry_run, batch=batch, progress=progress
     ))  # fmt: skip

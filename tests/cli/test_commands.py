@@ -33,6 +33,9 @@ CALLS: dict[str, list[str]] = {
     "size": [],
     "import jsonl": ["-"],
     "import python": ["colorsys"],
+    "import memory": ["copy", "--dry-run"],
+    "export": ["new", "--format", "parquet"],
+    "forget": ["e2", "--yes"],
     "episodes amend": ["e1", "--reward", "0.5", "--clear", "critique", "--no-success"],
     "episodes list": ["--where", '{"success": false}'],
     "episodes get": ["e1"],
@@ -86,13 +89,15 @@ def commands() -> dict[str, Any]:
 
 
 @pytest.fixture
-def filled(path: Path) -> Iterator[graphsvc.Memory]:
+def filled(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[graphsvc.Memory]:
     """A memory that stays open in this process, which commands share: so each of them takes milliseconds."""
     with graphsvc.open(path, embedder="hashing") as memory:
         memory.episodes.store(id="e1", session="s", task="Deploy the API", critique=EVIL, output=EVIL, success=False)
         memory.episodes.store(id="e2", session="s", task="Deploy the API", output="kubectl", success=True, reward=0.2)
         memory.skills.create(id="a", name="deploy", description=EVIL, code=f"deploy()\n{EVIL}")
         memory.skills.create(id="b", name="build", description="builds what is deployed")
+        monkeypatch.chdir(tmp_path)
+        memory.export("copy")
         yield memory
 
 
