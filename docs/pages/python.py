@@ -14,7 +14,9 @@ import graphsvc
 from graphsvc.errors import every_error
 from graphsvc.memory import briefing, consolidation, opened, results, retrieval, skills, verbs
 from graphsvc.memory.episodes import Episodes
-from graphsvc.memory.importing import ImportReport, Skipped, import_jsonl, import_python
+from graphsvc.memory.exporting import ExportReport
+from graphsvc.memory.forgetting import ForgetReport, KeptTask, Named
+from graphsvc.memory.importing import ImportReport, Skipped, import_jsonl, import_memory, import_python
 from graphsvc.memory.memory import Memory
 from graphsvc.memory.travel import migrate, restore, verify_snapshot
 from graphsvc.store.migrate import Migrated
@@ -27,7 +29,7 @@ from .markdown import code, entries, page, said, sections, table
 CLASSES: tuple[type, ...] = (
     Memory, Episodes, skills.Skills, results.Hits, results.Hit, results.Statistics, results.Trend, results.Lesson,
     results.Relations, results.Event, skills.Linked, consolidation.Consolidation, consolidation.Learnt, briefing.Brief,
-    briefing.Sentence, Report, Problem, Snapshot, Restored, Migrated,
+    briefing.Sentence, ExportReport, ForgetReport, Named, KeptTask, Report, Problem, Snapshot, Restored, Migrated,
 )  # fmt: skip
 NOT_FOR_USERS = {Memory: ("owner", "threads"), Report: ("note",), ImportReport: ("skip", "finish", "in_vain")}
 """Members that are public for the program's own parts only."""
@@ -72,6 +74,7 @@ def made() -> str:
         "In `graphsvc.memory.importing`.",
         _function("import_jsonl", import_jsonl, "###"),
         _function("import_python", import_python, "###"),
+        _function("import_memory", import_memory, "###"),
         _class(ImportReport),
         _class(Skipped),
     )

@@ -9,11 +9,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+import graphsvc
 from graphsvc.cli import records
 from graphsvc.cli.demonstration import demo
 from graphsvc.cli.episodes import add_store, episodes
 from graphsvc.cli.importing import importing
 from graphsvc.cli.learning import add_learning
+from graphsvc.cli.leaving import add_leaving
 from graphsvc.cli.options import K, ManyAgents, Wait, Where, agents, filtered
 from graphsvc.cli.output import Answer
 from graphsvc.cli.shell import Shell, command, complain
@@ -61,6 +63,21 @@ app = typer.Typer(
 add_store(app)
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"graphsvc {graphsvc.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
 @command(app, "recall", example="graphsvc recall 'deploy the service' -k 5", panel="Remember")
 def recall(
     shell: Shell,
@@ -88,4 +105,5 @@ app.add_typer(skills, name="skills", rich_help_panel="Remember")
 app.add_typer(importing, name="import", rich_help_panel="Remember")
 add_upkeep(app)
 add_travel(app)
+add_leaving(app)
 app.add_typer(demo, name="demo", rich_help_panel="Keep")

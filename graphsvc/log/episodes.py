@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from graphsvc.errors import Conflict, Gone
-from graphsvc.log.state import LIVE, NextEdits, State, Stored
+from graphsvc.errors import Conflict
+from graphsvc.log.state import LIVE, NextEdits, State, Stored, gone
 from graphsvc.model.change import Change, Link
 from graphsvc.model.names import key_of, task_key
 from graphsvc.model.records import Episode, Record
@@ -84,7 +84,7 @@ def unseen(state: State, kind: str, items: list[NewRecord]) -> tuple[list[Record
 
 def _same_write(kind: str, found: Stored, hash: bytes) -> Record:
     if found.state != LIVE:
-        raise Gone(f"the {kind} {found.id!r} was deleted; its id is not used again", where="id")
+        raise gone(kind, found.id, found.state)
     _check_same(kind, found.id, found.hash, hash)
     return found.record
 
@@ -188,14 +188,14 @@ def _remove(state: State, stored: list[Stored], verb: str) -> int:
             release(state, change, episode)
             state.leave_session(episode)
             state.retire(change, one)
-        _close_gaps(state, change, episodes)
+        close_gaps(state, change, episodes)
         change.call = state.n - start // CHUNK if len(stored) > CHUNK else 0
         change.last = start + CHUNK >= len(stored)
         state.append(change)
     return len(stored)
 
 
-def _close_gaps(state: State, change: Change, removed: list[Episode]) -> None:
+def close_gaps(state: State, change: Change, removed: list[Episode]) -> None:
     """Join what now follow each other where episodes were removed between them."""
     gaps: dict[tuple[str, str], None] = {}
     for episode in removed:

@@ -17,22 +17,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphsvc.config import Settings
-from graphsvc.errors import Ambiguous, Corrupt, NotFound
+from graphsvc.errors import Ambiguous, Corrupt, NotFound, WaitTimeout
 from graphsvc.log import database
+from graphsvc.log.columns import FILE as COLUMNS
 from graphsvc.log.columns import Columns
+from graphsvc.log.forget import clean
 from graphsvc.log.rebuild import replay, rewrite
 from graphsvc.log.state import LIVE, RowEvent, Stored, every, resolve
 from graphsvc.log.writer import Ticket, Writer
 from graphsvc.model.change import Change, checksum, decode, decode_record
 from graphsvc.model.filters import Filter
 from graphsvc.model.records import Record
-from graphsvc.model.requests import MoveCursor, RebuildRecords, Request
+from graphsvc.model.requests import Alone, MoveCursor, RebuildRecords, Request
 
 logger = logging.getLogger("graphsvc.log")
 
 DAMAGED = "Copy the directory away first, then restore a copy: what was written there is lost."
 RECENT_CHANGES = 4_000
 RECENT_BYTES = 32 << 20
+FORGET_AGAIN = "Forget again, or open the memory again: it is gone on with."
 READ_BYTES = 16 << 20
 """The most that a follower is given at once, if it is more than one entry: an engine's transaction has its limits."""
 
@@ -132,6 +135,9 @@ class Log:
                 self._recent_bytes += change.size
             while len(self._recent) > RECENT_CHANGES or self._recent_bytes > RECENT_BYTES:
                 self._recent_bytes -= self._recent.popleft().size
+            if any(change.forgotten for change in changes):
+                self._recent.clear()  # whoever reads on must read what was overwritten
+                self._recent_bytes = 0
             self._head = changes[-1].n
             self._grown.notify_all()
 
@@ -147,6 +153,22 @@ class Log:
         self.columns = columns
         self.writer.use(columns)
         self._saved_at = -1
+
+    def clean(self) -> None:
+        """Leave nothing in any file of the log's of what was overwritten; then the note of it goes.
+
+        Raises:
+            WaitTimeout: who reads the log since before didn't come to an end. StorageFull: there is no room for it.
+        """
+
+        def work(connection: sqlite3.Connection) -> None:
+            if not clean(connection):
+                raise WaitTimeout("the log is being read since before", where=str(self.path), hint=FORGET_AGAIN)
+            self._renew_columns()
+            for path in self._directory.glob(f"{COLUMNS}*"):
+                path.unlink()
+
+        self.submit(Alone(work))
 
     # --- reading on --------------------------------------------------------------------------------------
 
@@ -324,7 +346,7 @@ def entry_of(row: tuple[Any, ...], path: Path) -> Change:
 
 
 def touching(changes: Iterable[Change], row: int) -> Iterable[tuple[Change, str, dict[str, object]]]:
-    """Of each entry, what it did to a row: the entry, 'store', 'amend' or 'delete', and the values."""
+    """Of each entry, what it did to a row: the entry, 'store', 'amend', 'delete' or 'forget', and the values."""
     for change in changes:
         for put in change.puts:
             if put.row == row:
@@ -332,6 +354,7 @@ def touching(changes: Iterable[Change], row: int) -> Iterable[tuple[Change, str,
         for patch in change.patches:
             if patch.row == row:
                 yield change, "amend", patch.values
-        for gone in change.gone:
-            if gone.row == row:
-                yield change, "delete", {}
+        if any(forgotten.row == row for forgotten in change.forgotten):
+            yield change, "forget", {}
+        elif any(gone.row == row for gone in change.gone):
+            yield change, "delete", {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from graphsvc.log.state import DELETED, LIVE, places, signed
+from graphsvc.log.state import DELETED, FORGOTTEN, LIVE, places, signed
 from graphsvc.model.change import Change, Link, decode_record
 from graphsvc.model.kinds import KINDS
 from graphsvc.model.records import Record
@@ -27,7 +27,7 @@ OWN_RELS = frozenset({"IN_SESSION", "ATTEMPTS", "NEXT", "VERSION_OF"})
 
 @dataclass(slots=True)
 class ReplayedRecord:
-    """A record as the log leaves it; `record` is None if it is gone."""
+    """A record as the log leaves it; `record` is None if it is gone, `places` what it belonged to then."""
 
     kind: str
     agent: str
@@ -36,6 +36,9 @@ class ReplayedRecord:
     last: int
     hash: bytes
     record: Record | None
+    state: int = LIVE
+    places: tuple[str | None, str | None] = (None, None)
+
 
 
 @dataclass(slots=True)
@@ -88,6 +91,8 @@ def _fold(rebuilt: Rebuilt, change: Change) -> None:
         replayed.record = msgspec.convert(values, type(replayed.record))
         replayed.last = change.n
         rebuilt.history.append((patch.row, change.n))
+    for forgotten in change.forgotten:
+        _forget(rebuilt, forgotten.row, change.n)
     for link in change.links:
         if link.rel not in OWN_RELS:
             ends = _ends(rebuilt, link)
@@ -99,11 +104,20 @@ def _fold(rebuilt: Rebuilt, change: Change) -> None:
 def _remove(rebuilt: Rebuilt, row: int, n: int) -> None:
     replayed = rebuilt.records[row]
     assert replayed.record is not None, "only a live record goes"
-    replayed.record = None
+    replayed.places = places(replayed.record)
+    replayed.record, replayed.state = None, DELETED
     replayed.last = n
     rebuilt.history.append((row, n))
     for ends in rebuilt.links_at.pop(row, ()):
         rebuilt.links.pop(ends, None)
+
+
+def _forget(rebuilt: Rebuilt, row: int, n: int) -> None:
+    """It went just now, or before; only what it belonged to is still known, of an episode not the task."""
+    replayed = rebuilt.records[row]
+    replayed.state, replayed.last = FORGOTTEN, n
+    replayed.places = (replayed.places[0], None)
+    rebuilt.history.append((row, n))
 
 
 def _ends(rebuilt: Rebuilt, link: Link) -> tuple[str, int, int]:
@@ -133,10 +147,10 @@ RECORD = (
 def record_row(row: int, replayed: ReplayedRecord) -> tuple[Any, ...]:
     record = replayed.record
     text = embedded_text(record) if record is not None else None
-    parent, task = places(record) if record is not None else (None, None)
+    parent, task = places(record) if record is not None else replayed.places
     return (
         row, replayed.kind, replayed.agent, replayed.id, micros(record.at) if record is not None else 0, parent, task,
         replayed.first, replayed.last, replayed.hash, signed(text_hash(text)) if text else 0,
-        LIVE if record is not None else DELETED,
+        replayed.state,
         encode_record(record).decode() if record is not None else None,
     )  # fmt: skip

@@ -131,7 +131,7 @@ def _join(state: State, change: Change, link: SkillLink) -> bool:
     source = state.live("skill", *link.source, where="source")
     target = state.live("skill", *link.target, where="target")
     if link.rel == "PREREQUISITE":
-        _refuse_cycle(state, source, target)
+        refuse_cycle(state, source, target)
     elif source.row == target.row and link.rel != "CALLS":
         raise BadInput("a skill can't be linked to itself so", where="target", hint="Only calls may be.")
     values = {} if link.rel == "CALLS" else {"weight": link.weight}
@@ -147,7 +147,7 @@ def _edge(link: SkillLink, values: dict[str, Any]) -> Link:
     return Link(link.rel, "Skill", key_of(*link.source), "Skill", key_of(*link.target), values)
 
 
-def _refuse_cycle(state: State, source: Stored, target: Stored) -> None:
+def refuse_cycle(state: State, source: Stored, target: Stored) -> None:
     """A prerequisite may not need, however indirectly, what it is a prerequisite of."""
     row = state.connection.execute(
         """

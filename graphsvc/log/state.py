@@ -25,7 +25,7 @@ from graphsvc.model.times import micros
 if TYPE_CHECKING:
     from graphsvc.log.columns import Columns
 
-LIVE, DELETED = 0, 1
+LIVE, DELETED, FORGOTTEN = 0, 1, 2
 CACHE_LIMIT = 200_000
 
 K = TypeVar("K")
@@ -232,7 +232,7 @@ class State:
         if found is None:
             raise NotFound(f"no {kind} {id!r} in the namespace {agent!r}", where=where)
         if found.state != LIVE:
-            raise Gone(f"the {kind} {id!r} was deleted", where=where, hint="Its history is kept: memory.history(id).")
+            raise gone(kind, id, found.state, where)
         return found
 
     def insert(self, change: Change, item: NewRecord) -> int:
@@ -454,8 +454,14 @@ def resolve(connection: sqlite3.Connection, kind: str, id: str, agents: tuple[st
         names = ", ".join(sorted(repr(row.agent) for row in live))
         raise Ambiguous(f"the {kind} {id!r} exists in several namespaces: {names}", where="id")
     if seen:
-        raise Gone(f"the {kind} {id!r} was deleted", where="id", hint="Its history is kept: memory.history(id).")
+        raise gone(kind, id, seen[0].state)
     raise NotFound(f"no {kind} {id!r}", where="id", hint=_elsewhere(rows, agents))
+
+
+def gone(kind: str, id: str, state: int, where: str = "id") -> Gone:
+    """The error that says that a record was deleted, or forgotten."""
+    what = "forgotten" if state == FORGOTTEN else "deleted"
+    return Gone(f"the {kind} {id!r} was {what}", where=where, hint="Its history is kept: memory.history(id).")
 
 
 def _elsewhere(rows: list[Stored], agents: tuple[str, ...] | None) -> str:

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from graphsvc.config import Settings
 from graphsvc.errors import Closed, GraphsvcError, Overloaded, StorageFailed, StorageFull, WriterStopped
-from graphsvc.log import consolidation, episodes, feedback, skills
+from graphsvc.log import consolidation, episodes, feedback, skills, taking
 from graphsvc.log.columns import Columns
 from graphsvc.log.database import translated
+from graphsvc.log.forget import forget
 from graphsvc.log.rebuild import rewrite
 from graphsvc.log.state import RowEvent, State
 from graphsvc.model import requests as r
@@ -44,6 +45,9 @@ DECISIONS: dict[type[Any], Callable[[State, Any], Any]] = {
     r.PruneSkills: skills.prune,
     r.Consolidate: consolidation.consolidate,
     r.RecordFeedback: feedback.record,
+    r.TakeRecords: taking.take_records,
+    r.TakeLinks: taking.take_links,
+    r.Forget: forget,
 }
 
 
@@ -246,6 +250,18 @@ class Writer:
                 return group, False
         return group, True
 
+    def _work_alone(self, ticket: Ticket, request: r.Alone) -> None:
+        if self._stopped is not None and not isinstance(self._stopped, Closed):
+            ticket.error = self._stopped
+        else:
+            try:
+                ticket.result = request.work(self._connection)
+            except sqlite3.Error as error:
+                ticket.error = translated(error, self._path)
+            except GraphsvcError as error:
+                ticket.error = error
+            self._state.reset()
+
     def _take(self, tickets: list[Ticket]) -> None:
         """Decide and commit what may be; while the writer is held the rest is put aside."""
         group: list[Ticket] = []
@@ -253,7 +269,7 @@ class Writer:
             request = ticket.request
             if self._held and not isinstance(request, _NEVER_WAITS):
                 self._aside.append(ticket)
-            elif isinstance(request, r.Hold | r.LetGo | r.RebuildRecords):
+            elif isinstance(request, r.Hold | r.LetGo | r.RebuildRecords | r.Alone):
                 self._commit(group)
                 group = []
                 self._turn(ticket)
@@ -265,6 +281,8 @@ class Writer:
         """What isn't a write: it comes after what was asked before it, and before what was asked after it."""
         if isinstance(ticket.request, r.RebuildRecords):
             self._rebuild(ticket)
+        elif isinstance(ticket.request, r.Alone):
+            self._work_alone(ticket, ticket.request)
         elif isinstance(ticket.request, r.Hold):
             self._held = True
         else:

@@ -176,6 +176,8 @@ class AsyncMemory(AsyncVerbs):
     brief = awaited(Memory.brief)
     feedback = awaited(Memory.feedback)
     feedbacks = awaited(Memory.feedbacks)
+    export = awaited(Memory.export)
+    forget = awaited(Memory.forget)
     wait = awaited(Memory.wait)
     progress = awaited(Memory.progress)
     status = awaited(Memory.status)

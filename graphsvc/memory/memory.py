@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from graphsvc.errors import WaitTimeout
+from graphsvc.errors import BadInput, WaitTimeout
 from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.feedback import FeedbackList, give, listed
 from graphsvc.memory.namespaces import Namespaces
-from graphsvc.memory.opened import Embedder, Opened, acquire, release
+from graphsvc.memory.opened import Embedder, Handle, Opened, acquire
 from graphsvc.memory.results import Event, Hits
 from graphsvc.memory.retrieval import Where
 from graphsvc.memory.skills import Skills
@@ -21,6 +21,9 @@ from graphsvc.model.kinds import SEARCHABLE
 
 if TYPE_CHECKING:
     from graphsvc.memory.briefing import Brief
+    from graphsvc.memory.exported import Format
+    from graphsvc.memory.exporting import ExportReport
+    from graphsvc.memory.forgetting import ForgetReport
     from graphsvc.store.snapshot import Snapshot
     from graphsvc.store.verify import Report
 
@@ -82,15 +85,16 @@ class Memory:
     def as_agent(self, agent: str, *, shared: Iterable[str] = ()) -> Memory:
         """A handle bound to a namespace: it writes there, and sees that and the `shared` ones.
 
-        It needn't be closed; it ends with the handle that it was made from.
+        It needn't be closed; it ends with the handle that it was made from. From a bound handle only namespaces that
+        it sees can be had: else BadInput.
         """
-        return Memory(self._opened, Namespaces.bound(agent, shared), owner=False)
+        return Memory(self._opened, self._namespaces.narrowed(agent, shared), owner=False)
 
     def close(self) -> None:
         """Commit what waits and let go of the directory. Closing twice does nothing."""
         if self._owner:
             self._owner = False
-            release(self._opened)
+            cast(Handle, self._opened).let_go()
 
     def history(self, id: str, *, agent: str | None = None) -> list[Event]:
         """Everything that happened to an episode or skill, oldest first; deleted ones too.
@@ -174,6 +178,73 @@ class Memory:
             agent: namespace or namespaces that gave it; None for all that the handle sees.
         """
         return listed(self._opened, self._namespaces, k, record, kind, agent)
+
+    def forget(
+        self,
+        ids: str | Sequence[str],
+        *,
+        kind: str | None = None,
+        agent: str | None = None,
+        dry_run: bool = False,
+    ) -> ForgetReport:
+        """Forget records for good: no byte of their texts, labels, metadata and vectors stays in any file.
+
+        Their ids, kinds, times, numbers and links stay in the log, which is overwritten; so do their histories, which
+        say that they were forgotten. A skill's versions and outcomes go with it, feedback with what it is about, a
+        task's text if no other episode ever named it. Deleted records can be forgotten, too. The embedding cache loses
+        their vectors. Graph, text and vectors are built anew from the log, once for all ids, so the call takes as long
+        as that; writes go on meanwhile, but for the rewriting of the log's file. Killed on the way, the next opening
+        finishes it.
+
+        Args:
+            ids: of records. kind: of which kind, where an id means several. agent: in which namespace.
+            dry_run: change nothing, only tell.
+
+        Raises:
+            NotFound: nothing ever had one of the ids: nothing is forgotten then. Ambiguous: several records have one.
+            WaitTimeout, StorageFull: files could not be cleaned; the next call or opening goes on.
+        """
+        from graphsvc.memory.forgetting import forget, references
+
+        self._opened.check()
+        refs = references(self._opened, self._namespaces, ids, kind, agent)
+        return forget(self._opened, refs, dry_run=dry_run)
+
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        format: Format = "jsonl",
+        vectors: bool = False,
+        where: Mapping[str, Any] | None = None,
+        agent: str | Sequence[str] | None = None,
+        progress: Callable[[float, str], None] | None = None,
+    ) -> ExportReport:
+        """Write all live records and links into a new directory, one state of them, whatever is written meanwhile.
+
+        `graphsvc.memory.importing.import_memory` takes them in again: ids, times, statistics, versions and the graph's
+        digest are the same then, and exported once more they give equal bytes. What was deleted, and history, stay
+        behind. Killed on the way, no directory of that name is there.
+
+        Args:
+            path: of the directory; it mustn't exist.
+            format: "jsonl" or "parquet", a file for each kind.
+            vectors: also the vectors, as float32 in Parquet, once all are made.
+            where: filters by kind, like `{"episode": {"success": True}}`; kinds without one are exported whole,
+                versions and outcomes with their skills.
+            agent: namespace or namespaces; None for all that the handle sees.
+            progress: called with the share that is done and what is being written.
+
+        Raises:
+            BadInput: there is something of that name already, or for an argument. StorageFull, ReadOnly: for the disk.
+        """
+        from graphsvc.memory.exporting import export
+
+        self._opened.check()
+        return export(
+            self._opened, path, format=format, vectors=vectors, where=where, agents=self._namespaces.reads(agent),
+            progress=progress,
+        )  # fmt: skip
 
     def wait(self, *, timeout: float = 60.0) -> None:
         """Wait until graph, text and vectors have everything acknowledged so far.
@@ -343,5 +414,8 @@ def open_memory(
     **settings: Any,
 ) -> Memory:
     """Open the memory in a directory; see `graphsvc.open`."""
+    if agent is None and shared:
+        raise BadInput("says what a bound handle sees", where="shared", hint="Give agent= too; unbound, it sees all.")
     namespaces = Namespaces.bound(agent, shared) if agent is not None else Namespaces()
-    return Memory(acquire(path, embedder, create=create, engine=engine, **settings), namespaces, owner=True)
+    handle = Handle(acquire(path, embedder, create=create, engine=engine, **settings))
+    return Memory(cast(Opened, handle), namespaces, owner=True)

@@ -98,6 +98,7 @@ class Change(Struct, kw_only=True, omit_defaults=True):
         live: the records of its puts by row, where it was just appended. Not part of the body.
         size: bytes that it takes in the log, where it was just appended, else 0. Not part of the body.
         call: number of the first entry of a call that takes several, else 0; `last` closes the call.
+        forgotten: records whose values were overwritten by it, in this entry and all before; also those gone before.
     """
 
     verb: str
@@ -113,6 +114,7 @@ class Change(Struct, kw_only=True, omit_defaults=True):
     vanished: list[NodeRef] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
     unlinks: list[Link] = field(default_factory=list)
+    forgotten: list[GoneRecord] = field(default_factory=list)
     vectors: bytes = b""
     live: dict[int, Record] = field(default_factory=dict)
     size: int = 0
@@ -133,6 +135,7 @@ class _Body(Struct, omit_defaults=True):
     vanished: list[NodeRef] = []
     links: list[Link] = []
     unlinks: list[Link] = []
+    forgotten: list[GoneRecord] = []
 
 
 _decoders = {name: msgspec.json.Decoder(kind.record) for name, kind in KINDS.items()}
@@ -153,8 +156,9 @@ _decoder = msgspec.json.Decoder(_Body)
 def encode(change: Change) -> bytes:
     """The body of a change, as JSON."""
     body = _Body(
-        change.puts, change.patches, change.gone, change.nodes, change.vanished, change.links, change.unlinks
-    )
+        change.puts, change.patches, change.gone, change.nodes, change.vanished, change.links, change.unlinks,
+        change.forgotten,
+    )  # fmt: skip
     return _encoder.encode(body)
 
 
@@ -175,7 +179,7 @@ def decode(
     change = Change(
         verb=verb, n=n, at=at, version=version, call=call, last=last, vectors=vectors or b"",
         puts=content.puts, patches=content.patches, gone=content.gone, nodes=content.nodes,
-        vanished=content.vanished, links=content.links, unlinks=content.unlinks,
+        vanished=content.vanished, links=content.links, unlinks=content.unlinks, forgotten=content.forgotten,
     )  # fmt: skip
     return lift(change)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,9 @@ encode_record = msgspec.json.Encoder().encode
 
 Ref = tuple[str, str]
 """Agent and id of a record."""
+
+KindRef = tuple[str, str, str]
+"""Kind, agent and id of a record."""
 
 
 @dataclass(slots=True)
@@ -195,6 +199,44 @@ class UnlinkSkills:
 
 
 @dataclass(slots=True)
+class TakeRecords:
+    """Take records in as they were elsewhere, statistics and all. Gives of each what became of it."""
+
+    items: list[NewRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class TakenLink:
+    """A link as it was elsewhere."""
+
+    rel: str
+    source: KindRef
+    target: KindRef
+    values: dict[str, Any]
+
+
+@dataclass(slots=True)
+class TakeLinks:
+    """Take links in. Gives of each what became of it."""
+
+    items: list[TakenLink]
+
+
+@dataclass(slots=True)
+class Forget:
+    """Forget records, their parts and what was said of them, all or none: their values are overwritten in the log."""
+
+    refs: list[KindRef]
+
+
+@dataclass(slots=True)
+class Alone:
+    """Do something with the writer's connection between two transactions. Not a change: nothing is logged."""
+
+    work: Callable[[sqlite3.Connection], Any]
+
+
+@dataclass(slots=True)
 class MoveCursor:
     """Note how far a follower has come. Not a change: nothing is logged."""
 
@@ -238,6 +280,10 @@ Request = (
     | RecordFeedback
     | LinkSkills
     | UnlinkSkills
+    | TakeRecords
+    | TakeLinks
+    | Forget
+    | Alone
     | MoveCursor
     | RebuildRecords
     | Hold

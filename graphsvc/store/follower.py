@@ -61,6 +61,11 @@ class Follower:
         self._thread.start()
 
     @property
+    def started(self) -> bool:
+        """Whether it was told to follow."""
+        return self._thread.ident is not None
+
+    @property
     def lag(self) -> int:
         """Entries of the log not applied yet."""
         return max(0, self.log.head - self.applied)

@@ -191,7 +191,7 @@ class HotIndex:
             if live is not None:
                 rows = np.fromiter(live, np.int64)
                 if self._count > 1.5 * len(rows) + LEAST_SLOTS:
-                    self._compact(rows)
+                    self.compact(rows)
         finally:
             self._unmap()
 
@@ -218,8 +218,11 @@ class HotIndex:
         self._check_open()
         return slots
 
-    def _compact(self, rows: Rows) -> None:
-        """Write the file anew with the slots of these rows that are sound: a new checksum would vouch for damage."""
+    def compact(self, rows: Rows) -> None:
+        """Write the file anew with the slots of these rows that are sound: a new checksum would vouch for damage.
+
+        What is open here stays the old one.
+        """
         path = self.path.with_name(self.path.name + ".compact")
         path.unlink(missing_ok=True)
         draft = HotIndex(path, self.dimension, self.fingerprint, self._rows)

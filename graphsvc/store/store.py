@@ -119,9 +119,10 @@ class Store:
         )
 
     def start(self) -> None:
-        """Begin to follow the log."""
+        """Begin to follow the log, those that don't yet."""
         for follower in self.followers:
-            follower.start()
+            if not follower.started:
+                follower.start()
 
     @property
     def followers(self) -> tuple[Follower, ...]:

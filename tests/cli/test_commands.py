@@ -33,6 +33,9 @@ CALLS: dict[str, list[str]] = {
     "size": [],
     "import jsonl": ["-"],
     "import python": ["colorsys"],
+    "import memory": ["copy", "--dry-run"],
+    "export": ["new", "--format", "parquet"],
+    "forget": ["e2", "--yes"],
     "episodes amend": ["e1", "--reward", "0.5", "--clear", "critique", "--no-success"],
     "episodes list": ["--where", '{"success": false}'],
     "episodes get": ["e1"],
@@ -86,13 +89,15 @@ def commands() -> dict[str, Any]:
 
 
 @pytest.fixture
-def filled(path: Path) -> Iterator[graphsvc.Memory]:
+def filled(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[graphsvc.Memory]:
     """A memory that stays open in this process, which commands share: so each of them takes milliseconds."""
     with graphsvc.open(path, embedder="hashing") as memory:
         memory.episodes.store(id="e1", session="s", task="Deploy the API", critique=EVIL, output=EVIL, success=False)
         memory.episodes.store(id="e2", session="s", task="Deploy the API", output="kubectl", success=True, reward=0.2)
         memory.skills.create(id="a", name="deploy", description=EVIL, code=f"deploy()\n{EVIL}")
         memory.skills.create(id="b", name="build", description="builds what is deployed")
+        monkeypatch.chdir(tmp_path)
+        memory.export("copy")
         yield memory
 
 
@@ -230,3 +235,30 @@ def test_doctor_says_what_is_wrong_and_what_to_do(run: Run) -> None:
     assert model.state == "wrong"
     assert "allow_network" in model.advice
     assert doctor._package("no_such_package", "wrong", "pip install it").found == "not installed"
+
+
+def test_stats_count_live_vectors_and_progress_counts_what_lacks_one(path: Path) -> None:
+    import threading
+
+    import numpy as np
+
+    from graphsvc.cli.shell import behind
+
+    may_go_on = threading.Event()
+    may_go_on.set()
+
+    def embed(texts: list[str]) -> Any:
+        may_go_on.wait(30)
+        return np.array([[1.0, len(text)] for text in texts])
+
+    with graphsvc.open(path, embedder=embed) as memory:
+        for number in range(3):
+            memory.episodes.store(id=f"e{number}", session="s", task=f"t{number}", wait="searchable")
+        memory.episodes.delete(["e0", "e1"], wait="searchable")
+        vectors = memory.stats()["vectors"]
+        assert (vectors["vectors"], vectors["slots"]) == (1, 3)
+        may_go_on.clear()
+        memory.episodes.store(id="new", session="s", task="not embedded yet")
+        left = behind(memory)["vectors"]
+        may_go_on.set()
+        assert left == 1

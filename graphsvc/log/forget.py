@@ -1,0 +1,267 @@
+"""Forgetting, inside the append transaction: the entry is appended, and values in the log are overwritten.
+
+Both in one transaction, with a note that files must still be cleaned: what SQLite freed but didn't overwrite, and what
+the projections hold. `cursor` keeps that note until it is done.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+
+from graphsvc.errors import BadInput, NotFound
+from graphsvc.log import episodes
+from graphsvc.log.state import FORGOTTEN, LIVE, State, Stored, every
+from graphsvc.model.change import Change, GoneRecord, checksum, decode, encode
+from graphsvc.model.forgetting import PLACEHOLDER, overwrite
+from graphsvc.model.kinds import KINDS, kind_of
+from graphsvc.model.names import key_of, task_key
+from graphsvc.model.records import Episode, Record
+from graphsvc.model.requests import Forget, KindRef
+from graphsvc.model.texts import embedded_text
+
+PENDING = "forget"
+"""Name under which `cursor` notes that files must still be cleaned: the number of the entry that asked for it."""
+
+PARTS = ("skill_version", "outcome")
+"""Kinds whose records go with the skill that they belong to."""
+
+Name = tuple[str, str]
+"""Namespace and text of a task."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """What forgetting some records comes to.
+
+    Attributes:
+        records: to be forgotten, by row: those named, and their parts. named: the rows of the former.
+        already: those named that were forgotten before.
+        texts: that were embedded of them, ever.
+        tasks: whose texts go. kept: whose texts stay, each with the id of an episode that names it too.
+        before: episodes forgotten before whose task's text stayed then, and goes now.
+        derived: kind, namespace and id of records that were drawn from them, and stay as they are.
+    """
+
+    records: dict[int, Stored] = field(default_factory=dict)
+    named: list[int] = field(default_factory=list)
+    already: list[KindRef] = field(default_factory=list)
+    texts: dict[str, None] = field(default_factory=dict)
+    tasks: dict[Name, None] = field(default_factory=dict)
+    kept: dict[Name, str] = field(default_factory=dict)
+    before: dict[int, Stored] = field(default_factory=dict)
+    derived: list[KindRef] = field(default_factory=list)
+
+
+def plan(connection: sqlite3.Connection, refs: list[KindRef]) -> Plan:
+    """Look at everything that forgetting these records touches; nothing is changed.
+
+    Raises:
+        NotFound: one of them never was. BadInput: it is a part of another record.
+    """
+    found = Plan()
+    for kind, agent, id in dict.fromkeys(refs):
+        if kind in PARTS:
+            raise BadInput(f"a {kind} is forgotten with its skill", where="kind", hint="Forget the skill.")
+        stored = next((one for one in every(connection, kind, id) if one.agent == agent), None)
+        if stored is None:
+            raise NotFound(f"no {kind} {id!r} in the namespace {agent!r}", where="id")
+        if stored.state == FORGOTTEN:
+            found.already.append((kind, agent, id))
+            continue
+        found.records[stored.row] = stored
+        found.named.append(stored.row)
+    if found.records:
+        found.records.update((part.row, part) for part in _parts(connection, found.records))
+        _read_history(connection, found)
+        found.kept = _named_by_others(connection, found)
+        found.before = _forgotten_before(connection, found) if found.tasks else {}
+        found.derived = _derived(connection, found)
+    return found
+
+
+def _parts(connection: sqlite3.Connection, records: dict[int, Stored]) -> list[Stored]:
+    """Versions and outcomes of the skills among these, and what was said of any of these."""
+    owners = {f"{one.kind}:{key_of(one.agent, one.id)}" for one in records.values()}
+    rows = connection.execute(
+        "SELECT row, kind, agent, id, first, last, hash, text_hash, state, body, parent FROM record "
+        "WHERE kind IN ('skill_version', 'outcome', 'feedback') AND parent IS NOT NULL AND state != ?",
+        (FORGOTTEN,),
+    )
+    return [
+        Stored(*row)
+        for *row, parent in rows
+        if (parent if row[1] == "feedback" else f"skill:{key_of(row[2], parent)}") in owners
+    ]
+
+
+def _entries(connection: sqlite3.Connection, rows: dict[int, Stored]) -> Iterator[Change]:
+    """Every entry that touched one of these rows, oldest first."""
+    numbers = {one.first for one in rows.values()}
+    for row in rows:
+        numbers.update(n for (n,) in connection.execute("SELECT n FROM history WHERE row = ?", (row,)))
+    for n in sorted(numbers):
+        entry = connection.execute(
+            "SELECT n, at, verb, version, call, last, body, vectors FROM log WHERE n = ?", (n,)
+        ).fetchone()
+        if entry:  # else it was trimmed
+            yield decode(*entry)
+
+
+def _states(connection: sqlite3.Connection, rows: dict[int, Stored]) -> Iterator[tuple[int, Record]]:
+    """Each state that these records were ever in, with their rows."""
+    now: dict[int, Record] = {}
+    for change in _entries(connection, rows):
+        for put in change.puts:
+            if put.row in rows:
+                now[put.row] = change.record_of(put)
+                yield put.row, now[put.row]
+        for patch in change.patches:
+            if patch.row in now:
+                values = {**msgspec.to_builtins(now[patch.row]), **msgspec.to_builtins(patch.values)}
+                now[patch.row] = msgspec.convert(values, type(now[patch.row]))
+                yield patch.row, now[patch.row]
+
+
+def _read_history(connection: sqlite3.Connection, found: Plan) -> None:
+    for _, record in _states(connection, found.records):
+        text = embedded_text(record) if kind_of(record).searchable else None
+        if text:
+            found.texts[text] = None
+        if isinstance(record, Episode):
+            found.tasks[(record.agent, record.task)] = None
+
+
+def _named_by_others(connection: sqlite3.Connection, found: Plan) -> dict[Name, str]:
+    """Those of the tasks that an episode which isn't to be forgotten names, or named once; they leave `tasks`."""
+    digests = {(agent, task_key(text)): (agent, text) for agent, text in found.tasks}
+    kept: dict[Name, str] = {}
+    for row, agent, id, task in connection.execute(
+        "SELECT row, agent, id, task FROM record WHERE kind = 'episode' AND task IS NOT NULL AND state != ?",
+        (FORGOTTEN,),
+    ):
+        if row not in found.records and (agent, task) in digests:
+            kept.setdefault(digests[(agent, task)], id)
+    for _, record in _states(connection, _renamed(connection, found)):
+        if isinstance(record, Episode) and (record.agent, record.task) in found.tasks:
+            kept.setdefault((record.agent, record.task), record.id)
+    for name in kept:
+        del found.tasks[name]
+    return kept
+
+
+def _renamed(connection: sqlite3.Connection, found: Plan) -> dict[int, Stored]:
+    """The other episodes whose task was amended, but for those forgotten."""
+    rows: dict[int, Stored] = {}
+    for entry in connection.execute(
+        "SELECT n, at, verb, version, call, last, body, vectors FROM log "
+        "WHERE verb = 'episode.amend' AND instr(body, '\"task\":')"
+    ).fetchall():
+        for patch in decode(*entry).patches:
+            if "task" in patch.values and patch.row not in found.records:
+                rows.update(
+                    (one.row, one)
+                    for one in every(connection, patch.kind, patch.id)
+                    if one.row == patch.row and one.state != FORGOTTEN
+                )
+    return rows
+
+
+def _forgotten_before(connection: sqlite3.Connection, found: Plan) -> dict[int, Stored]:
+    rows = {
+        row[0]: Stored(*row)
+        for row in connection.execute(
+            "SELECT row, kind, agent, id, first, last, hash, text_hash, state, body FROM record "
+            "WHERE kind = 'episode' AND state = ?",
+            (FORGOTTEN,),
+        )
+    }
+    return {
+        row: rows[row]
+        for row, record in _states(connection, rows)
+        if isinstance(record, Episode) and (record.agent, record.task) in found.tasks
+    }
+
+
+def _derived(connection: sqlite3.Connection, found: Plan) -> list[KindRef]:
+    derived: dict[KindRef, None] = {}
+    for row in found.records:
+        for source, kind, agent, id in connection.execute(
+            "SELECT source, kind, agent, id FROM link JOIN record ON row = source "
+            "WHERE rel = 'DERIVED_FROM' AND target = ?",
+            (row,),
+        ):
+            if source not in found.records:
+                derived[(kind, agent, id)] = None
+    return list(derived)
+
+
+# --- the decision -----------------------------------------------------------------------------------------
+
+
+def forget(state: State, request: Forget) -> Plan:
+    """Forget records and their parts, all or none; gives what it came to."""
+    state.flush()
+    found = plan(state.connection, request.refs)
+    if not found.records:
+        return found
+    change = state.begin("forget")
+    gone: list[Episode] = []
+    for stored in found.records.values():
+        change.forgotten.append(GoneRecord(stored.kind, stored.agent, stored.id, stored.row))
+        if stored.state == LIVE:
+            _retire(state, change, stored, gone)
+        state.connection.execute("INSERT OR IGNORE INTO history VALUES (?, ?)", (stored.row, change.n))
+    episodes.close_gaps(state, change, gone)
+    state.append(change)
+    state.flush()
+    state.connection.executemany(
+        "UPDATE record SET state = ?, last = ?, hash = x'', text_hash = 0, task = NULL, body = NULL WHERE row = ?",
+        [(FORGOTTEN, change.n, row) for row in found.records],
+    )
+    _overwrite(state.connection, change.n, found)
+    state.connection.execute("INSERT OR REPLACE INTO cursor VALUES (?, ?)", (PENDING, change.n))
+    return found
+
+
+def _retire(state: State, change: Change, stored: Stored, gone: list[Episode]) -> None:
+    record = stored.record
+    if isinstance(record, Episode):
+        episodes.release(state, change, record)
+        state.leave_session(record)
+        gone.append(record)
+    elif KINDS[stored.kind].searchable:
+        state.release(change, "Agent", record.agent, record.agent)
+    state.retire(change, stored)
+
+
+def _overwrite(connection: sqlite3.Connection, n: int, found: Plan) -> None:
+    # Each task gets a text of its own, for its node's key is a digest of it.
+    tasks = {name: f"{PLACEHOLDER} {n}.{place}" for place, name in enumerate(found.tasks)}
+    rows = {**found.records, **found.before}
+    for change in _entries(connection, rows):
+        overwrite(change, rows, tasks)
+        body, vectors = encode(change).decode(), change.vectors or None
+        crc = checksum(
+            change.n, change.at, change.verb, change.version, change.call, int(change.last), body, vectors
+        )
+        connection.execute(
+            "UPDATE log SET body = ?, vectors = ?, crc = ? WHERE n = ?", (body, vectors, crc, change.n)
+        )
+
+
+def clean(connection: sqlite3.Connection) -> bool:
+    """Overwrite what SQLite freed: the file is written anew, and its write-ahead file emptied.
+
+    Returns:
+        Whether that is done; not if a reader still sees what was before.
+    """
+    connection.execute("PRAGMA temp_store = FILE")  # it may be larger than the memory
+    try:
+        connection.execute("VACUUM")
+    finally:
+        connection.execute("PRAGMA temp_store = MEMORY")
+    return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
