@@ -7,8 +7,12 @@ The file is `graphsvc.toml` in the memory's directory, or the one that `GRAPHSVC
 from __future__ import annotations
 
 import dataclasses
+import logging
+import math
 import os
 import tomllib
+import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -20,6 +24,23 @@ FORMAT = 1
 
 PREFIX = "GRAPHSVC_"
 CONFIG_FILE = "graphsvc.toml"
+OTHER_VARIABLES = frozenset({"GRAPHSVC_CONFIG", "GRAPHSVC_MEMORY", "GRAPHSVC_SHARED", "GRAPHSVC_TEST_ENGINE"})
+"""Of the environment, that are no setting: of this module, of the command line, of the tests."""
+
+# What tantivy stems; it says so only when the index is made, which is too late.
+STEMMERS = (
+    "arabic", "danish", "dutch", "english", "finnish", "french", "german", "greek", "hungarian", "italian",
+    "norwegian", "portuguese", "romanian", "russian", "spanish", "swedish", "tamil", "turkish",
+)  # fmt: skip
+
+logger = logging.getLogger("graphsvc")
+
+
+class UnknownVariable(UserWarning):
+    """A variable of the environment looks like a setting and is none: it was left alone."""
+
+
+_told: set[str] = set()
 
 
 def _setting(default: Any, doc: str, *, choices: tuple[str, ...] = (), least: float | None = None) -> Any:
@@ -84,7 +105,9 @@ class Settings:
         16 << 20, "Size of the graph's write-ahead file at which it is checkpointed.", least=1 << 20
     )
     allow_network_fs: bool = _setting(False, "Open a memory on a network file system all the same.")
-    stemmer: str = _setting("english", "Language that full text is stemmed for.")
+    stemmer: str = _setting(
+        "english", "Language that full text of a new memory is stemmed for.", choices=STEMMERS
+    )
 
     def __post_init__(self) -> None:
         types = get_type_hints(type(self))
@@ -102,11 +125,14 @@ class Settings:
 
 
 def _unknown(name: str, known: set[str]) -> UnknownField:
+    return UnknownField("no such setting", where=name, hint=_nearest(name, known) or "See docs/reference/settings.md.")
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
     import difflib
 
     near = difflib.get_close_matches(name, known, 1)
-    hint = f"Did you mean {near[0]!r}?" if near else "See docs/reference/settings.md."
-    return UnknownField("no such setting", where=name, hint=hint)
+    return f"Did you mean {near[0]!r}?" if near else ""
 
 
 def _checked(setting: dataclasses.Field[Any], kind: type, value: Any) -> Any:
@@ -118,7 +144,11 @@ def _checked(setting: dataclasses.Field[Any], kind: type, value: Any) -> Any:
         value = float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise BadInput(f"expected {kind.__name__}, got {value!r}", where=name)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BadInput(f"expected a finite number, got {value!r}", where=name)
     choices, least = setting.metadata["choices"], setting.metadata["least"]
+    if choices and isinstance(value, str):
+        value = value.lower()
     if choices and value not in choices:
         raise BadInput(f"{value!r} is not one of {', '.join(choices)}", where=name)
     if least is not None and not value >= least:
@@ -153,7 +183,7 @@ def load(directory: Path | None = None, **arguments: Any) -> Settings:
     Arguments that are None count as not given.
 
     Raises:
-        UnknownField: a name that is no setting, from whichever source.
+        UnknownField: a name that is no setting, as an argument or in the file; in the environment it is warned of.
         BadInput: a value of the wrong type or range, or a file that isn't TOML.
     """
     values: dict[str, Any] = {}
@@ -163,6 +193,7 @@ def load(directory: Path | None = None, **arguments: Any) -> Settings:
         text = os.environ.get(PREFIX + name.upper())
         if text is not None:
             values[name] = text
+    _warn_of_others(known)
     values.update({name: value for name, value in arguments.items() if value is not None})
     for name in values:
         if name not in known:
@@ -170,10 +201,21 @@ def load(directory: Path | None = None, **arguments: Any) -> Settings:
     return Settings(**values)
 
 
+def _warn_of_others(known: Iterable[str]) -> None:
+    """Tell, once in a process, of variables that look like settings and are none: a misspelt one does nothing."""
+    variables = {PREFIX + name.upper() for name in known}
+    for name in sorted(os.environ):
+        if name.startswith(PREFIX) and name not in variables | OTHER_VARIABLES | _told:
+            _told.add(name)
+            message = f"{name} in the environment is no setting and does nothing. {_nearest(name, variables)}".strip()
+            logger.warning("%s", message)
+            warnings.warn(message, UnknownVariable, stacklevel=4)
+
+
 def _from_file(directory: Path | None) -> dict[str, Any]:
     named = os.environ.get(PREFIX + "CONFIG")
     path = Path(named) if named else directory / CONFIG_FILE if directory else None
-    if path is None or (not named and not path.exists()):
+    if path is None or (not named and not os.path.exists(path)):
         return {}
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))

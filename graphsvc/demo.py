@@ -115,12 +115,14 @@ def show(
 
 
 def _make(directory: Path, embedder: str) -> None:
-    if (directory / MARK).exists():
-        remove(directory)
-    if directory.exists() and any(directory.iterdir()):
-        raise BadInput(
-            "holds something that isn't a demonstration", where=str(directory), hint="Name another with --directory."
-        )
+    another = "Name another with --directory."
+    try:
+        if (directory / MARK).exists():
+            remove(directory)
+        if directory.exists() and any(directory.iterdir()):
+            raise BadInput("holds something that isn't a demonstration", where=str(directory), hint=another)
+    except OSError as error:  # a file, or a directory that can't be read
+        raise BadInput(f"can't be used ({error.strerror})", where=str(directory), hint=another) from None
     with open_memory(directory, embedder=embedder):
         (directory / MARK).write_text("`graphsvc demo` removes this directory when it runs again.\n", encoding="utf-8")
 

@@ -148,7 +148,7 @@ class NewerFormat(GraphsvcError):
 
 
 class ReadOnly(GraphsvcError):
-    """The directory can't be written."""
+    """The directory can't be written, or not even read."""
 
     code = "read_only"
 
@@ -242,6 +242,13 @@ class WaitTimeout(GraphsvcError):
 
     code = "wait_timeout"
     retryable = True
+
+
+class AnswerLost(GraphsvcError):
+    """A command did what it was to do, and its answer couldn't be written: standard output is full or closed."""
+
+    code = "answer_lost"
+    default_hint = "What was acknowledged is safe; free some space, or send the output elsewhere, and ask again."
 
 
 # --- engines ------------------------------------------------------------------------------------------

@@ -112,9 +112,12 @@ def test_many_queries_at_once_give_what_one_by_one_gives(runs: graphsvc.Memory) 
 
 def test_an_answer_is_cached_and_never_stale(runs: graphsvc.Memory) -> None:
     first = runs.episodes.retrieve("migration", k=3)
-    assert runs.episodes.retrieve("migration", k=3) is first
+    hits = runs.stats()["query_cache"]["hits"]
+    assert runs.episodes.retrieve("migration", k=3) == first
+    assert runs.stats()["query_cache"]["hits"] == hits + 1
     runs.skills.create(name="unrelated")
-    assert runs.episodes.retrieve("migration", k=3) is first, "a skill evicts no episodes"
+    assert runs.episodes.retrieve("migration", k=3) == first
+    assert runs.stats()["query_cache"]["hits"] == hits + 2, "a skill evicts no episodes"
     runs.episodes.amend("f0", critique="nothing of that kind")
     again = runs.episodes.retrieve("migration", k=3)
     assert "f0" not in [hit.episode.id for hit in again if hit.parts["bm25"] > 0]

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+import graphsvc
 from graphsvc.cli import records
 from graphsvc.cli.demonstration import demo
 from graphsvc.cli.episodes import add_store, episodes
@@ -60,6 +61,21 @@ app = typer.Typer(
 )
 
 add_store(app)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"graphsvc {graphsvc.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+) -> None:
+    """Options before the command."""
 
 
 @command(app, "recall", example="graphsvc recall 'deploy the service' -k 5", panel="Remember")

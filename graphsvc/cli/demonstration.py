@@ -35,20 +35,26 @@ class Demonstrations(TyperGroup):
         return super().parse_args(ctx, args if named else ["kill", *args])
 
 
-demo = typer.Typer(cls=Demonstrations, help="What it does, shown on real data; `graphsvc demo` alone is `demo kill`.")
+demo = typer.Typer(
+    cls=Demonstrations,
+    help="What it does, shown on real data; `graphsvc demo` alone is `demo kill`.",
+    epilog="Example: graphsvc demo --directory ./demo-memory",
+)
 command(demo, "learn", example="graphsvc demo learn --seed 101 --plot learnt.svg")(learn)
 
 
 @command(demo, "kill", example="graphsvc demo kill --directory ./demo-memory")
 def kill(
     shell: Shell,
-    directory: Annotated[Path, typer.Option(help="For the memory; an earlier demonstration there is removed.")] = Path(
-        "demo-memory"
-    ),
+    directory: Annotated[
+        Path, typer.Option(help="For the memory; an earlier demonstration there is removed.")
+    ] = Path("demo-memory"),
     embedder: Annotated[str, typer.Option(help="Embedding model.")] = "minilm",
     workers: Annotated[int, typer.Option(min=0, help="Processes that embed.")] = 2,
 ) -> Answer:
-    """Take in real episodes and skills, be killed on the way, lose nothing, and answer. Takes a few minutes."""
+    """Import the runs of a small agent and 1,000 functions of Python's standard library, be killed on the way, show
+    that nothing is lost, and answer. Takes some minutes with minilm, which embeds all the texts.
+    """
     from graphsvc.config import resource
     from graphsvc.demo import show, summary
 

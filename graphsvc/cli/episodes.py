@@ -17,6 +17,7 @@ from graphsvc.cli.options import (
     ManyAgents,
     MaxAge,
     Mode,
+    Order,
     Wait,
     Where,
     agents,
@@ -29,7 +30,11 @@ from graphsvc.cli.shell import Shell, add, command
 from graphsvc.model.kinds import KINDS
 from graphsvc.model.texts import WEIGHT
 
-episodes = typer.Typer(no_args_is_help=True, help="What agents tried: list, find, amend, delete, prune, learn from.")
+episodes = typer.Typer(
+    no_args_is_help=True,
+    help="What agents tried: list, find, amend, delete, prune, learn from.",
+    epilog="Example: graphsvc episodes retrieve 'deploy the service' -k 5",
+)
 
 _FIELDS = KINDS["episode"].fields
 _WAIT = Annotated[str | None, typer.Option("--wait", metavar="searchable|graph", help="Wait until it is.")]
@@ -82,7 +87,7 @@ def list_(
     where: Where = None,
     k: K = 50,
     agent: ManyAgents = None,
-    order: Annotated[str, typer.Option(metavar="newest|oldest|id", help="What comes first.")] = "newest",
+    order: Order = "newest",
 ) -> Answer:
     """List episodes that pass a filter."""
     with shell.open() as memory:
@@ -117,7 +122,7 @@ def retrieve(
     """Find the episodes most relevant to a text."""
     with shell.asking(wait=wait) as memory:
         hits = memory.episodes.retrieve(
-            text, k, where=filtered(where), agent=agents(agent), mode=cast(Any, mode), weight=weight, mmr=mmr,
+            text, k, where=filtered(where), agent=agents(agent), mode=mode, weight=weight, mmr=mmr,
             half_life=half_life, min_similarity=min_similarity, feedback=feedback,
         )  # fmt: skip
     view = records.printed(records.episode_hits(hits, f"Episodes for {text!r}"), *records.not_embedded(hits))

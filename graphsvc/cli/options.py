@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection, Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -22,7 +22,10 @@ Where = Annotated[str | None, typer.Option("--where", metavar="JSON", help=f"Fil
 Agent = Annotated[str | None, typer.Option("--agent", help="Only this namespace.")]
 ManyAgents = Annotated[list[str] | None, typer.Option("--agent", help="Only this namespace; give it several times.")]
 K = Annotated[int, typer.Option("-k", min=1, help="How many at most.")]
-Mode = Annotated[str, typer.Option(metavar="blend|vector|text|rrf", help="By meaning and words, or one of them.")]
+Mode = Annotated[
+    Literal["blend", "vector", "text", "rrf"], typer.Option(help="By meaning and words, or one of them.")
+]
+Order = Annotated[Literal["newest", "oldest", "id"], typer.Option(help="What comes first.")]
 Id = Annotated[str, typer.Argument(help="Its id.")]
 Ids = Annotated[list[str], typer.Argument(help="Ids.")]
 MaxAge = Annotated[str | None, typer.Option("--max-age", metavar="30d", help="Those older: 90s, 12h, 30d, 2w.")]

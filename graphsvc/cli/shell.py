@@ -1,6 +1,7 @@
 """How a command is called and how it ends: common options, errors, exit codes, progress.
 
-Exit codes: 0 done; 1 an error; 2 a wrong option; 3 `verify` or `doctor` found problems; 130 interrupted.
+Exit codes: 0 done; 1 an error; 2 wrong usage (an option, an argument, a command); 3 `verify`, `repair` or `doctor`
+found something wrong; 130 interrupted by Ctrl-C; 143 ended by SIGTERM.
 """
 
 from __future__ import annotations
@@ -14,25 +15,30 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_args
 
 import typer
+from typer.models import ParameterInfo
 
+from graphsvc.cli import INTERRUPTED, TERMINATED, Terminated
 from graphsvc.cli.output import Answer, as_json, console, safe
-from graphsvc.errors import BadInput, GraphsvcError
+from graphsvc.errors import AnswerLost, BadInput, GraphsvcError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from graphsvc.memory.memory import Memory
 
-FAILED, PROBLEMS, INTERRUPTED = 1, 3, 130
+FAILED, PROBLEMS = 1, 3
 POLL_SECONDS = 0.3
 PATIENCE_SECONDS = 0.5
 """What takes no longer needs no bar."""
 
 MEMORY = Annotated[
-    Path, typer.Option("--memory", "-m", envvar="GRAPHSVC_MEMORY", help="The memory's directory.", show_envvar=True)
+    Path,
+    typer.Option(
+        "--memory", "-m", envvar="GRAPHSVC_MEMORY", help="The memory's directory.", show_envvar=True
+    ),
 ]
 JSON = Annotated[bool, typer.Option("--json", help="Answer with one JSON document; errors too, on standard error.")]
 DEBUG = Annotated[bool, typer.Option("--debug", help="Show where an error came from.")]
@@ -63,8 +69,9 @@ class Shell:
     def tell(self, text: str) -> None:
         """Say something before the answer: to people only."""
         if not self.json:
-            console().print(safe(text))
-            sys.stdout.flush()
+            with _answering():
+                console().print(safe(text))
+                sys.stdout.flush()
 
     @property
     def shows_progress(self) -> bool:
@@ -134,13 +141,11 @@ class Shell:
         except GraphsvcError as error:
             code = self._fail(error.as_dict(), str(error))
         except (KeyboardInterrupt, MemoryError) as error:
-            interrupted = isinstance(error, KeyboardInterrupt)
-            name, what = ("interrupted", "interrupted") if interrupted else ("out_of_memory", "out of memory")
+            code, name, what = _ending(error)
             text = f"[{name}] {what}. What was acknowledged is safe."
-            code = self._fail({"code": name, "what": what}, text, INTERRUPTED if interrupted else FAILED)
+            self._fail({"code": name, "what": what}, text)
         except BrokenPipeError:
-            # Who read our output has gone. Nothing may be written any more, also not when Python ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            _silence(1)  # who read our output has gone
             code = FAILED
         except (typer.Exit, typer.Abort):
             raise
@@ -151,21 +156,22 @@ class Shell:
         raise typer.Exit(code)
 
     def _show(self, answer: Answer) -> None:
-        if self.json:
-            sys.stdout.flush()
-            sys.stdout.buffer.write(as_json(answer.data, indent=sys.stdout.isatty()))
-            sys.stdout.buffer.flush()
-        else:
-            answer.view(console())
-            sys.stdout.flush()
+        with _answering():
+            if self.json:
+                sys.stdout.flush()
+                sys.stdout.buffer.write(as_json(answer.data, indent=sys.stdout.isatty()))
+                sys.stdout.buffer.flush()
+            else:
+                answer.view(console())
+                sys.stdout.flush()
 
-    def _fail(self, error: dict[str, Any], text: str, code: int = FAILED) -> int:
+    def _fail(self, error: dict[str, Any], text: str) -> int:
         if self.debug:
             import traceback
 
             traceback.print_exc()
         complain(error, text, json=self.json)
-        return code
+        return FAILED
 
     def _unexpected(self, error: Exception) -> int:
         what = f"{type(error).__name__}: {error}"
@@ -194,22 +200,69 @@ class _Warnings(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
-        if self._json:
-            sys.stderr.buffer.write(as_json({"warning": {"what": text}}))
-            sys.stderr.flush()
-        else:
-            console(error=True).print(f"warning: {safe(text)}", style="yellow")
+        with _complaining():
+            if self._json:
+                sys.stderr.buffer.write(as_json({"warning": {"what": text}}))
+                sys.stderr.flush()
+            else:
+                console(error=True).print(f"warning: {safe(text)}", style="yellow")
 
 
 def complain(error: dict[str, Any], text: str, *, json: bool) -> None:
     """An error on standard error: a JSON document, or a line."""
-    if json:
-        whole = {"code": "", "what": "", "where": "", "hint": "", "retryable": False, **error}
-        sys.stderr.flush()
-        sys.stderr.buffer.write(as_json({"error": whole}))
-        sys.stderr.flush()
-    else:
-        console(error=True).print(f"error {safe(text)}", style="red", soft_wrap=True)
+    with _complaining():
+        if json:
+            whole = {"code": "", "what": "", "where": "", "hint": "", "retryable": False, **error}
+            sys.stderr.flush()
+            sys.stderr.buffer.write(as_json({"error": whole}))
+            sys.stderr.flush()
+        else:
+            console(error=True).print(f"error {safe(text)}", style="red", soft_wrap=True)
+
+
+@contextlib.contextmanager
+def _answering() -> Iterator[None]:
+    """Write to standard output. Raises AnswerLost, or BrokenPipeError where a reader has had enough."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _silence(1)
+        raise AnswerLost(f"the answer can't be written ({error.strerror})", where="standard output") from error
+
+
+@contextlib.contextmanager
+def _complaining() -> Iterator[None]:
+    """Write to standard error, or, where that can't be, go on: the exit code still tells."""
+    try:
+        yield
+    except OSError:
+        _silence(2)
+
+
+def _silence(descriptor: int) -> None:
+    """Nothing may be written there any more, also not what is still buffered when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+
+
+def unwritten(error: OSError, *, json: bool) -> int:
+    """Report that a help text can't be written; the exit code."""
+    try:
+        with _answering():
+            raise error
+    except AnswerLost as lost:
+        complain(lost.as_dict(), str(lost), json=json)
+    return FAILED
+
+
+def _ending(error: BaseException) -> tuple[int, str, str]:
+    """Exit code, error code and words for what ends a command from outside."""
+    if isinstance(error, Terminated):
+        return TERMINATED, "terminated", "ended by SIGTERM"
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED, "interrupted", "interrupted"
+    return FAILED, "out_of_memory", "out of memory"
 
 
 def _progress() -> Progress:
@@ -224,10 +277,8 @@ def _progress() -> Progress:
 
 def behind(memory: Memory) -> dict[str, int]:
     """How much graph and text (entries of the log) and vectors (records) have yet to do."""
-    stats = memory.stats()
-    left = {name: stats["lag"][name] for name in ("graph", "text")}
-    left["vectors"] = max(0, sum(stats["records"].values()) - stats["vectors"]["vectors"])
-    return left
+    status = memory.status()
+    return {**{name: status["lag"][name] for name in ("graph", "text")}, "vectors": status["pending"]}
 
 
 def command(
@@ -268,6 +319,9 @@ def add(
         shell.run(function, values)
 
     parameters = [*own, *COMMON]
+    for info in (part for parameter in parameters for part in get_args(parameter.annotation)):
+        if isinstance(info, ParameterInfo):
+            info.readable = False  # whether a path can be read we say ourselves, with what to do
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     run.__doc__ = function.__doc__

@@ -17,6 +17,7 @@ from graphsvc.cli.options import (
     ManyAgents,
     MaxAge,
     Mode,
+    Order,
     Wait,
     Where,
     agents,
@@ -27,7 +28,11 @@ from graphsvc.cli.options import (
 from graphsvc.cli.output import Answer, fields, line, table
 from graphsvc.cli.shell import Shell, add, command
 
-skills = typer.Typer(no_args_is_help=True, help="What agents can do: create, find, choose, link, weigh, plan.")
+skills = typer.Typer(
+    no_args_is_help=True,
+    help="What agents can do: create, find, choose, link, weigh, plan.",
+    epilog="Example: graphsvc skills search 'roll out a release' -k 3",
+)
 
 SETTABLE = ("name", "description", "code", "signature", "tags", "metadata")
 """Fields that a caller gives; the others are counted."""
@@ -77,7 +82,7 @@ def list_(
     where: Where = None,
     k: K = 50,
     agent: ManyAgents = None,
-    order: Annotated[str, typer.Option(metavar="newest|oldest|id", help="What comes first.")] = "newest",
+    order: Order = "newest",
 ) -> Answer:
     """List skills that pass a filter."""
     with shell.open() as memory:
@@ -109,7 +114,7 @@ def search(
     """Find the skills that fit a text, by relevance and by how well they have worked."""
     with shell.asking(wait=wait) as memory:
         hits = memory.skills.search(
-            text, k, where=filtered(where), agent=agents(agent), mode=cast(Any, mode), mmr=mmr,
+            text, k, where=filtered(where), agent=agents(agent), mode=mode, mmr=mmr,
             min_similarity=min_similarity,
         )  # fmt: skip
     view = records.printed(records.skill_hits(hits, f"Skills for {text!r}"), *records.not_embedded(hits))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -41,7 +42,7 @@ def init(
 ) -> Answer:
     """Make a memory in a directory. Where there is one already, nothing changes."""
     shell.directory = directory or shell.directory
-    new = not (shell.directory / "graphsvc.json").exists()
+    new = not os.path.exists(shell.directory / "graphsvc.json")  # Path.exists raises where it may not look
     with shell.open(create=True, engine=engine if new else None, embedder=embedder) as memory:
         found = memory.stats()
         if engine and found["engine"] != engine:
@@ -69,28 +70,39 @@ def stats(shell: Shell) -> Answer:
     return Answer(data, records.printed(fields(shown), table("On disk", ("file", "size"), rows, whole=("file",))))
 
 
-def _reported(report: Report) -> Answer:
+LOG_DAMAGED = (
+    "The log is what everything else is built from, so nothing here can mend it. Close the memory and copy its whole "
+    "directory away; then put back a copy from before the damage. Without one, what can still be read may be saved by "
+    "`sqlite3 memory.sqlite .recover | sqlite3 saved.sqlite`, which not every build of sqlite3 can; put in its place, "
+    "`graphsvc verify` tells what it lacks."
+)
+
+
+def _reported(report: Report, elsewhere: str) -> Answer:
+    """A report, and what to do where something is wrong: with the log, or `elsewhere`."""
+    damaged = any(problem.part == "log" for problem in report.problems)
+    advice = "" if report.ok else LOG_DAMAGED if damaged else elsewhere
     rows = ((problem.part, problem.what, problem.count, problem.examples) for problem in report.problems)
     parts: list[Any] = [safe(f"mended: {done}") for done in report.mended]
     if report.ok:
         parts.append("All is well: " + ", ".join(f"{count:,} {name}" for name, count in report.checked.items()))
     else:
-        parts.append(table("Problems", ("part", "what", "count", "examples"), rows))
-    return Answer(report.as_dict(), records.printed(*parts), 0 if report.ok else PROBLEMS)
+        parts += [table("Problems", ("part", "what", "count", "examples"), rows), advice]
+    return Answer({**report.as_dict(), "advice": advice}, records.printed(*parts), 0 if report.ok else PROBLEMS)
 
 
 def verify(shell: Shell) -> Answer:
     """Check everything against everything: log, records, graph, text, vectors. Ends with 3 if something is wrong."""
     with shell.open() as memory, shell.watching(memory, "Verifying"):
         report = memory.verify()
-    return _reported(report)
+    return _reported(report, "`graphsvc repair` builds it anew from the log.")
 
 
 def repair(shell: Shell) -> Answer:
-    """Check everything, and rebuild from the log what is wrong. Ends with 3 if something is still wrong."""
+    """Check everything, and rebuild from the log what is wrong. Ends with 3 if something is wrong still."""
     with shell.open() as memory, shell.watching(memory, "Repairing"):
         report = memory.repair()
-    return _reported(report)
+    return _reported(report, "This stays wrong after a repair: keep a copy of the directory, and report it.")
 
 
 def doctor(shell: Shell) -> Answer:
@@ -107,7 +119,7 @@ def doctor(shell: Shell) -> Answer:
 
 
 def version(shell: Shell) -> Answer:
-    """Show the version of graphsvc and of what it runs on."""
+    """Show the version of graphsvc, of the format that it writes memories in, and of Python."""
     import platform
 
     import graphsvc

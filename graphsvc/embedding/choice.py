@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from graphsvc.config import Settings
 from graphsvc.embedding.card import Card, fingerprint, read_card
@@ -17,11 +20,18 @@ from graphsvc.embedding.locate import locate
 from graphsvc.embedding.runtimes import CallableRuntime, FormDamaged, Runtime, RuntimeSpec, build, callable_name
 from graphsvc.embedding.vectors import Identity
 from graphsvc.embedding.workers import WorkerRuntime
-from graphsvc.errors import BadInput, EmbeddingFailed
+from graphsvc.errors import BadInput, EmbeddingFailed, EmbeddingMismatch
 
 log = logging.getLogger(__name__)
 
 HASHING = "hashing"
+CALLABLE = "callable"
+"""What stands in a manifest for a function of the user's, which can't be kept."""
+
+PROBES = ("graphsvc",)
+"""Text whose vector tells whether a function is the one that made a memory's vectors: its name doesn't."""
+ALIKE = 0.9999
+"""Cosine from which two vectors of one text are one model's: another machine or batch rounds otherwise."""
 
 Function = Callable[[Sequence[str]], Any]
 
@@ -35,12 +45,14 @@ class Choice:
         card: its files' description; None for what has no files.
         source: by which way the files were found.
         function: the user's own, if it is one.
+        probes: its vectors of `PROBES`.
     """
 
     identity: Identity
     card: Card | None = None
     source: str = ""
     function: Function | None = None
+    probes: tuple[tuple[float, ...], ...] = ()
 
 
 def choose(embedder: str | Function, settings: Settings) -> Choice:
@@ -53,8 +65,12 @@ def choose(embedder: str | Function, settings: Settings) -> Choice:
     """
     if not isinstance(embedder, str):
         name = callable_name(embedder)
-        dimension = CallableRuntime(embedder).embed(["graphsvc"]).vectors.shape[1]
-        return Choice(Identity(name, f"callable:{name}:{dimension}", dimension, None), function=embedder)
+        vectors = CallableRuntime(embedder).embed(PROBES).vectors.round(6)
+        dimension = vectors.shape[1]
+        digest = blake2b(vectors.tobytes(), digest_size=8).hexdigest()
+        identity = Identity(name, f"{CALLABLE}:{name}:{dimension}:{digest}", dimension, None)
+        probes = tuple(tuple(float(str(value)) for value in vector) for vector in vectors)
+        return Choice(identity, function=embedder, probes=probes)
     if embedder == HASHING:
         return Choice(Identity(HASHING, f"{HASHING}:{HASHING_DIMENSION}", HASHING_DIMENSION, None))
     found = locate(embedder, settings)
@@ -68,6 +84,38 @@ def choose(embedder: str | Function, settings: Settings) -> Choice:
         raise EmbeddingFailed(f"the model can't be read: {error}", where=str(found.directory)) from error
     identity = Identity(found.name, mark + INT8 * int8, card.dimension, card.max_tokens)
     return Choice(identity, card, found.source)
+
+
+def check_same(choice: Choice, known: Mapping[str, Any]) -> None:
+    """That an embedder makes the vectors that a manifest describes.
+
+    Files are compared by their fingerprints, however they are spelt or wherever they lie; functions by the vectors
+    that they give, whatever they are called.
+
+    Raises:
+        EmbeddingMismatch: it doesn't.
+    """
+    identity = choice.identity
+    if identity.fingerprint == known["fingerprint"] or same_probes(choice.probes, known.get("probes")):
+        return
+    unprobed = known["embedder"] == CALLABLE and not known.get("probes")  # written before there were any
+    if unprobed and (identity.name, identity.dimension) == (known["name"], known["dimension"]):
+        return
+    again = "gives other vectors now" if identity.name == known["name"] else f"isn't {identity.name!r}"
+    raise EmbeddingMismatch(
+        f"what made the memory's vectors, {known['name']!r} ({known['dimension']} dimensions, {known['fingerprint']}), "
+        f"{again} ({identity.dimension} dimensions, {identity.fingerprint})",
+        where="embedder",
+        hint="Give back the model that it was, or make the vectors anew with memory.reembed(embedder=…).",
+    )
+
+
+def same_probes(ours: Any, theirs: Any) -> bool:
+    """Whether two functions gave the same vectors of the probe texts, but for rounding."""
+    if not ours or not theirs:
+        return False
+    a, b = np.array(ours), np.array(theirs)
+    return a.shape == b.shape and bool(((a * b).sum(axis=1) >= ALIKE).all())
 
 
 def _memo(settings: Settings) -> Path | None:

@@ -49,6 +49,13 @@ def locate(embedder: str, settings: Settings) -> Found:
     )
 
 
+def absolute(embedder: str | os.PathLike[str]) -> str:
+    """An embedder as it is kept: a path from the root on, for the next opening may be from another directory."""
+    if isinstance(embedder, str) and not _is_path(embedder):
+        return embedder
+    return str(Path(os.fspath(embedder)).expanduser().absolute())
+
+
 def hub_name(embedder: str) -> str:
     """The name that the model hub knows: `minilm` → `sentence-transformers/all-MiniLM-L6-v2`."""
     if embedder.lower() in ("minilm", "all-minilm-l6-v2"):

@@ -15,7 +15,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,11 +23,11 @@ import numpy as np
 from graphsvc.config import Settings, cache_directory
 from graphsvc.embedding.batching import Backlog, Call, Job
 from graphsvc.embedding.cache import DiskCache, MemoryCache, Row, key_of
-from graphsvc.embedding.choice import HASHING, Choice, choose, load
+from graphsvc.embedding.choice import CALLABLE, HASHING, Choice, check_same, choose, load
 from graphsvc.embedding.runtimes import Runtime, readable, tokenizer
 from graphsvc.embedding.vectors import UNKNOWN, Embedded, Identity
 from graphsvc.embedding.workers import WorkerRuntime
-from graphsvc.errors import BadInput, Closed, EmbeddingFailed, GraphsvcError, WaitTimeout, again
+from graphsvc.errors import BadInput, Closed, EmbeddingFailed, EmbeddingMismatch, GraphsvcError, WaitTimeout, again
 
 __all__ = ["Embedded", "EmbeddingService", "Identity"]
 
@@ -48,9 +48,13 @@ class EmbeddingService:
         embedder: instead of `settings.embedder`: a model, or a function texts → array [n, d]. A function is
             called in one thread of this process, whatever `workers` says, and its vectors are kept in memory
             only: its name doesn't tell whether it is the same function tomorrow.
+        known: what a memory's manifest says of the model that made its vectors. Another one embeds nothing: it is
+            compared when the first text comes. So does none, where a function made them and isn't given.
     """
 
-    def __init__(self, settings: Settings, embedder: Embedder | None = None) -> None:
+    def __init__(
+        self, settings: Settings, embedder: Embedder | None = None, *, known: Mapping[str, Any] | None = None
+    ) -> None:
         self._settings = settings
         self._embedder: Embedder = settings.embedder if embedder is None else embedder
         if not isinstance(self._embedder, str) and not callable(self._embedder):
@@ -58,6 +62,7 @@ class EmbeddingService:
         in_process = not isinstance(self._embedder, str)
         self._workers = 0 if in_process else settings.workers
         self._memory = MemoryCache(settings.embedding_cache_entries)
+        self._known = known
         self._choice: Choice | None = None
         self._disk: DiskCache | None = None
         self._tokenizer: Any = None
@@ -88,14 +93,34 @@ class EmbeddingService:
             ModelNotFound: the model isn't on this machine.
             EmbeddingFailed: its files can't be read, or the function fails.
             BadInput: int8 was asked for of a model that no ONNX form can be made of.
+            EmbeddingMismatch: it isn't the model that made the memory's vectors.
         """
         return self._chosen().identity
+
+    @property
+    def probes(self) -> tuple[tuple[float, ...], ...]:
+        """Vectors of fixed texts, by which a function is known again; none for what has files."""
+        return self._chosen().probes
 
     def _chosen(self) -> Choice:
         with self._preparing:
             if self._choice is None:
-                self._choice = choose(self._embedder, self._settings)
+                self._choice = self._found()
             return self._choice
+
+    def _found(self) -> Choice:
+        known = self._known
+        if known is None:
+            return choose(self._embedder, self._settings)
+        if known["embedder"] == CALLABLE and isinstance(self._embedder, str):
+            raise EmbeddingMismatch(
+                f"its vectors were made by the function {known['name']}, which wasn't given",
+                where="embedder",
+                hint=f"Pass it when opening: embedder={known['name'].rpartition('.')[2]}.",
+            )
+        choice = choose(self._embedder, self._settings)
+        check_same(choice, known)
+        return choice
 
     def _disk_cache(self) -> DiskCache | None:
         """The cache on disk, if this embedder has one. The hashing embedder is faster than a disk."""
@@ -164,6 +189,7 @@ class EmbeddingService:
             BadInput: not a sequence of texts.
             ModelNotFound, MissingExtra: the model or what runs it isn't on this machine.
             EmbeddingFailed: the model failed. Nothing takes its place.
+            EmbeddingMismatch: another model than the memory's.
             WaitTimeout: not done in time.
             Closed: the service was closed.
         """

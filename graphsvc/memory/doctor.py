@@ -72,7 +72,7 @@ def _sqlite() -> Finding:
 
 def _settings(directory: Path) -> tuple[Settings, Finding]:
     try:
-        settings = load(directory if directory.is_dir() else None)
+        settings = load(directory)
     except GraphsvcError as error:
         return Settings(), Finding("settings", "wrong", str(error), "Mend the environment or graphsvc.toml.")
     changed = [name for name in Settings.__dataclass_fields__ if getattr(settings, name) != getattr(Settings(), name)]
@@ -149,7 +149,7 @@ def _disk(directory: Path, settings: Settings) -> Iterator[Finding]:
     from graphsvc.store.directory import NETWORK_FILE_SYSTEMS, file_system
 
     place = directory.expanduser().absolute()
-    while not place.exists():
+    while not os.path.exists(place):
         place = place.parent
     free = shutil.disk_usage(place).free
     state: Literal["ok", "note", "wrong"] = "wrong" if free < NO_DISK else "note" if free < LOW_DISK else "ok"
@@ -168,12 +168,14 @@ def _disk(directory: Path, settings: Settings) -> Iterator[Finding]:
 
 
 def _memory(directory: Path) -> Finding:
-    from graphsvc.store.directory import read_manifest
+    from graphsvc.store.directory import MANIFEST_GONE, read_manifest
 
     try:
         manifest = read_manifest(directory)
     except GraphsvcError as error:
         return Finding("memory", "wrong", error.what, error.hint)
+    if manifest is None and (directory / "memory.sqlite").exists():
+        return Finding("memory", "wrong", "graphsvc.json is missing, though there is a memory", MANIFEST_GONE)
     if manifest is None:
         return Finding("memory", "note", f"none in {directory}", "Make one with `graphsvc init`.")
     found = f"{directory}: format {manifest.format}, {manifest.engine}, {manifest.embedding.get('name')}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -13,7 +13,7 @@ from graphsvc.errors import BadInput
 from graphsvc.log.episodes import select_prunable
 from graphsvc.memory.feedback import helpfulness
 from graphsvc.memory.results import Hit, Hits, Lesson, Relations, Statistics, Trend
-from graphsvc.memory.retrieval import Mode, Query, Values, Where, cache_key, check_k, check_query, check_share
+from graphsvc.memory.retrieval import Mode, Values, Where, check_k, check_share
 from graphsvc.memory.rows_in import rows_of
 from graphsvc.memory.verbs import Verbs, Wait, check_wait
 from graphsvc.model.kinds import KINDS
@@ -109,13 +109,11 @@ class Episodes(Verbs):
             As `store`; the field is named with its place: `episodes[3].reward`. Nothing is stored then.
         """
         rows = list(rows_of(episodes, where="episodes"))
-        if vectors is not None and len(vectors) != len(rows):
-            raise BadInput(f"{len(vectors)} vectors for {len(rows)} episodes", where="vectors")
+        given = self._vectors(vectors, len(rows), "episodes")
         items = []
         for index, row in enumerate(rows):
             row["agent"] = self._namespaces.writes(row.get("agent", agent))
-            vector = None if vectors is None else vectors[index]
-            items.append(self._new(row, vector=vector, prefix=f"episodes[{index}]."))
+            items.append(self._new(row, vector=given[index], prefix=f"episodes[{index}]."))
         if not items:
             check_wait(wait)
             return []
@@ -137,7 +135,10 @@ class Episodes(Verbs):
         checked = check_values(KINDS[self.kind], values, self._opened.limits)
         ref = self._ref(id, agent)
         data = b"" if vector is None else self._vector(vector)
-        return cast(Episode, self._submit(AmendEpisode(ref, checked, data), wait))
+        episode = cast(Episode, self._submit(AmendEpisode(ref, checked, data), wait))
+        if data:
+            self._note_given(episode)
+        return episode
 
     def delete(self, id: str | Sequence[str], *, agent: str | None = None, wait: Wait = None) -> int:
         """Delete one episode or several, all or none. Their ids stay taken, their history stays.
@@ -228,8 +229,8 @@ class Episodes(Verbs):
             mode: "blend" of both, "vector", "text" (BM25), or "rrf" (reciprocal rank fusion).
             weight: share of the vector part in the blend.
             mmr: between 1 (relevance alone) and 0 (novelty alone); not used if None.
-            half_life: age at which a score counts half, e.g. "30d".
-            min_similarity: lowest cosine, -1 to 1.
+            half_life: age at which a score counts half, e.g. "30d"; a cosine c counts as (1 + c) / 2 then.
+            min_similarity: lowest cosine, -1 to 1, in every mode; what isn't embedded yet is left out.
             feedback: share of what `memory.feedback` said of each in its score, 0 to 1; see `helpfulness`.
             vector: of the text, if you have it.
 
@@ -242,18 +243,19 @@ class Episodes(Verbs):
             FollowerStopped: a projection stopped.
         """
         self._opened.check()
-        key = self._key(text, k, where, agent, (mode, weight, mmr, min_similarity), half_life, vector)
-        if key is None or feedback:
-            share = check_share(feedback, "feedback") or 0.0
-            return self._find(text, k, where, agent, mode, weight, mmr, half_life, min_similarity, vector, share)
-        return cast(
-            Hits[Episode],
-            self._cached(
-                key,
-                lambda: self._find(text, k, where, agent, mode, weight, mmr, None, min_similarity, None),
-                lambda hits: not hits.pending and not hits.behind,
-            ),
-        )
+        query = self._query(
+            text, k, where, agent, mode=mode, weight=weight, mmr=mmr, half_life=half_life,
+            min_similarity=min_similarity, vector=vector,
+        )  # fmt: skip
+        share = check_share(feedback, "feedback") or 0.0
+        if not share:
+            return self._answered(query, lambda: self._opened.retrieval.find(query))
+
+        def rescore(rows: Rows, scores: Values) -> tuple[Values, dict[str, Values]]:
+            helpful = helpfulness(self._opened.log, self.kind, rows, self._namespaces.reads())
+            return (1 - share) * scores + share * helpful, {"feedback": helpful}
+
+        return self._opened.retrieval.find(query, rescore=rescore)
 
     def retrieve_many(self, /, texts: Sequence[str], k: int = 10, **options: Any) -> ManyHits:
         """`retrieve` for many texts; they are embedded together. Options as there, but `vector`."""
@@ -266,50 +268,6 @@ class Episodes(Verbs):
                     raise BadInput("expected text", where=f"texts[{index}]")
             self._opened.store.vectors.encode_query(list(texts))  # into the cache, in one batch
         return [self.retrieve(text, k, **options) for text in texts]
-
-    def _key(
-        self, text: Any, k: Any, where: Where, agent: Any, options: tuple[Any, ...], half_life: Any, vector: Any
-    ) -> Hashable:
-        """What an answer is kept under; None if it depends on more than that."""
-        if half_life is not None or vector is not None:
-            return None
-        filter = cache_key(where)
-        if filter is None or not (agent is None or isinstance(agent, str)) or type(k) is not int:
-            return None
-        return (self.kind, self._namespaces, text, k, filter, agent, *options)
-
-    def _query(self, text: Any, k: Any, where: Where, agent: Any, **options: Any) -> Query:
-        return check_query(
-            self.kind, text, k, where, self._namespaces.reads(agent), self._opened.settings.max_results,
-            dimension=self._opened.store.vectors.dimension, **options,
-        )  # fmt: skip
-
-    def _find(
-        self,
-        text: Any,
-        k: Any,
-        where: Where,
-        agent: Any,
-        mode: Any,
-        weight: Any,
-        mmr: Any,
-        half_life: Any,
-        min_similarity: Any,
-        vector: Any,
-        feedback: float = 0.0,
-    ) -> Hits[Episode]:
-        query = self._query(
-            text, k, where, agent, mode=mode, weight=weight, mmr=mmr, half_life=half_life,
-            min_similarity=min_similarity, vector=vector,
-        )  # fmt: skip
-        if not feedback:
-            return self._opened.retrieval.find(query)
-
-        def rescore(rows: Rows, scores: Values) -> tuple[Values, dict[str, Values]]:
-            helpful = helpfulness(self._opened.log, self.kind, rows, self._namespaces.reads())
-            return (1 - feedback) * scores + feedback * helpful, {"feedback": helpful}
-
-        return self._opened.retrieval.find(query, rescore=rescore)
 
     # --- learning from them ------------------------------------------------------------------------------
 
@@ -403,6 +361,8 @@ class Episodes(Verbs):
         store.wait((store.graph_follower,), self._opened.log.head, self._opened.settings.read_wait)
         rows = store.graph.read("episode_relations", {"key": record.key}).dicts()
         ids: dict[str, Any] = {"previous": [], "next": [], "attempt": [], "skill": []}
+        seen = self._namespaces.reads()
+        rows = [row for row in rows if seen is None or parts_of(row["key"])[0] in seen]
         for row in sorted(rows, key=lambda row: (row["at"] is None, row["at"], row["key"])):
             ids[row["relation"]].append(parts_of(row["key"])[1])
         first = {relation: found[0] if found else None for relation, found in ids.items()}

@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from graphsvc.errors import WaitTimeout
+from graphsvc.errors import BadInput, WaitTimeout
 from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.feedback import FeedbackList, give, listed
 from graphsvc.memory.namespaces import Namespaces
-from graphsvc.memory.opened import Embedder, Opened, acquire, release
+from graphsvc.memory.opened import Embedder, Handle, Opened, acquire
 from graphsvc.memory.results import Event, Hits
 from graphsvc.memory.retrieval import Where
 from graphsvc.memory.skills import Skills
@@ -85,15 +85,16 @@ class Memory:
     def as_agent(self, agent: str, *, shared: Iterable[str] = ()) -> Memory:
         """A handle bound to a namespace: it writes there, and sees that and the `shared` ones.
 
-        It needn't be closed; it ends with the handle that it was made from.
+        It needn't be closed; it ends with the handle that it was made from. From a bound handle only namespaces that
+        it sees can be had: else BadInput.
         """
-        return Memory(self._opened, Namespaces.bound(agent, shared), owner=False)
+        return Memory(self._opened, self._namespaces.narrowed(agent, shared), owner=False)
 
     def close(self) -> None:
         """Commit what waits and let go of the directory. Closing twice does nothing."""
         if self._owner:
             self._owner = False
-            release(self._opened)
+            cast(Handle, self._opened).let_go()
 
     def history(self, id: str, *, agent: str | None = None) -> list[Event]:
         """Everything that happened to an episode or skill, oldest first; deleted ones too.
@@ -413,5 +414,8 @@ def open_memory(
     **settings: Any,
 ) -> Memory:
     """Open the memory in a directory; see `graphsvc.open`."""
+    if agent is None and shared:
+        raise BadInput("says what a bound handle sees", where="shared", hint="Give agent= too; unbound, it sees all.")
     namespaces = Namespaces.bound(agent, shared) if agent is not None else Namespaces()
-    return Memory(acquire(path, embedder, create=create, engine=engine, **settings), namespaces, owner=True)
+    handle = Handle(acquire(path, embedder, create=create, engine=engine, **settings))
+    return Memory(cast(Opened, handle), namespaces, owner=True)

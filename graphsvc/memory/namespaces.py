@@ -30,6 +30,15 @@ class Namespaces:
         names = tuple(check_name(name, f"shared[{index}]") for index, name in enumerate(shared))
         return cls(check_name(agent, "agent"), names)
 
+    def narrowed(self, agent: Any, shared: Any = ()) -> Namespaces:
+        """Bound to an agent; from a bound handle only to what it sees: binding again never widens that."""
+        wanted = Namespaces.bound(agent, shared)
+        if self.agent is not None:
+            hidden = [name for name in (wanted.agent, *wanted.shared) if name not in (self.agent, *self.shared)]
+            if hidden:
+                raise BadInput(f"this handle doesn't see {hidden[0]!r}", where="agent")
+        return wanted
+
     def writes(self, agent: Any = None) -> str:
         """The namespace that a write goes to."""
         if self.agent is not None:

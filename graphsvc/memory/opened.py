@@ -8,13 +8,15 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from graphsvc.config import FORMAT, Settings, load
+from graphsvc.embedding.choice import CALLABLE, HASHING, same_probes
+from graphsvc.embedding.locate import absolute
 from graphsvc.embedding.service import EmbeddingService
 from graphsvc.errors import (
     BadInput,
@@ -42,6 +44,7 @@ from graphsvc.store.directory import (
     read_manifest,
     sync_directory,
     unwritable,
+    whole_or_nothing,
 )
 from graphsvc.store.forget import finish, halt, is_pending, renew
 from graphsvc.store.formats import bring_up
@@ -49,7 +52,7 @@ from graphsvc.store.store import Store, log_failure
 
 logger = logging.getLogger("graphsvc")
 
-Embedder = str | Callable[[Sequence[str]], Any]
+Embedder = str | os.PathLike[str] | Callable[[Sequence[str]], Any]
 
 _open: dict[tuple[int, int], Opened] = {}
 _opening = threading.RLock()
@@ -58,7 +61,15 @@ _opening = threading.RLock()
 class Opened:
     """One memory, open. Made by `acquire`, closed when the last handle lets go."""
 
-    def __init__(self, directory: Path, settings: Settings, embedder: Embedder | None, *, create: bool) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        settings: Settings,
+        embedder: Embedder | None,
+        *,
+        create: bool,
+        asked: Mapping[str, Any] | None = None,
+    ) -> None:
         prepare(directory, create=create, allow_network_fs=settings.allow_network_fs)
         self.directory = directory
         self.users = 0
@@ -68,7 +79,7 @@ class Opened:
         self.identity = _identity(directory)
         self.embedder = embedder
         try:
-            self._open_parts(settings, embedder)
+            self._open_parts(settings, embedder, asked or {})
         except BaseException as error:
             if (embedding := getattr(self, "embedding", None)) is not None:
                 embedding.close()
@@ -77,20 +88,24 @@ class Opened:
                 raise unwritable(error, directory) from error
             raise
 
-    def _open_parts(self, settings: Settings, embedder: Embedder | None) -> None:
+    def _open_parts(self, settings: Settings, embedder: Embedder | None, asked: Mapping[str, Any]) -> None:
         bring_up(self.directory)
         manifest = read_manifest(self.directory)
-        if manifest is not None:
+        if manifest is None:
+            settings = settings.with_(embedder=absolute(settings.embedder))
+        else:
+            _check_fixed(manifest, asked)
             settings = settings.with_(engine=manifest.engine, stemmer=manifest.stemmer)
-            settings = _settle_embedder(settings, manifest, embedder)
+            settings = _settle_embedder(settings, manifest, embedder, asked.get("embedder_runtime"))
         self.settings = settings
         self.limits = Limits(settings.max_text_bytes, settings.max_metadata_bytes, settings.max_tags)
-        self.embedding = EmbeddingService(settings, None if isinstance(embedder, str) else embedder)
+        known = None if manifest is None else manifest.embedding
+        self.embedding = EmbeddingService(settings, embedder if callable(embedder) else None, known=known)
         fresh: dict[str, Any] = {}
         if manifest is None:
             fresh = {**describe(self.embedding, embedder, settings), "generation": 1, "since": 0}
         elif callable(embedder):
-            _check_identity(self.embedding, manifest)
+            self.embedding.identity()  # compared with what made the vectors
         _bound_blas(settings.blas_threads)
         self.log = Log(self.directory, settings, None if manifest is None else manifest.id)
         try:
@@ -121,13 +136,17 @@ class Opened:
         """Make all vectors anew with another model; see `Memory.reembed`."""
         with self._reembedding:  # one at a time; who asks for what is under way waits for it
             self.check()
+            embedder = cast(Embedder, _spelt(embedder))
             settings = self.settings.with_(
                 embedder=embedder if isinstance(embedder, str) else self.settings.embedder,
                 embedder_runtime=runtime or self.settings.embedder_runtime,
             )
-            service = EmbeddingService(settings, None if isinstance(embedder, str) else embedder)
+            service = EmbeddingService(settings, embedder if callable(embedder) else None)
             plan = describe(service, embedder, settings)
-            if plan["fingerprint"] == self.manifest.embedding["fingerprint"]:
+            under_way = self.manifest.reembedding
+            if under_way is not None and _same_model(plan, under_way):
+                plan["fingerprint"] = under_way["fingerprint"]
+            if _same_model(plan, self.manifest.embedding):
                 service.close()
                 self.store.forget_reembedding()
                 return
@@ -215,16 +234,50 @@ class Opened:
             pass
 
 
+class Handle:
+    """One user's hold of an open memory: closed for that user while others go on."""
+
+    def __init__(self, opened: Opened) -> None:
+        self._shared = opened
+        self._closed = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._shared, name)
+
+    @property
+    def closed(self) -> bool:
+        """Whether this user, or the last one, has closed it."""
+        return self._closed or self._shared.closed
+
+    def check(self) -> None:
+        """As `Opened.check`; raises Closed too where this user has closed it."""
+        if self._closed:
+            raise Closed("this handle is closed", where=str(self._shared.directory))
+        self._shared.check()
+
+    def let_go(self) -> None:
+        """Close it for this user. Again does nothing."""
+        if not self._closed:
+            self._closed = True
+            release(self._shared)
+
+
 def describe(embedding: EmbeddingService, embedder: Embedder | None, settings: Settings) -> dict[str, Any]:
     """What the manifest says of a model. Locates it, and loads nothing; a function is called once."""
     identity = embedding.identity()
     return {
-        "embedder": "callable" if callable(embedder) else settings.embedder,
+        "embedder": CALLABLE if callable(embedder) else settings.embedder,
         "runtime": settings.embedder_runtime,
         "name": identity.name,
         "fingerprint": identity.fingerprint,
         "dimension": identity.dimension,
+        **({"probes": embedding.probes} if embedding.probes else {}),
     }
+
+
+def _same_model(plan: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
+    """Whether two descriptions are of models that make the same vectors."""
+    return bool(plan["fingerprint"] == known["fingerprint"] or same_probes(plan.get("probes"), known.get("probes")))
 
 
 def _new_manifest(settings: Settings, embedding: dict[str, Any], id: str) -> Manifest:
@@ -239,29 +292,53 @@ def _new_manifest(settings: Settings, embedding: dict[str, Any], id: str) -> Man
     )
 
 
-def _settle_embedder(settings: Settings, manifest: Manifest, asked: Embedder | None) -> Settings:
-    """The memory's own embedder; asking for another is an error, for vectors of two models don't compare."""
-    made_by = manifest.embedding["embedder"]
-    if isinstance(asked, str) and asked != made_by:
+def _check_fixed(manifest: Manifest, asked: Mapping[str, Any]) -> None:
+    """What a memory was made with stays: asking for something else is an error, not ignored."""
+    for name in ("engine", "stemmer"):
+        if asked.get(name) not in (None, getattr(manifest, name)):
+            raise BadInput(
+                f"the memory was made with {getattr(manifest, name)!r}, not with {asked[name]!r}",
+                where=name,
+                hint="It is chosen when a memory is made; leave it out.",
+            )
+
+
+def _settle_embedder(
+    settings: Settings, manifest: Manifest, asked: Embedder | None, runtime: str | None = None
+) -> Settings:
+    """The memory's own embedder; asking for another is an error, for vectors of two models don't compare.
+
+    Nothing is read where it is asked for as it was before; the service compares when the first text comes.
+    """
+    known = manifest.embedding
+    int8 = "onnx-int8"
+    if runtime is not None and (runtime == int8) != (known["runtime"] == int8):
         raise EmbeddingMismatch(
-            f"its vectors were made by {made_by!r}, not by {asked!r}",
+            f"its vectors were made with {known['runtime']!r}, whose vectors are others than those of {runtime!r}",
+            where="embedder_runtime",
+            hint="Open it without embedder_runtime=, or use memory.reembed(embedder=…, runtime=…).",
+        )
+    settings = settings.with_(embedder_runtime=runtime or known["runtime"])
+    if not isinstance(asked, str):
+        return settings.with_(embedder=known["embedder"]) if known["embedder"] != CALLABLE else settings
+    settings = settings.with_(embedder=asked)
+    if asked != known["embedder"] and not _is_the_same(settings, known):
+        raise EmbeddingMismatch(
+            f"its vectors were made by {known['embedder']!r}, not by {asked!r}",
             where="embedder",
             hint="Open it without embedder=, or make the vectors anew with memory.reembed(embedder=…).",
         )
-    runtime = manifest.embedding["runtime"]
-    return settings.with_(embedder=made_by if made_by != "callable" else settings.embedder, embedder_runtime=runtime)
+    return settings
 
 
-def _check_identity(embedding: EmbeddingService, manifest: Manifest) -> None:
-    identity = embedding.identity()
-    known = manifest.embedding
-    if (identity.fingerprint, identity.dimension) != (known["fingerprint"], known["dimension"]):
-        embedding.close()
-        raise EmbeddingMismatch(
-            f"its vectors were made by {known['name']!r} ({known['dimension']} dimensions), "
-            f"not by {identity.name!r} ({identity.dimension})",
-            where="embedder",
-        )
+def _is_the_same(settings: Settings, known: Mapping[str, Any]) -> bool:
+    """Whether a model of another spelling is the memory's: by its files, which are found and read, not loaded."""
+    if HASHING in (settings.embedder, known["embedder"]) or known["embedder"] == CALLABLE:
+        return False
+    try:
+        return bool(EmbeddingService(settings).identity().fingerprint == known["fingerprint"])
+    except GraphsvcError:
+        return False
 
 
 def _bound_blas(threads: int) -> None:
@@ -281,13 +358,16 @@ def acquire(path: str | os.PathLike[str], embedder: Embedder | None, *, create: 
         InUse, NotAMemory, NewerFormat, ReadOnly, Corrupt, Unsupported, ModelNotFound: see `graphsvc.errors`.
     """
     directory = _directory(path)
+    embedder = _spelt(embedder)
     with _opening:
         found = _open.get(_identity(directory))
         if found is not None and found.process == os.getpid() and not found.closed:
             _check_same(found, embedder, arguments)
         else:
             spoken = {**arguments, "embedder": embedder if isinstance(embedder, str) else None}
-            found = Opened(directory, load(directory, **spoken), embedder, create=create)
+            settings = load(directory, **spoken)
+            with whole_or_nothing(directory):
+                found = Opened(directory, settings, embedder, create=create, asked=arguments)
             _open[found.identity] = found
             # The collector's stops grow with what it must look through: what is loaded now stays anyway.
             gc.collect()
@@ -324,6 +404,15 @@ def _close_all() -> None:
 atexit.register(_close_all)
 
 
+def _spelt(embedder: Embedder | None) -> Embedder | None:
+    """An embedder as manifests spell it."""
+    if isinstance(embedder, str | os.PathLike):
+        return absolute(embedder)
+    if embedder is not None and not callable(embedder):
+        raise BadInput(f"expected a name, a path or a function, got {type(embedder).__name__}", where="embedder")
+    return embedder
+
+
 def _directory(path: str | os.PathLike[str]) -> Path:
     if not isinstance(path, str | os.PathLike):
         raise BadInput(f"expected a path, got {type(path).__name__}", where="path")
@@ -346,14 +435,16 @@ def _check_same(opened: Opened, embedder: Embedder | None, arguments: dict[str, 
     if isinstance(embedder, str) and embedder != opened.manifest.embedding["embedder"]:
         _settle_embedder(opened.settings, opened.manifest, embedder)
     if callable(embedder) and embedder != opened.embedder:
-        service = EmbeddingService(opened.settings, embedder)
+        service = EmbeddingService(opened.settings, embedder, known=opened.manifest.embedding)
         try:
-            _check_identity(service, opened.manifest)
+            service.identity()
         finally:
             service.close()
         raise BadInput("the memory is open in this process already, with another function", where="embedder")
-    for name, value in arguments.items():
-        if value is not None and hasattr(opened.settings, name) and getattr(opened.settings, name) != value:
+    given = {name: value for name, value in arguments.items() if value is not None}
+    asked = load(None, **given)
+    for name in given:
+        if getattr(opened.settings, name) != getattr(asked, name):
             raise BadInput(
                 f"the memory is open in this process already, with {getattr(opened.settings, name)!r}", where=name
             )

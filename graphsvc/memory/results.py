@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 import msgspec
 
@@ -81,6 +82,11 @@ class Hits(Sequence[Hit[T_co]], Generic[T_co]):
     def __iter__(self) -> Iterator[Hit[T_co]]:
         return iter(self.items)
 
+    def copied(self) -> Hits[T_co]:
+        """The same hits, of which nothing that can be changed is shared."""
+        items = tuple(Hit(cast(T_co, _copied(hit.record)), hit.score, dict(hit.parts)) for hit in self.items)
+        return replace(self, items=items)
+
     @property
     def records(self) -> list[T_co]:
         """The records alone."""
@@ -102,6 +108,11 @@ class Hits(Sequence[Hit[T_co]], Generic[T_co]):
             parts = {f"part_{name}": value for name, value in hit.parts.items()}
             rows.append({"score": hit.score, **parts, **fields})
         return pa.Table.from_pylist(rows)
+
+
+def _copied(record: Record) -> Record:
+    metadata = getattr(record, "metadata", None)
+    return msgspec.structs.replace(record, metadata=copy.deepcopy(metadata)) if metadata else record
 
 
 @dataclass(frozen=True, slots=True)

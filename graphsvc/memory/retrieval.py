@@ -12,7 +12,6 @@ How well that finds, and how the weight was chosen: `docs/quality.md`.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Hashable, Mapping
@@ -26,7 +25,7 @@ from graphsvc.errors import BadInput, Closed, TooLarge, again
 from graphsvc.log.log import Log
 from graphsvc.memory.query_cache import QueryCache
 from graphsvc.memory.results import Hit, Hits
-from graphsvc.model.filters import Expression, Filter, matches, parse
+from graphsvc.model.filters import Expression, Filter, identity, matches, parse
 from graphsvc.model.kinds import KINDS
 from graphsvc.model.records import Record
 from graphsvc.model.texts import WEIGHT
@@ -73,6 +72,16 @@ class Query:
     half_life: float | None = None
     min_similarity: float | None = None
     vector: Vectors | None = None
+
+    @property
+    def key(self) -> Hashable:
+        """What its answer is kept under; None if that depends on more than this: on the clock, on a vector."""
+        if self.half_life is not None or self.vector is not None:
+            return None
+        return (
+            self.kind, self.text, self.k, identity(self.filter), self.agents, self.mode, self.weight, self.mmr,
+            self.min_similarity,
+        )  # fmt: skip
 
 
 def check_query(
@@ -152,9 +161,11 @@ def _positive(value: float) -> float:
 def unit_vector(vector: Any, dimension: int, *, where: str = "vector") -> Vectors:
     """A vector of the right dimension and length 1, from any sequence of numbers."""
     try:
-        array = np.asarray(vector, np.float32).reshape(-1)
+        array = np.asarray(vector, np.float32)
     except (TypeError, ValueError):
         raise BadInput("expected a sequence of numbers", where=where) from None
+    if array.ndim != 1:
+        raise BadInput(f"expected a sequence of numbers, got an array of shape {list(array.shape)}", where=where)
     if len(array) != dimension:
         raise BadInput(f"has {len(array)} dimensions; the memory's vectors have {dimension}", where=where)
     square = float(np.vdot(array, array))
@@ -192,10 +203,29 @@ class Retrieval:
         self.store = store
         settings = store.settings
         self.cache = QueryCache(settings.query_cache_entries, settings.query_cache_ttl)
+        self._given: dict[int, int] = {}
+        self._notes = 0
+        self._opened_at = log.head
 
     def stamp(self, kind: str) -> Hashable:
         """What an answer about records of this kind depends on."""
-        return (self.log.columns.changed[kind], self.store.vectors.generation)
+        vectors = self.store.vectors
+        # A vector may be replaced while its record stays: one given now is noted, one given before is caught up with.
+        replaced = (self._notes, min(vectors.follower.applied, self._opened_at))
+        return (self.log.columns.changed[kind], vectors.generation, *replaced)
+
+    def note_given(self, row: int, n: int) -> None:
+        """Entry `n` of the log gave a record another vector of the same text, which no hash tells."""
+        self._given[row] = n
+        self._notes += 1
+
+    def _outdated(self) -> dict[int, int]:
+        """Rows whose vectors another has been given for, and the entry, as long as that isn't applied."""
+        applied = self.store.vectors.follower.applied
+        for row, n in list(self._given.items()):
+            if n <= applied and self._given.get(row) == n:
+                self._given.pop(row, None)
+        return dict(self._given)
 
     def find(self, query: Query, *, deeper: int = 1, rescore: Rescore | None = None) -> Hits[Any]:
         """The best records for a query.
@@ -224,7 +254,8 @@ class Retrieval:
         rows, all_of_kind = self.log.mask(query.kind, query.filter, query.agents)
         if not len(rows):
             return Hits((), 0, behind, query.text)
-        found, pending = self._candidates(query, vectors, text, rows, all_of_kind, query.k * deeper)
+        rescored = rescore is not None or query.mmr is not None or query.half_life is not None
+        found, pending = self._candidates(query, vectors, text, rows, all_of_kind, query.k * deeper, rescored)
         return Hits(self._ranked(query, vectors, found, rescore), pending, behind, query.text)
 
     def _wait_for_text(self, head: int) -> bool:
@@ -233,7 +264,7 @@ class Retrieval:
     # --- candidates --------------------------------------------------------------------------------------
 
     def _candidates(
-        self, query: Query, vectors: VectorStore, text: TextIndex, rows: Rows, all_of_kind: bool, k: int
+        self, query: Query, vectors: VectorStore, text: TextIndex, rows: Rows, all_of_kind: bool, k: int, rescored: bool
     ) -> tuple[_Found, int]:
         depth = max(100, 10 * k)
         text_rows, text_scores = np.empty(0, np.int64), np.empty(0, np.float64)
@@ -241,12 +272,14 @@ class Retrieval:
             text_rows, text_scores = text.search(
                 query.kind, query.text, depth, filter=query.filter, agents=query.agents, rows=rows
             )
-        if query.mode == "text":
+        if query.mode == "text" and query.min_similarity is None:
             hashes, there = self.log.columns.hash_of(text_rows), np.ones(len(text_rows), bool)
             return _Found(text_rows, hashes, np.zeros(len(text_rows)), text_scores, there), 0
         vector = query.vector if query.vector is not None else vectors.encode_query([query.text])[0]
         positions, embedded, pending = self._embedded(vectors, query.kind, rows, all_of_kind)
-        if query.mode == "vector":
+        if query.mode == "text":  # cosines only of what words found
+            return self._measured(query, vectors, vector, np.sort(text_rows), text_rows, text_scores), pending
+        if query.mode == "vector" and not rescored:
             depth = 2 * k + 10
         near, cosines = vectors.nearest(query.kind, vector, positions, embedded, depth)
         if query.mode == "vector":
@@ -258,7 +291,7 @@ class Retrieval:
             rest = np.setdiff1d(rows, union)
             union = np.sort(np.concatenate([union, rest[-(k - len(union)) :]]))
         found = self._measured(query, vectors, vector, union, text_rows, text_scores)
-        if len(text_rows) == depth:  # there may be more that hold a word
+        if len(text_rows) >= depth:  # there may be more that hold a word
             unlisted = np.flatnonzero(found.bm25 == 0)
             found.bm25[unlisted] = text.scores(query.text, found.rows[unlisted])
         return found, pending
@@ -268,6 +301,13 @@ class Retrieval:
     ) -> tuple[NDArray[np.int32], Rows, int]:
         """Where the vectors are; waits for missing ones where that is soon done."""
         positions, embedded, pending = vectors.candidates(kind, rows, all_of_kind)
+        outdated = np.intersect1d(list(self._outdated()), embedded)
+        if len(outdated) and vectors.follower.wait(self.log.head, self.store.settings.read_wait):
+            positions, embedded, pending = vectors.candidates(kind, rows, all_of_kind)
+            outdated = outdated[:0]
+        if len(outdated):
+            current = ~np.isin(embedded, outdated)
+            return positions[current], embedded[current], pending + len(outdated)
         if pending:
             limit = self.store.settings.read_wait
             if pending <= limit * (vectors.embedding.rate() or GUESSED_RATE):
@@ -289,9 +329,11 @@ class Retrieval:
         hashes = self.log.columns.hash_of(union)
         positions = vectors.hot.fresh(union, hashes)
         has = positions >= 0
+        if outdated := self._outdated():
+            has &= ~np.isin(union, list(outdated))
         cosine = np.zeros(len(union))
         cosine[has] = vectors.cosines(vector, positions[has])
-        cosine[~has] = cosine[has].min(initial=0.0) if has.any() else 0.0
+        cosine[~has] = cosine[has].min() if has.any() else 0.0
         bm25 = np.zeros(len(union))
         bm25[np.searchsorted(union, text_rows)] = text_scores
         return _close_enough(query, _Found(union, hashes, cosine, bm25, has))
@@ -303,6 +345,8 @@ class Retrieval:
     ) -> tuple[Hit[Any], ...]:
         scores, scaled = _scores(query, found)
         if query.half_life is not None:
+            if query.mode == "vector":
+                scores = (1 + scores) / 2  # half of a negative cosine would be more
             scaled["recency"] = self._recency(query, found.rows)
             scores = scores * scaled["recency"]
         if rescore is not None:
@@ -403,8 +447,7 @@ def _min_max(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _reciprocal_ranks(values: NDArray[np.float64], listed: NDArray[np.bool_]) -> NDArray[np.float64]:
-    ranks = np.empty(len(values))
-    ranks[np.argsort(-values, kind="stable")] = np.arange(1, len(values) + 1)
+    ranks = np.searchsorted(np.sort(-values), -values) + 1  # equal values have equal ranks
     return np.where(listed, 1.0 / (RRF_K + ranks), 0.0)
 
 
@@ -416,7 +459,7 @@ def _past_ties(scores: NDArray[np.float64], order: NDArray[np.intp], end: int) -
 
 def _parts(query: Query, found: _Found, scaled: dict[str, NDArray[np.float64]], place: int) -> dict[str, float]:
     parts: dict[str, float] = {}
-    if query.mode != "text":
+    if query.mode != "text" or query.min_similarity is not None:
         parts["cosine"] = float(found.cosine[place])
     if query.mode != "vector":
         parts["bm25"] = float(found.bm25[place])
@@ -424,14 +467,4 @@ def _parts(query: Query, found: _Found, scaled: dict[str, NDArray[np.float64]], 
     if not found.embedded[place]:
         parts["pending"] = 1.0
     return parts
-
-
-def cache_key(where: Where) -> Hashable:
-    """A filter as something to look up by; None where it can't be (then the answer isn't kept)."""
-    if where is None:
-        return ()
-    try:
-        return json.dumps(where.json if isinstance(where, Expression) else where, sort_keys=True, default=str)
-    except (TypeError, ValueError):
-        return None
 

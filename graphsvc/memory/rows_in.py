@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from graphsvc.errors import BadInput
-from graphsvc.model.records import Record
+from graphsvc.model.records import Record, Skill
+from graphsvc.model.skills import COUNTED
 
 
 def rows_of(items: Any, *, where: str) -> Iterator[dict[str, Any]]:
@@ -35,7 +36,9 @@ def _row(item: Any, where: str) -> dict[str, Any]:
     if isinstance(item, Mapping):
         return dict(item)
     if isinstance(item, Record):
-        return msgspec.structs.asdict(item)
+        fields = msgspec.structs.asdict(item)
+        counted = ("version", *COUNTED) if isinstance(item, Skill) else ()
+        return {name: value for name, value in fields.items() if name not in counted}
     raise BadInput(f"expected a record or a dict, got {type(item).__name__}", where=where)
 
 

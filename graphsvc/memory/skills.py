@@ -17,7 +17,7 @@ from graphsvc.memory.consolidation import SIMILARITY, Consolidating, Consolidati
 from graphsvc.memory.episodes import statistics
 from graphsvc.memory.feedback import helpfulness
 from graphsvc.memory.results import Hit, Hits, Statistics
-from graphsvc.memory.retrieval import Mode, Values, Where, cache_key, check_query
+from graphsvc.memory.retrieval import Mode, Values, Where
 from graphsvc.memory.rows_in import rows_of
 from graphsvc.memory.verbs import Verbs, Wait, check_wait, new_id
 from graphsvc.model.filters import parse
@@ -36,7 +36,7 @@ from graphsvc.model.requests import (
     SkillPruneRule,
     UnlinkSkills,
 )
-from graphsvc.model.skills import plan, version_id
+from graphsvc.model.skills import COUNTED, plan, version_id
 from graphsvc.model.texts import WEIGHT
 from graphsvc.model.times import micros, seconds
 from graphsvc.model.validate import build, check_values, content_hash
@@ -52,8 +52,6 @@ RELS = {
 }
 """Link types by the word that users say. A link reads from source to target: the source has the target as its
 prerequisite or alternative, refines it, is part of it, calls it."""
-
-REVISABLE = ("name", "description", "code", "signature", "tags", "metadata", "at")
 
 WEIGHTS = {"similarity": 0.7, "success": 0.15, "reward": 0.1, "uses": 0.05, "feedback": 0.0}
 """How a search weighs relevance against what is known of a skill's success. Success is (1+s)/(2+n), the mean of
@@ -115,6 +113,8 @@ class Skills(Verbs):
             "name": name, "description": description, "code": code, "signature": signature, "tags": tags,
             "metadata": metadata, "agent": self._namespaces.writes(agent), "id": id, "at": at,
         }  # fmt: skip
+        if isinstance(prerequisites, str) or not isinstance(prerequisites, Iterable):
+            raise BadInput(f"expected a list of ids, got {type(prerequisites).__name__}", where="prerequisites")
         item = self._new(values, vector=vector)
         links = [
             SkillLink("PREREQUISITE", (item.record.agent, item.record.id), self._end(needed, agent))
@@ -134,7 +134,8 @@ class Skills(Verbs):
         """Create many skills and links between them, all or none.
 
         Args:
-            skills: dicts or Skills, or a DataFrame or Arrow table with their fields as columns.
+            skills: dicts or Skills, or a DataFrame or Arrow table with their fields as columns. What a skill counts
+            (uses, successes, …) isn't taken over from a Skill, and can't be given.
             links: source id, target id and type of each link; ends may be new or exist already.
             agent: namespace of those that name none. vectors: shape (n, dimension), if you have them.
             wait: as for `episodes.store`.
@@ -143,18 +144,14 @@ class Skills(Verbs):
             The skills as they are, in the order given.
         """
         rows = list(rows_of(skills, where="skills"))
-        if vectors is not None and len(vectors) != len(rows):
-            raise BadInput(f"{len(vectors)} vectors for {len(rows)} skills", where="vectors")
+        given = self._vectors(vectors, len(rows), "skills")
         items = []
         for index, row in enumerate(rows):
             row["agent"] = self._namespaces.writes(row.get("agent", agent))
-            for name in set(row) - {"id", "agent", *REVISABLE}:
-                if name in KINDS[self.kind].fields:
-                    del row[name]  # what a record counts itself can't be given
-            vector = None if vectors is None else vectors[index]
-            items.append(self._new(row, vector=vector, prefix=f"skills[{index}]."))
-        space = self._namespaces.writes(agent)
-        joined = [SkillLink(_rel(type), (space, source), (space, target)) for source, target, type in links]
+            for name in row:
+                _refuse_counted(name, f"skills[{index}].")
+            items.append(self._new(row, vector=given[index], prefix=f"skills[{index}]."))
+        joined = _joined(links, self._namespaces.writes(agent))
         if not items and not joined:
             check_wait(wait)
             return []
@@ -171,12 +168,14 @@ class Skills(Verbs):
         if not values and vector is None:
             raise BadInput("nothing to revise", hint="Give fields their new values: revise(id, code=…).")
         for name in values:
-            if name in KINDS[self.kind].fields and name not in REVISABLE:
-                raise BadInput("is counted from outcomes and can't be set", where=name, hint="Use record_outcome.")
+            _refuse_counted(name)
         checked = check_values(KINDS[self.kind], values, self._opened.limits)
         data = b"" if vector is None else self._vector(vector)
         request = ReviseSkill(self._ref(id, agent), checked, micros(datetime.now(UTC)), data)
-        return cast(Skill, self._submit(request, wait))
+        skill = cast(Skill, self._submit(request, wait))
+        if data:
+            self._note_given(skill)
+        return skill
 
     def record_outcome(
         self,
@@ -208,6 +207,7 @@ class Skills(Verbs):
         }  # fmt: skip
         known = {name: value for name, value in given.items() if value is not None}
         outcome = build(KINDS["outcome"], known, self._opened.limits)
+        known = {name: getattr(outcome, name) for name in known}  # as checked: 1 and 1.0 are the same content
         item = NewRecord.of(outcome, content_hash("outcome", known), fresh=id is None)
         return cast(Skill, self._submit(RecordOutcome(item, user), wait))
 
@@ -253,6 +253,8 @@ class Skills(Verbs):
             if isinstance(weight, bool) or not isinstance(weight, int | float) or not np.isfinite(weight):
                 raise BadInput(f"expected a finite number, got {weight!r}", where="weight")
             weight = float(weight)
+            if type == "calls":
+                raise BadInput("calls have no weight", where="weight", hint="Leave it out.")
         return SkillLink(_rel(type), self._ref(source, agent), self._end(target, agent), weight)
 
     def _end(self, id: str, agent: Any) -> tuple[str, str]:
@@ -418,20 +420,14 @@ class Skills(Verbs):
         self._opened.check()
         shares = _weights(weights)
 
+        query = self._query(
+            text, k, where, agent, mode=mode, weight=weight, mmr=mmr, min_similarity=min_similarity, vector=vector
+        )
+
         def find() -> Hits[Skill]:
-            query = check_query(
-                self.kind, text, k, where, self._namespaces.reads(agent), self._opened.settings.max_results,
-                mode=mode, weight=weight, mmr=mmr, min_similarity=min_similarity, vector=vector,
-                dimension=self._opened.store.vectors.dimension,
-            )  # fmt: skip
             return self._opened.retrieval.find(query, rescore=lambda rows, scores: self._utility(shares, rows, scores))
 
-        filter = cache_key(where)
-        plain = filter is not None and (agent is None or isinstance(agent, str)) and type(k) is int
-        if not plain or vector is not None or dict(shares)["feedback"]:
-            return find()
-        key = (self.kind, self._namespaces, text, k, filter, agent, mode, weight, shares, mmr, min_similarity)
-        return cast(Hits[Skill], self._cached(key, find, lambda hits: not hits.pending and not hits.behind))
+        return find() if dict(shares)["feedback"] else self._answered(query, find, shares)
 
     def _utility(
         self, weights: tuple[tuple[str, float], ...], rows: Rows, scores: Values
@@ -475,7 +471,9 @@ class Skills(Verbs):
         Returns:
             The skill chosen, `sample` among its parts; None where nothing is found.
         """
-        chance = rng if isinstance(rng, random.Random) else random.Random(rng)
+        if isinstance(rng, bool) or not isinstance(rng, int | np.integer | random.Random | None):
+            raise BadInput(f"expected a random.Random or a seed, got {type(rng).__name__}", where="rng")
+        chance = rng if isinstance(rng, random.Random) else random.Random(None if rng is None else int(rng))
         hits = self.search(text, k, where=where, agent=agent, weights={"similarity": 1.0})
         sampled = [
             (chance.betavariate(1 + hit.skill.successes, 1 + hit.skill.uses - hit.skill.successes), hit)
@@ -505,7 +503,8 @@ class Skills(Verbs):
         """The skills to have for a goal, prerequisites first, the goal last; among those free to come next, by id.
 
         Raises:
-            NotFound, Gone, Ambiguous: for the id.
+            NotFound, Gone, Ambiguous: for the id. NotFound: something needed lies in a namespace that the handle
+            doesn't see.
         """
         goal = self._resolve(id, self._namespaces.reads(agent))
         needs = self._opened.log.prerequisites(goal.row)
@@ -513,6 +512,11 @@ class Skills(Verbs):
         skills = cast(dict[int, Skill], self._opened.log.records(list(rows)))
         names = {row: skill.key for row, skill in skills.items()}
         by_key = {skill.key: skill for skill in skills.values()}
+        seen = self._namespaces.reads()
+        if seen is not None and any(skill.agent not in seen for skill in skills.values()):
+            raise NotFound(
+                f"{goal.id!r} needs a skill that this handle doesn't see", where="id", hint="Share its namespace."
+            )
         prerequisites: dict[str, list[str]] = {}
         for source, target in needs:
             prerequisites.setdefault(names[source], []).append(names[target])
@@ -542,8 +546,25 @@ def _or_nan(value: float | None) -> float:
     return float("nan") if value is None else value
 
 
+def _refuse_counted(name: Any, prefix: str = "") -> None:
+    if name in ("version", *COUNTED):
+        raise BadInput("is counted from outcomes and can't be set", where=f"{prefix}{name}", hint="Use record_outcome.")
+
+
+def _joined(links: Any, space: str) -> list[SkillLink]:
+    if isinstance(links, str) or not isinstance(links, Iterable):
+        raise BadInput(f"expected a list of links, got {type(links).__name__}", where="links")
+    joined = []
+    for index, link in enumerate(links):
+        if isinstance(link, str) or not isinstance(link, Sequence) or len(link) != 3:
+            raise BadInput(f"expected source id, target id and type, got {link!r}", where=f"links[{index}]")
+        source, target = (check_name(end, f"links[{index}]") for end in link[:2])
+        joined.append(SkillLink(_rel(link[2]), (space, source), (space, target)))
+    return joined
+
+
 def _rel(type: Any) -> str:
-    if type not in RELS:
+    if not isinstance(type, str) or type not in RELS:
         raise BadInput(f"{type!r} is not one of {', '.join(RELS)}", where="type")
     return RELS[type]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -15,8 +15,8 @@ from graphsvc.log.log import touching
 from graphsvc.log.state import Stored
 from graphsvc.memory.namespaces import Namespaces
 from graphsvc.memory.opened import Opened
-from graphsvc.memory.results import Event
-from graphsvc.memory.retrieval import Where, check_k, unit_vector
+from graphsvc.memory.results import Event, Hits
+from graphsvc.memory.retrieval import Query, Where, check_k, check_query, unit_vector
 from graphsvc.model.filters import parse
 from graphsvc.model.kinds import KINDS
 from graphsvc.model.names import check_name
@@ -142,15 +142,39 @@ class Verbs:
         self._opened.check()
         return history(self._opened, (self.kind,), id, self._namespaces.reads(agent))
 
-    def _cached(self, key: Any, compute: Callable[[], Any], keep: Callable[[Any], bool]) -> Any:
+    def _query(self, text: Any, k: Any, where: Where, agent: Any, **options: Any) -> Query:
+        return check_query(
+            self.kind, text, k, where, self._namespaces.reads(agent), self._opened.settings.max_results,
+            dimension=self._opened.store.vectors.dimension, **options,
+        )  # fmt: skip
+
+    def _answered(self, query: Query, compute: Callable[[], Hits[Any]], *more: Hashable) -> Hits[Any]:
+        """The answer to a query: kept from before if nothing changed, else computed; the caller's own either way."""
+        if query.key is None:
+            return compute()
         retrieval = self._opened.retrieval
-        stamp = retrieval.stamp(self.kind)
-        answer = retrieval.cache.get(key, stamp)
+        key, stamp = (query.key, *more), retrieval.stamp(self.kind)
+        answer: Hits[Any] | None = retrieval.cache.get(key, stamp)
         if answer is None:
             answer = compute()
-            if keep(answer):
+            if not answer.pending and not answer.behind:
                 retrieval.cache.put(key, stamp, answer)
-        return answer
+        return answer.copied()
+
+    def _vectors(self, vectors: Any, count: int, of: str) -> Sequence[Any]:
+        """A vector for each of many records, or None for each."""
+        if vectors is None:
+            return [None] * count
+        if isinstance(vectors, str | bytes | Mapping) or not hasattr(vectors, "__len__") or np.ndim(vectors) == 0:
+            raise BadInput(f"expected an array of vectors, got {type(vectors).__name__}", where="vectors")
+        if len(vectors) != count:
+            raise BadInput(f"{len(vectors)} vectors for {count} {of}", where="vectors")
+        return cast("Sequence[Any]", vectors)
+
+    def _note_given(self, record: Record) -> None:
+        """A record was given another vector: until that is searched, the old one doesn't count."""
+        stored = self._resolve(record.id, (record.agent,))
+        self._opened.retrieval.note_given(stored.row, stored.last)
 
 
 def check_wait(wait: Any) -> None:

@@ -9,20 +9,37 @@ import json
 import logging
 import os
 import platform
+import shutil
 import socket
+import sqlite3
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from graphsvc.config import FORMAT
-from graphsvc.errors import BadInput, Corrupt, InUse, NewerFormat, NotAMemory, ReadOnly, StorageFull, Unsupported
+from graphsvc.errors import (
+    BadInput,
+    Corrupt,
+    GraphsvcError,
+    InUse,
+    NewerFormat,
+    NotAMemory,
+    ReadOnly,
+    StorageFull,
+    Unsupported,
+)
 
 logger = logging.getLogger("graphsvc.store")
 
 LOCK = "graphsvc.lock"
 MANIFEST = "graphsvc.json"
-MANIFEST_GONE = "Put it back from a copy of the directory: it says which model made the vectors. Nothing was changed."
+MANIFEST_GONE = (
+    "The data is in memory.sqlite and nothing was changed. Put graphsvc.json back from a copy of the directory: it "
+    "says which engine and model the memory has. Without a copy, `graphsvc init` another memory with the same ones, "
+    "copy its graphsvc.json here, and set the id in it to what `SELECT id FROM memory` gives in memory.sqlite."
+)
 NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre",
     "fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone", "ncpfs", "webdav"})  # fmt: skip
 
@@ -83,10 +100,11 @@ def read_manifest(directory: Path) -> Manifest | None:
         return None
     except PermissionError as error:
         raise unwritable(error, directory) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Corrupt(
-            f"is damaged ({error})", where=str(path), hint="Restore it from a copy; memory.sqlite holds the data."
-        ) from error
+    except (KeyError, TypeError) as error:
+        what = "is damaged: it is no object with the entries of a memory"
+        raise Corrupt(what, where=str(path), hint=MANIFEST_GONE) from error
+    except (OSError, ValueError) as error:
+        raise Corrupt(f"is damaged ({error})", where=str(path), hint=MANIFEST_GONE) from error
 
 
 _EMBEDDING: dict[str, type] = {
@@ -117,14 +135,20 @@ def prepare(directory: Path, *, create: bool, allow_network_fs: bool) -> None:
 
     Raises:
         NotAMemory: it holds something else, or nothing and `create` is false.
-        Unsupported: the platform or the file system. ReadOnly: it can't be made or written.
+        Unsupported: the platform or the file system. ReadOnly: it can't be made, read or written.
     """
     if platform.system() not in ("Linux", "Darwin"):
         raise Unsupported(
             f"graphsvc runs on Linux and macOS, not on {platform.system()}", hint="Use WSL or a container."
         )
-    if directory.exists() and not directory.is_dir():
-        raise NotAMemory("is a file, not a directory", where=str(directory))
+    try:
+        there = directory.is_dir()
+        if not there and directory.exists():
+            raise NotAMemory("is a file, not a directory", where=str(directory))
+    except OSError as error:  # something above it can't be looked into
+        raise unwritable(error, directory) from error
+    if there and not os.access(directory, os.R_OK | os.X_OK):
+        raise ReadOnly("can't be read", where=str(directory), hint="Check its permissions.")
     if not (directory / MANIFEST).exists():
         _check_new(directory, create)
     try:
@@ -142,7 +166,45 @@ def prepare(directory: Path, *, create: bool, allow_network_fs: bool) -> None:
         )
 
 
+@contextlib.contextmanager
+def whole_or_nothing(directory: Path) -> Iterator[None]:
+    """A memory is made here, or opened; where making a new one fails, what was made for it goes."""
+    places = (directory, *directory.parents)
+    made = [place for place in places if not os.path.exists(place)]
+    try:
+        yield
+    except BaseException:
+        if directory in made:
+            with contextlib.suppress(OSError, GraphsvcError):
+                _unmake(directory)
+                for place in made[1:]:
+                    place.rmdir()
+        raise
+
+
+def _unmake(directory: Path) -> None:
+    """Remove a memory that nothing was ever stored in. Raises InUse where another process makes it its own."""
+    lock = DirectoryLock(directory)
+    try:
+        if _holds_nothing(directory / "memory.sqlite"):
+            shutil.rmtree(directory)
+    finally:
+        lock.release()
+
+
+def _holds_nothing(log: Path) -> bool:
+    if not log.exists():
+        return True
+    with contextlib.closing(sqlite3.connect(log)) as connection:
+        try:
+            return connection.execute("SELECT 1 FROM log LIMIT 1").fetchone() is None
+        except sqlite3.Error:
+            return False  # it can't be told
+
+
 def _check_new(directory: Path, create: bool) -> None:
+    if not create and (directory / "memory.sqlite").exists():
+        raise Corrupt("is missing, though there is a memory", where=str(directory / MANIFEST), hint=MANIFEST_GONE)
     if not create:
         raise NotAMemory("holds no memory", where=str(directory))
     if directory.exists():

@@ -198,25 +198,27 @@ class TextIndex:
         be answered from the index, which is faster.
 
         Returns:
-            Row numbers and scores, best first; at most `limit`.
+            Row numbers and scores, best first: `limit`, and all that tie with the last of them.
         """
         query = self._words(text)
         if query is None or not len(rows):
             return np.empty(0, np.int64), np.empty(0, np.float64)
         query, exact = self._restricted(query, kind, filter, agents, rows)
         searcher = self._searcher()
-        fetch = limit
+        fetch = limit + 1
         while True:
             hits = searcher.search(query, limit=fetch, count=False).hits
             numbers = np.array(searcher.fast_field_values("row", [hit[1] for hit in hits]), np.int64)
             scores = np.array([hit[0] for hit in hits], np.float64)
+            last = scores[-1] if len(hits) == fetch else -np.inf
             if not exact and len(numbers):
                 passing = _among(numbers, rows)
-                if passing.sum() < limit and len(hits) == fetch:
-                    fetch *= 4
-                    continue
                 numbers, scores = numbers[passing], scores[passing]
-            return numbers[:limit], scores[:limit]
+            if len(hits) < fetch or (len(numbers) > limit and last < scores[limit - 1]):
+                # Of equal scores the index gives those first that lie first in it: all of them, or it would matter.
+                kept = len(scores) if len(scores) <= limit else int((scores >= scores[limit - 1]).sum())
+                return numbers[:kept], scores[:kept]
+            fetch *= 4
 
     def scores(self, text: str, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """BM25 of each of these rows, which ascend; 0 where a record has none of the words."""

@@ -391,13 +391,6 @@ class VectorStore:
         rows, hashes = self.wanted()
         return int((self.hot.fresh(rows, hashes) < 0).sum())
 
-    @property
-    def truncated(self) -> int:
-        """Live records of whose text the model didn't read the end."""
-        rows, hashes = self.wanted()
-        positions = self.hot.fresh(rows, hashes)
-        return int((self.hot.cut(positions[positions >= 0]) > 0).sum())
-
     def discard(self) -> None:
         """Close, and remove the files."""
         self.follower.close()
@@ -407,10 +400,15 @@ class VectorStore:
             self.log.move_cursor(self.cursor, 0)
 
     def stats(self) -> dict[str, Any]:
-        """Figures for `memory.stats()`."""
+        """Figures for `memory.stats()`: vectors of the live records' present texts, of how many of these the model
+        didn't read the end, and slots of the hot index, those of deleted and replaced vectors too.
+        """
+        positions = self.hot.fresh(*self.wanted())
+        live = positions[positions >= 0]
         return {
-            "vectors": len(self.hot), "bytes": self.hot.bytes, "dimension": self.dimension,
-            "truncated": self.truncated, "over_budget": self.over_budget, "waiting_for_lance": len(self._unsafe),
+            "vectors": len(live), "slots": len(self.hot), "bytes": self.hot.bytes, "dimension": self.dimension,
+            "truncated": int((self.hot.cut(live) > 0).sum()), "over_budget": self.over_budget,
+            "waiting_for_lance": len(self._unsafe),
         }  # fmt: skip
 
 

@@ -235,3 +235,30 @@ def test_doctor_says_what_is_wrong_and_what_to_do(run: Run) -> None:
     assert model.state == "wrong"
     assert "allow_network" in model.advice
     assert doctor._package("no_such_package", "wrong", "pip install it").found == "not installed"
+
+
+def test_stats_count_live_vectors_and_progress_counts_what_lacks_one(path: Path) -> None:
+    import threading
+
+    import numpy as np
+
+    from graphsvc.cli.shell import behind
+
+    may_go_on = threading.Event()
+    may_go_on.set()
+
+    def embed(texts: list[str]) -> Any:
+        may_go_on.wait(30)
+        return np.array([[1.0, len(text)] for text in texts])
+
+    with graphsvc.open(path, embedder=embed) as memory:
+        for number in range(3):
+            memory.episodes.store(id=f"e{number}", session="s", task=f"t{number}", wait="searchable")
+        memory.episodes.delete(["e0", "e1"], wait="searchable")
+        vectors = memory.stats()["vectors"]
+        assert (vectors["vectors"], vectors["slots"]) == (1, 3)
+        may_go_on.clear()
+        memory.episodes.store(id="new", session="s", task="not embedded yet")
+        left = behind(memory)["vectors"]
+        may_go_on.set()
+        assert left == 1

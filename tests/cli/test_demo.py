@@ -46,6 +46,15 @@ def test_the_demonstration_removes_nothing_that_it_did_not_make(tmp_path: Path, 
     assert (kept / "graphsvc.json").exists()
 
 
+def test_a_file_given_as_the_demonstrations_directory_is_a_coded_error(tmp_path: Path, error: Run) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("mine")
+    said = error("demo", "--directory", str(file), "--embedder", "hashing")
+    assert said["code"] == BadInput.code
+    assert "--directory" in said["hint"]
+    assert file.read_text() == "mine"
+
+
 @pytest.mark.skipif(not DATASET.exists(), reason="the dataset isn't in this checkout")
 def test_the_agent_is_shown_live_with_and_without_memory(run: Run, tmp_path: Path) -> None:
     plot = tmp_path / "learnt.svg"

@@ -153,3 +153,83 @@ def test_the_app_can_complete_itself() -> None:
 
     names = {parameter.name for parameter in get_command(app).params}
     assert {"install_completion", "show_completion"} <= names
+
+
+def test_a_misspelt_variable_is_one_line_on_standard_error(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from graphsvc import config
+
+    monkeypatch.setattr(config, "_told", set())
+    shown = run("init", str(tmp_path / "new"), "--embedder", "hashing", GRAPHSVC_READRES="3")
+    assert shown.stderr.count("GRAPHSVC_READRES") == 1
+    assert "GRAPHSVC_READERS" in shown.stderr
+
+
+def test_a_failed_init_leaves_nothing_behind_and_takes_nothing_away(tmp_path: Path, error: Run) -> None:
+    deep = tmp_path / "a" / "b"
+    assert error("init", str(deep), "--embedder", "no-such/model")["code"] == "model_not_found"
+    assert not (tmp_path / "a").exists()
+    deep.mkdir(parents=True)
+    (deep / "graphsvc.toml").write_text("readers = 2\n")
+    assert error("init", str(deep), "--embedder", "no-such/model")["code"] == "model_not_found"
+    assert (deep / "graphsvc.toml").read_text() == "readers = 2\n"
+
+
+def test_a_lost_manifest_is_said_to_be_lost_and_the_advice_for_having_no_copy_works(
+    path: Path, tmp_path: Path, run: Run, error: Run
+) -> None:
+    import sqlite3
+
+    with graphsvc.open(path, embedder="hashing") as memory:
+        memory.episodes.store(id="e", session="s", task="t", wait="searchable")
+    (path / "graphsvc.json").unlink()
+    for words in ("stats", "init", "verify"):
+        said = error(words)
+        assert (said["code"], said["where"]) == ("corrupt", str(path / "graphsvc.json"))
+        assert "memory.sqlite" in said["hint"]
+        assert "graphsvc init DIRECTORY" not in said["hint"]
+    run("init", str(tmp_path / "other"), "--embedder", "hashing")
+    manifest = json.loads((tmp_path / "other" / "graphsvc.json").read_text())
+    with sqlite3.connect(path / "memory.sqlite") as connection:
+        manifest["id"] = connection.execute("SELECT id FROM memory").fetchone()[0]
+    connection.close()
+    (path / "graphsvc.json").write_text(json.dumps(manifest))
+    assert json.loads(run("verify", "--json").stdout)["ok"] is True
+    assert json.loads(run("episodes", "get", "e", "--json").stdout)["task"] == "t"
+
+
+def test_a_damaged_page_ends_verify_and_repair_with_what_to_do(path: Path, run: Run) -> None:
+    import sqlite3
+
+    with graphsvc.open(path, embedder="hashing") as memory:
+        memory.episodes.store_many([{"session": "s", "task": f"t{n}", "output": "x" * 500} for n in range(300)])
+        memory.wait()
+    log = path / "memory.sqlite"
+    with sqlite3.connect(log) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        size = connection.execute("PRAGMA page_size").fetchone()[0]
+    connection.close()
+    with log.open("r+b") as file:
+        file.seek(log.stat().st_size // size // 2 * size)
+        file.write(b"\xa5" * size)
+    for words in ("verify", "repair"):
+        said = json.loads(run(words, "--json", code=3).stdout)
+        assert said["ok"] is False
+        for advice in ("copy its whole directory away", "put back a copy", "sqlite3 memory.sqlite .recover"):
+            assert advice in said["advice"]
+    assert "put back a copy" in " ".join(run("verify", code=3).stdout.split())
+
+
+@pytest.mark.parametrize("words", ["episodes list --order best", "episodes retrieve x --mode magic", "skills list --order x"])
+def test_a_word_that_is_no_choice_is_wrong_usage_and_names_the_choices(words: str, run: Run) -> None:
+    assert any(choice in run(*words.split(), code=2).stderr for choice in ("newest", "blend"))
+
+
+def test_the_version_is_told_by_an_option_too(run: Run) -> None:
+    assert run("--version").stdout.strip() == f"graphsvc {graphsvc.__version__}"
+
+
+@pytest.mark.parametrize("group", ["episodes", "skills", "import", "demo"])
+def test_the_help_of_a_group_has_an_example(group: str, run: Run) -> None:
+    assert f"Example: graphsvc {group}" in run(group, "--help").stdout

@@ -299,3 +299,53 @@ def test_standard_input_is_a_file_like_any(memory: graphsvc.Memory, monkeypatch:
     packed = gzip.compress(json.dumps(row(1)).encode())
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(packed)))
     assert counts(import_jsonl(memory, "-")) == (1, 1, 0, 0)
+
+
+def test_a_line_that_gives_a_key_twice_is_skipped(memory: graphsvc.Memory, write: Write) -> None:
+    twice = b'{"session": "s", "task": "one", "task": "two"}'
+    deeper = b'{"session": "s", "task": "t", "metadata": {"a": {"b": 1, "b": 2}}}'
+    report = import_jsonl(memory, write(twice, deeper, row(1)))
+    assert [(one.place, one.code, one.why) for one in report.skipped] == [
+        ("line 1", "bad_input", "task: has several values"), ("line 2", "bad_input", "b: has several values"),
+    ]  # fmt: skip
+    assert report.stored == 1
+
+
+def test_a_list_of_texts_is_joined_where_asked_and_the_command_says_how(
+    memory: graphsvc.Memory, write: Write, run: Run
+) -> None:
+    file = write(row(1, output=["first", "second"]), row(2, output=[1]), row(3, output="one"))
+    assert "--join output" in run("import", "jsonl", str(file), "--dry-run").stdout
+    report = import_jsonl(memory, file, join=["output"])
+    assert [one.why for one in report.skipped] == ["output: expected texts in the list"]
+    assert memory.episodes.get("e1").output == "first\nsecond"
+    assert memory.episodes.get("e3").output == "one"
+    with pytest.raises(BadInput, match="no text field"):
+        import_jsonl(memory, file, join=["tags"])
+
+
+def test_unknown_keys_come_with_the_options_that_would_take_them(
+    memory: graphsvc.Memory, write: Write, run: Run
+) -> None:
+    file = write({"episode_id": "1", "sessionId": "s", "task": "t", "domain": "qa"})
+    shown = run("import", "jsonl", str(file), code=1).stdout
+    assert "Perhaps: --field id=episode_id --field session=sessionId" in shown
+    assert "episode_id, sessionId, domain: an episode has no such field" in shown
+    run("import", "jsonl", str(file), "--field", "id=episode_id", "--field", "session=sessionId", "--rest", "metadata")
+    assert memory.episodes.get("1").metadata == {"domain": "qa"}
+
+
+def test_a_strict_import_ends_with_1_if_a_line_was_skipped(memory: graphsvc.Memory, write: Write, run: Run) -> None:
+    file = write(row(1), row(2, reward="high"))
+    assert "stored" in run("import", "jsonl", str(file)).stdout
+    run("import", "jsonl", str(file), "--strict", code=1)
+    run("import", "jsonl", str(write(row(1))), "--strict")
+
+
+def test_a_wrong_word_for_the_rest_is_wrong_usage(memory: graphsvc.Memory, write: Write, run: Run) -> None:
+    assert "metadata" in run("import", "jsonl", str(write(row(1))), "--rest", "keep", code=2).stderr
+
+
+def test_an_empty_file_says_that_nothing_was_read(memory: graphsvc.Memory, write: Write, run: Run) -> None:
+    shown = run("import", "jsonl", str(write())).stdout.split()
+    assert shown[:5] == ["Imported", "read", "0", "stored", "0"]

@@ -309,3 +309,42 @@ def test_the_command_reports_and_fails_only_where_nothing_was_read(
     assert said["stored"] == 6
     assert said["skipped"][0] == {"place": "nosuch", "code": "not_found", "why": "no such module is installed"}
     assert "not_found" in run("import", "python", "nosuch", code=1).stdout
+
+
+def test_functions_that_are_gone_are_reported_and_retired_when_asked(
+    memory: graphsvc.Memory, package: Package, run: Run
+) -> None:
+    package(
+        box__SLASH____init___DOT_py="def top(): pass\ndef stays(): top()\n",
+        box__SLASH__old_DOT_py="def deep(): pass\n",
+        box__SLASH__broken_DOT_py="def kept(): pass\n",
+        other_DOT_py="def fine(): pass\n",
+    )
+    import_python(memory, ["box", "other"])
+    memory.skills.create(id="box.mine", name="my own", tags=["box"], description="of no module")
+    package(box__SLASH____init___DOT_py="def stays(): pass\n", box__SLASH__broken_DOT_py="def (:\n")
+    old = next(Path(place) for place in __import__("sys").path if (Path(place) / "box" / "old.py").exists())
+    (old / "box" / "old.py").unlink()
+    assert import_python(memory, ["box"], submodules=False).vanished == ["box.top"]
+    report = import_python(memory, ["box", "other"])
+    assert (report.vanished, report.retired) == (["box.old.deep", "box.top"], 0)
+    assert memory.skills.get("box.top").version == 1, "only reported"
+    shown = run("import", "python", "box", "--dry-run").stdout
+    assert "box.old.deep" in shown
+    assert "--retire" in shown
+    assert import_python(memory, ["box"], retire=True, dry_run=True).retired == 2
+    assert import_python(memory, ["box"], retire=True).retired == 2
+    assert {skill.id for skill in memory.skills.list()} == {"box.stays", "box.broken.kept", "box.mine", "other.fine"}
+    assert import_python(memory, ["box"]).vanished == []
+    assert memory.verify().ok
+
+
+def test_a_module_that_is_no_python_names_its_file_and_an_empty_name_is_said_to_be_empty(
+    memory: graphsvc.Memory, package: Package, error: Run
+) -> None:
+    package(broken_DOT_py="def (:\n")
+    why = import_python(memory, ["broken"]).skipped[0].why
+    assert why.startswith("is no Python: ")
+    assert why.endswith("broken.py, line 2)")
+    said = error("import", "python", "")
+    assert (said["code"], said["what"]) == ("bad_input", "the name is empty")

@@ -6,9 +6,11 @@ import contextlib
 import json
 import os
 import pty
+import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -109,8 +111,6 @@ def test_help_comes_within_five_times_half_a_second(process: Callable[..., Any])
 
 
 def test_help_loads_no_engine_and_no_model() -> None:
-    import sys
-
     from .conftest import environment
 
     script = (
@@ -158,3 +158,69 @@ def test_a_progress_bar_is_for_terminals_and_not_for_json(words: list[str], path
     assert child.returncode == 0
     assert (b"Importing" in shown) == (not words)
     assert b"Importing" not in out
+
+
+def test_an_answer_that_cannot_be_written_is_a_coded_error_and_what_was_stored_is_there(path: Path) -> None:
+    graphsvc.open(path, embedder="hashing").close()
+    store = f"store --session s --task t --id e --memory {path}"
+    for words, redirect in (
+        (store, ">&-"), ("version", ">/dev/full"), ("--help", ">/dev/full"), ("--help", ">&-"), ("version --json", "<&- >&-"),
+    ):  # fmt: skip
+        if "/dev/full" in redirect and not os.path.exists("/dev/full"):
+            continue
+        done = at_shell(f"{words} {redirect}")
+        assert done.returncode == 1, (words, redirect, done.stderr)
+        assert "answer_lost" in done.stderr
+        assert "acknowledged is safe" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert "Exception ignored" not in done.stderr
+    with graphsvc.open(path) as memory:
+        assert memory.episodes.get("e").task == "t"
+
+
+def test_standard_error_that_is_closed_changes_no_exit_code(path: Path) -> None:
+    assert at_shell(f"stats --memory {path} 2>&-").returncode == 1
+    assert at_shell("version 2>&-").stdout.startswith("graphsvc ")
+
+
+def at_shell(words: str) -> subprocess.CompletedProcess[str]:
+    from .conftest import environment
+
+    line = f"{sys.executable} -m graphsvc {words}"
+    return subprocess.run(["sh", "-c", line], env=environment(), capture_output=True, text=True, check=False)
+
+
+@pytest.mark.chaos
+def test_sigterm_ends_an_import_like_ctrl_c_with_its_own_code(
+    path: Path, file: Path, start: Start, process: Callable[..., Any]
+) -> None:
+    graphsvc.open(path, embedder="hashing").close()
+    child = half_way(start, path, file)
+    child.terminate()
+    out, err = end(child)
+    assert child.returncode == 143
+    assert b"[terminated]" in err
+    assert b"acknowledged is safe" in err
+    assert b"Traceback" not in err + out
+    assert process("verify", "--memory", str(path)).returncode == 0
+
+
+def test_a_directory_that_cannot_be_read_is_our_own_error_and_doctor_looks_at_it(path: Path) -> None:
+    from .conftest import environment
+
+    bound = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    lesser = [] if os.getuid() else bound
+    if lesser and not shutil.which("setpriv"):
+        pytest.skip("root may read everything, and nothing here takes that away")
+    path.mkdir()
+    path.chmod(0)
+    try:
+        for words, code, said in (("stats", 1, "read_only"), ("init", 1, "read_only"), ("doctor", 3, "Check its")):
+            done = subprocess.run(
+                [*lesser, sys.executable, "-m", "graphsvc", words, "--memory", str(path), "--json"],
+                env={**environment(), "GRAPHSVC_EMBEDDER": "hashing"}, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            assert done.returncode == code, done.stderr
+            assert said in done.stdout + done.stderr
+    finally:
+        path.chmod(0o700)

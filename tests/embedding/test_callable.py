@@ -23,7 +23,7 @@ def test_a_function_of_the_users_is_normalised(service) -> None:
 
 def test_its_identity_names_the_function_and_its_dimension(service) -> None:
     identity = service(letters).identity()
-    assert identity.fingerprint == f"callable:{__name__}.letters:3"
+    assert identity.fingerprint.startswith(f"callable:{__name__}.letters:3:")
     assert (identity.dimension, identity.max_tokens) == (3, None)
 
 
@@ -32,7 +32,7 @@ def test_an_object_that_can_be_called_is_named_by_its_class(service) -> None:
         def __call__(self, texts: Sequence[str]) -> Any:
             return np.ones((len(texts), 2))
 
-    assert service(Embedder()).identity().fingerprint.endswith("Embedder:2")
+    assert ".Embedder:2:" in service(Embedder()).identity().fingerprint
 
 
 def test_token_counts_of_a_function_are_unknown(service) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,6 +27,9 @@ RESTS: tuple[Rest, ...] = ("error", "metadata", "drop")
 BATCH_BYTES = 16 << 20
 """Lines of so many bytes are stored together, however few they are."""
 
+NAMED = 10
+"""Unknown keys of a line that its error names."""
+
 NAMES = ("id", "session", "agent")
 """Fields where a whole number is taken for its digits: other programs number their runs."""
 
@@ -36,6 +40,7 @@ def import_jsonl(
     *,
     fields: Mapping[str, str] | None = None,
     rest: Rest = "error",
+    join: Collection[str] = (),
     agent: str | None = None,
     dry_run: bool = False,
     batch: int = 500,
@@ -52,6 +57,7 @@ def import_jsonl(
         source: path of the file, plain or gzip; "-" for standard input.
         fields: the file's key for an episode's field: {"session": "run_id"}. Others go by their own names.
         rest: what becomes of keys that are no field: "error" skips the line, "metadata" keeps them there, "drop".
+        join: text fields where a list of texts is taken, too: as one text, each of them on a line of its own.
         agent: namespace of lines that name none.
         dry_run: store nothing, only report.
         batch: lines stored together, all of them durable before the next are read.
@@ -63,7 +69,8 @@ def import_jsonl(
     Raises:
         BadInput, UnknownField: for an argument or a file that can't be read to its end. StorageFull and the like.
     """
-    job = _Job(memory, _keys(fields), _one_of(rest), agent, ImportReport(dry_run=dry_run), acknowledged)
+    keys, joined = _keys(fields), _texts(join)
+    job = _Job(memory, keys, _one_of(rest), joined, agent, ImportReport(dry_run=dry_run), acknowledged)
     check_batch(batch)
     with Lines(source) as lines:
         try:
@@ -103,6 +110,16 @@ def _one_of(rest: str) -> Rest:
     raise BadInput(f"{rest!r} is not one of {', '.join(RESTS)}", where="rest")
 
 
+def _texts(join: Collection[str]) -> frozenset[str]:
+    known = KINDS["episode"].fields
+    texts = [name for name, field in known.items() if field.type == "text"]
+    for name in [join] if isinstance(join, str) else join:
+        if name not in texts:
+            hint = f"Fields: {', '.join(texts)}."
+            raise BadInput(f"{name!r} is no text field of an episode", where="join", hint=hint)
+    return frozenset([join] if isinstance(join, str) else join)
+
+
 class _Job:
     """One import under way: the lines that wait to be stored, and the report."""
 
@@ -111,6 +128,7 @@ class _Job:
         memory: Memory,
         keys: dict[str, str],
         rest: Rest,
+        join: frozenset[str],
         agent: str | None,
         report: ImportReport,
         acknowledged: Acknowledged | None,
@@ -118,6 +136,7 @@ class _Job:
         self.memory = memory
         self.keys = keys
         self.rest = rest
+        self.join = join
         self.agent = memory.episodes._namespaces.writes(agent)
         self.report = report
         self.acknowledged = acknowledged
@@ -144,25 +163,19 @@ class _Job:
 
     def _values(self, line: bytes | None) -> dict[str, Any]:
         """The episode's field values that a line says."""
-        if line is None:
-            raise TooLarge(f"the line is longer than {MAX_LINE >> 20} MiB")
-        try:
-            row = msgspec.json.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise BadInput(f"is not JSON: {error}") from None
-        if not isinstance(row, dict):
-            raise BadInput(f"expected an object, got {type(row).__name__}")
+        row = _decoded(line)
         values = {self.keys[key]: value for key, value in row.items() if key in self.keys}
         left = {key: value for key, value in row.items() if key not in self.keys}
         if left and self.rest == "error":
-            raise UnknownField(
-                "an episode has no such field", where=next(iter(left)), hint="Map it, or keep the rest as metadata."
-            )
+            hint = "Map it, or keep the rest as metadata."
+            raise UnknownField("an episode has no such field", where=", ".join(list(left)[:NAMED]), hint=hint)
         if left and self.rest == "metadata":
             values["metadata"] = _with_rest(values.get("metadata"), left)
         for name in NAMES:
             if isinstance(values.get(name), int) and not isinstance(values[name], bool):
                 values[name] = str(values[name])
+        for name in self.join & values.keys():
+            values[name] = _joined(name, values[name])
         return values
 
     def _item(self, values: dict[str, Any]) -> NewRecord:
@@ -236,6 +249,38 @@ class _Job:
         self.report.stored += len(items)
         if self.acknowledged:
             self.acknowledged([item.record.id for _, item in items])
+
+
+def _decoded(line: bytes | None) -> dict[str, Any]:
+    """The object that a line holds."""
+    if line is None:
+        raise TooLarge(f"the line is longer than {MAX_LINE >> 20} MiB")
+    try:
+        row = msgspec.json.decode(line)
+        json.loads(line, object_pairs_hook=_once)  # msgspec takes the last of several values in silence
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise BadInput(f"is not JSON: {error}") from None
+    if not isinstance(row, dict):
+        raise BadInput(f"expected an object, got {type(row).__name__}")
+    return row
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys differ. Which value is meant where a key has two, nobody can say."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        times = Counter(key for key, _ in pairs)
+        raise BadInput("has several values", where=next(key for key in found if times[key] > 1))
+    return found
+
+
+def _joined(name: str, value: Any) -> Any:
+    """A list of texts as one text; anything else as it is."""
+    if not isinstance(value, list):
+        return value
+    if not all(isinstance(part, str) for part in value):
+        raise BadInput("expected texts in the list", where=name)
+    return "\n".join(value)
 
 
 def _with_rest(metadata: Any, rest: dict[str, Any]) -> dict[str, Any]:

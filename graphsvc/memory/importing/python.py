@@ -12,6 +12,8 @@ from graphsvc.memory.importing.python_functions import Contents, Function, Outli
 from graphsvc.memory.importing.python_modules import NoSourceError, below, read
 from graphsvc.memory.importing.report import Acknowledged, ImportReport, Progress, check_batch
 from graphsvc.memory.importing.standing import is_live, stored
+from graphsvc.model.filters import parse
+from graphsvc.model.kinds import KINDS
 from graphsvc.model.records import Skill
 from graphsvc.model.requests import CreateSkills, NewRecord
 from graphsvc.model.skills import VERSIONED
@@ -28,6 +30,7 @@ def import_python(
     *,
     submodules: bool = True,
     private: bool = False,
+    retire: bool = False,
     agent: str | None = None,
     dry_run: bool = False,
     batch: int = 500,
@@ -37,12 +40,14 @@ def import_python(
     """Make a skill of each function and method in the source of some modules, and link callers to what they call.
 
     A skill's id and name is the function's full name, its description the docstring, its code the source. Imported
-    again, a function that is the same is left alone, and one that has changed becomes a new version.
+    again, a function that is the same is left alone, one that has changed becomes a new version, and one that is no
+    longer there is reported.
 
     Args:
         memory: to store in.
         modules: names of modules or packages that are installed. submodules: of packages, those in them too.
         private: also names that begin with an underscore.
+        retire: delete the skills whose functions are no longer in what was read. Their ids aren't used again.
         agent: namespace.
         dry_run: write nothing, only report.
         batch: functions stored together.
@@ -58,6 +63,8 @@ def import_python(
     check_batch(batch)
     if not names or not all(isinstance(name, str) for name in names):
         raise BadInput("expected names of modules", where="modules")
+    if not all(name.strip() for name in names):
+        raise BadInput("the name is empty", where="modules", hint="Name a module, like json.")
     job = _Job(memory, private, agent, ImportReport(dry_run=dry_run), acknowledged)
     every = [deeper for name in names for deeper in (below(name, private=private) if submodules else (name,))]
     wanted = list(dict.fromkeys(every))
@@ -69,6 +76,7 @@ def import_python(
                 progress(index / len(wanted), job.report)
     job.store()
     job.link()
+    job.miss(names if submodules else (), set(wanted), retire=retire)
     if progress:
         progress(1.0, job.report)
     return job.report.finish()
@@ -92,6 +100,7 @@ class _Job:
         self.acknowledged = acknowledged
         self.waiting: list[Function] = []
         self._outlines: dict[str, Outline] = {}
+        self._defined: dict[str, set[str]] = {}
         self._calls: dict[str, tuple[str, str, frozenset[str]]] = {}
         self._revised: set[str] = set()
 
@@ -106,6 +115,7 @@ class _Job:
             return
         self.report.modules += 1
         self._outlines[name] = found.outline
+        self._defined[name] = {f"{name}.{qualname}" for qualname in (*found.functions, *found.replaced)}
         self._choose(name, found)
 
     def _choose(self, name: str, found: Contents) -> None:
@@ -190,6 +200,41 @@ class _Job:
             if source in self._revised and self._read_here(target):
                 self.memory.skills.unlink(source, target, "calls", agent=self.agent)
 
+    # --- what is no longer there ---------------------------------------------------------------------------
+
+    def miss(self, packages: Sequence[str], looked_for: set[str], *, retire: bool) -> None:
+        """Note the skills of earlier imports whose functions, or whose modules in these packages, are gone.
+
+        A module that was looked for and couldn't be read tells nothing of its functions.
+        """
+        roots = [name for name in packages if name in self._outlines]
+        gone = []
+        for skill in self._imported():
+            home = _home(skill)
+            if home in self._defined:
+                gone += [skill.id] * (skill.id not in self._defined[home])
+            elif home not in looked_for and any(self._is_in(home, root) for root in roots):
+                gone.append(skill.id)
+        self.report.vanished = sorted(gone)
+        self.report.retired = len(gone) if retire else 0
+        if retire and gone and not self.report.dry_run:
+            self.memory.skills.delete(gone, agent=self.agent)
+
+    def _imported(self) -> list[Skill]:
+        """Skills that an import has made of modules of the same packages as those read now."""
+        tops = sorted({name.split(".")[0] for name in self._outlines})
+        log = self.memory._opened.log
+        rows, _ = log.mask("skill", parse({"tags": tops}, KINDS["skill"]), (self.agent,))
+        found = (skill for skill in log.records(rows).values() if isinstance(skill, Skill))
+        return [skill for skill in found if skill.name == skill.id and skill.code]
+
+    def _is_in(self, module: str, package: str) -> bool:
+        """Whether reading the package reads that module of it."""
+        deeper = module.removeprefix(f"{package}.").split(".")
+        return module.startswith(f"{package}.") and (self.private or not any(part[:1] == "_" for part in deeper))
+
+    # --- links that are wanted -----------------------------------------------------------------------------
+
     def _wanted(self) -> set[tuple[str, str]]:
         """Caller and called, where the sources tell."""
         names = Names(self._outlines)
@@ -221,6 +266,11 @@ class _Job:
         """Whether a skill is of a module that was read this time, so that it is known who calls it."""
         parts = id.split(".")
         return any(".".join(parts[:length]) in self._outlines for length in range(1, len(parts)))
+
+
+def _home(skill: Skill) -> str:
+    """The module that a skill's function was in: the longest of its tags that begins its id."""
+    return max((tag for tag in skill.tags if skill.id.startswith(f"{tag}.")), key=len, default="")
 
 
 def _values(function: Function) -> dict[str, Any]:

@@ -78,8 +78,11 @@ def contents(source: Source) -> Contents:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the module's own code: not this program's to mend
             tree = ast.parse(source.text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise NoSourceError("syntax_error", f"is no Python {error}") from None
+    except SyntaxError as error:
+        line = f", line {error.lineno}" if error.lineno else ""
+        raise NoSourceError("syntax_error", f"is no Python: {error.msg} ({source.file}{line})") from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise NoSourceError("syntax_error", f"is no Python: {error} ({source.file})") from None
     reader = _Reader(source)
     reader.read(tree)
     return Contents(reader.outline, reader.functions, reader.replaced)

@@ -23,11 +23,13 @@ class Source:
 
     Attributes:
         name: of the module. text: its source. package: whether it is a package, for relative imports.
+        file: where it stands.
     """
 
     name: str
     text: str
     package: bool
+    file: str
 
 
 class NoSourceError(Exception):
@@ -97,4 +99,4 @@ def read(name: str) -> Source:
         raise NoSourceError("no_source", f"{kind} ({spec.origin})")
     if len(text) > MAX_SOURCE:
         raise NoSourceError("too_large", f"{len(text):,} characters; at most {MAX_SOURCE:,} are read")
-    return Source(name, text, spec.submodule_search_locations is not None)
+    return Source(name, text, spec.submodule_search_locations is not None, spec.origin or name)

@@ -37,6 +37,7 @@ class ImportReport:
         read: lines, or functions.
         stored: new in the memory. already: there before, the same. revised: there before, now in a new version.
         links: made between skills. modules: read.
+        vanished: skills whose functions are no longer in modules that were read. retired: of these, deleted.
         skipped: the first of what was left out. skipped_by_code: how many of each reason, also of those not listed.
         seconds: that it took.
     """
@@ -48,6 +49,8 @@ class ImportReport:
     revised: int = 0
     links: int = 0
     modules: int = 0
+    vanished: list[str] = field(default_factory=list)
+    retired: int = 0
     skipped: list[Skipped] = field(default_factory=list)
     skipped_by_code: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
@@ -80,6 +83,8 @@ class ImportReport:
         return {
             "dry_run": self.dry_run,
             **counts,
+            "vanished": self.vanished,
+            "retired": self.retired,
             "skipped_count": self.skipped_count,
             "skipped_by_code": dict(sorted(self.skipped_by_code.items())),
             "skipped": [{"place": one.place, "code": one.code, "why": one.why} for one in self.skipped],
