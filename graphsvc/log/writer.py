@@ -7,7 +7,6 @@ an acknowledged write is durable, known by id and filterable.
 from __future__ import annotations
 
 import contextlib
-import copy
 import logging
 import queue
 import sqlite3
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graphsvc.config import Settings
-from graphsvc.errors import Closed, GraphsvcError, Overloaded, StorageFailed, StorageFull, WriterStopped
+from graphsvc.errors import Closed, GraphsvcError, Overloaded, StorageFailed, StorageFull, WriterStopped, again
 from graphsvc.log import consolidation, episodes, feedback, skills, taking
 from graphsvc.log.columns import Columns
 from graphsvc.log.database import translated
@@ -199,13 +198,13 @@ class Writer:
 
     def _admit(self, ticket: Ticket) -> bool:
         if self._stopped is not None:
-            raise copy.copy(self._stopped)
+            raise again(self._stopped)
         if self.depth >= self._settings.queue_limit and not isinstance(ticket.request, _NEVER_WAITS):
             return False
         # The gate orders admissions before the end of the queue: none is left behind unanswered by `close`.
         with self._gate:
             if self._stopped is not None:
-                raise copy.copy(self._stopped)
+                raise again(self._stopped)
             self._queue.put(ticket)
         return True
 
@@ -402,7 +401,7 @@ class Writer:
 
     def _fail(self, group: list[Ticket], reason: GraphsvcError) -> None:
         for ticket in group:
-            ticket.error = copy.copy(reason)  # one each: every thread that raises it adds its traceback
+            ticket.error = again(reason)  # one each: every thread that raises it adds its traceback
         self._answer(group)
 
     def _answer(self, group: list[Ticket]) -> None:

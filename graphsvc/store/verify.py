@@ -290,6 +290,7 @@ def _verify_vectors(log: Log, store: Store, report: Report) -> None:
     report.note("vectors", "LanceDB has vectors of no record", [row for row in found if row not in expected])
     stale = [row for row in expected if row in found and found[row] != expected[row]]
     report.note("vectors", "LanceDB's vectors are out of date", stale)
+    report.note("vectors", "LanceDB holds other vectors than the hot index", vectors.differing(rows))
     if vectors.lance.count() != len(found):
         report.note("vectors", "LanceDB has vectors twice", [vectors.lance.count() - len(found)])
     report.checked["vectors"] = len(found)

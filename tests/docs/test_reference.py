@@ -115,7 +115,7 @@ def names_of(group: typer.Typer, path: str) -> list[str]:
 @pytest.mark.parametrize("command", names_of(app, "graphsvc"))
 def test_every_command_is_documented_with_an_example_that_calls_it(command: str) -> None:
     section = text_of("commands.md").split(f"\n## {command}\n", 1)[1].split("\n## ", 1)[0]
-    words, example = re.fullmatch(r"\n([^`]+)\n\n```console\n\$ ([^\n]+)\n```\n.*", section, re.DOTALL).groups()  # type: ignore[union-attr]
+    words, example = re.fullmatch(r"\n(.+?)\n\n```console\n\$ ([^\n]+)\n```\n.*", section, re.DOTALL).groups()  # type: ignore[union-attr]
     assert words.strip()
     assert command in example
     assert all(row[2] for row in rows_of(section))
