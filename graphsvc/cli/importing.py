@@ -174,7 +174,7 @@ def whole(
     batch: _Batch = 500,
     wait: _Wait = True,
 ) -> Answer:
-    """Take in what `graphsvc export` wrote: ids, times, statistics and links as they were. May be repeated."""
+    """Take in what graphsvc export wrote: ids, times, statistics and links as they were. May be repeated."""
     from graphsvc.memory.importing import import_memory
 
     return _run(shell, wait, lambda memory, progress: import_memory(

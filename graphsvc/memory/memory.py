@@ -224,9 +224,9 @@ class Memory:
     ) -> ExportReport:
         """Write all live records and links into a new directory, one state of them, whatever is written meanwhile.
 
-        `import_memory` takes them in again: ids, times, statistics, versions and the graph's digest are the same then,
-        and exported once more they give equal bytes. What was deleted, and history, stay
-        behind. Killed on the way, no directory of that name is there.
+        `import_memory` of `graphsvc.memory.importing` takes them in again: ids, times, statistics, versions and the
+        graph's digest are the same then, and exported once more they give equal bytes. What was deleted, and history,
+        stay behind. Killed on the way, no directory of that name is there.
 
         Args:
             path: of the directory; it mustn't exist.

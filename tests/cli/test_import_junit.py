@@ -89,14 +89,14 @@ def pytest_report(target: Path, tests: str, *words: str, rootdir: Path) -> None:
 
 def test_a_run_of_our_own_tests_is_imported(memory: graphsvc.Memory, tmp_path: Path) -> None:
     target = tmp_path / "own.xml"
-    pytest_report(target, "tests/docs/test_pages.py", rootdir=ROOT)
+    pytest_report(target, "tests/test_house.py", "-k", "calls_up", rootdir=ROOT)
     read, stored, _, skipped = counts(import_junit(memory, target))
     assert (read, skipped) == (stored, 0)
     assert stored > 40
     episodes = memory.episodes.list(k=1_000)
     assert all(episode.success is True and episode.reward == 1.0 for episode in episodes)
     assert len({episode.session for episode in episodes}) == 1
-    task = "tests.docs.test_pages::test_the_architecture_stays_one_page"
+    task = "tests.test_house::test_nothing_calls_up[model/names.py]"
     (one,) = memory.episodes.list({"task": task})
     assert one.latency_ms is not None
     assert counts(import_junit(memory, target)) == (read, 0, read, 0)
