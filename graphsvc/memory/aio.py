@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
+from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.memory import Memory, open_memory
 from graphsvc.memory.skills import Skills
@@ -98,6 +99,10 @@ class AsyncEpisodes(AsyncVerbs):
     strategies = awaited(Episodes.strategies)
     statistics = awaited(Episodes.statistics)
     relations = awaited(Episodes.relations)
+    link = awaited(Episodes.link)
+    unlink = awaited(Episodes.unlink)
+    about = awaited(Episodes.about)
+    evidence = awaited(Episodes.evidence)
 
 
 class AsyncSkills(AsyncVerbs):
@@ -126,17 +131,31 @@ class AsyncSkills(AsyncVerbs):
     statistics = awaited(Skills.statistics)
 
 
+class AsyncEntities(AsyncVerbs):
+    """Entities, awaited; each verb as in `Entities`."""
+
+    upsert = awaited(Entities.upsert)
+    upsert_many = awaited(Entities.upsert_many)
+    get = awaited(Entities.get)
+    list = awaited(Entities.list)
+    count = awaited(Verbs.count)
+    history = awaited(Verbs.history)
+    delete = awaited(Entities.delete)
+    episodes = awaited(Entities.episodes)
+
+
 class AsyncMemory(AsyncVerbs):
     """What an agent remembers, awaited. Made by `graphsvc.aopen`.
 
     Attributes:
-        episodes: what was tried. skills: what was learnt to do.
+        episodes: what was tried. skills: what was learnt to do. entities: what episodes are about.
     """
 
     def __init__(self, memory: Memory, threads: ThreadPoolExecutor) -> None:
         super().__init__(memory, threads)
         self.episodes = AsyncEpisodes(memory.episodes, threads)
         self.skills = AsyncSkills(memory.skills, threads)
+        self.entities = AsyncEntities(memory.entities, threads)
 
     async def __aenter__(self) -> AsyncMemory:
         return self

@@ -416,7 +416,11 @@ class GraphProjection:
         return _of_place(int(row[0])) if row else (0, 0)
 
     def _migrate(self) -> None:
-        """Run the migrations that the graph hasn't seen, each in a transaction of its own."""
+        """Run the migrations that the graph hasn't seen, each in a transaction of its own.
+
+        Kuzu: then put the tables into its file. Where a full disk cuts short the checkpoint that is their first, Kuzu
+        reads pages that were never written, and its next statement hangs.
+        """
         done = self._migration()
         steps = migrations()
         if done > max(steps):
@@ -427,6 +431,8 @@ class GraphProjection:
                     for statement in steps[number]:
                         transaction.execute(statement)
                     transaction.execute(query("set_migration"), {"migration": number})
+        if done < max(steps) and self._name == "kuzu":
+            self._checkpoint(CHECKPOINT_SECONDS)
 
     def _migration(self) -> int:
         tables = {name for name, _ in self.read("show_tables").rows}
