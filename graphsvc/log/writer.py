@@ -254,7 +254,7 @@ class Writer:
 
     def _work_alone(self, ticket: Ticket, request: r.Alone) -> None:
         if self._stopped is not None and not isinstance(self._stopped, Closed):
-            ticket.error = self._stopped
+            ticket.error = again(self._stopped)
         else:
             try:
                 ticket.result = request.work(self._connection)
