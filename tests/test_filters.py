@@ -133,3 +133,24 @@ def test_a_deleted_record_is_in_no_way_of_searching(filled: graphsvc.Memory) -> 
     assert len(ids) == filled.episodes.count()
     rows, _ = filled._opened.log.mask("episode", None, None)
     assert len(np.unique(rows)) == len(ids)
+
+
+def test_equal_to_nothing_means_that_there_is_none(filled: graphsvc.Memory) -> None:
+    count = filled.episodes.count
+    assert count(F.critique == None) == count({"critique": {"eq": None}}) == count({"critique": None}) > 0  # noqa: E711
+    assert count(F.critique != None) == count({"critique": {"exists": True}}) > 0  # noqa: E711
+    assert count({"metadata.v": {"ne": None}}) == count({"metadata.v": {"exists": True}})
+
+
+def test_a_part_of_a_task_is_compared_as_it_is_given(filled: graphsvc.Memory) -> None:
+    assert filled.episodes.count({"task": {"contains": "task "}}) == filled.episodes.count()
+    assert filled.episodes.count({"task": {"contains": "task  "}}) == 0
+    assert filled.episodes.count({"task": " common task 1 "}) == filled.episodes.count({"task": "common task 1"}) > 0
+
+
+def test_what_a_filter_cannot_say_is_refused(filled: graphsvc.Memory) -> None:
+    with pytest.raises(BadInput, match="contains"):
+        filled.episodes.count(F.tags == "a")
+    for key in ("a\tb", 'a"b', "a\\b", "a\nb"):
+        with pytest.raises(BadInput, match="control characters"):
+            filled.episodes.count({f"metadata.{key}": 1})

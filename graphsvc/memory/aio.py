@@ -1,7 +1,8 @@
 """The same memory, awaited.
 
 Every verb of the synchronous interface is here under its own name. Storing an episode goes straight to the
-writer and is awaited without a thread; everything else runs on a few threads of the memory's own.
+writer and is awaited without a thread; everything else runs on threads of the memory's own: a few for what is soon
+answered, and others for what waits or takes long, so that no read waits for those.
 """
 
 from __future__ import annotations
@@ -28,23 +29,40 @@ T = TypeVar("T")
 S = TypeVar("S")
 
 
+WAITING = 32
+"""Threads for what waits or takes long; they are made when they are needed."""
+
+
+class Threads:
+    """The threads of one memory: `quick` for what is soon answered, `patient` for the rest."""
+
+    def __init__(self, quick: int) -> None:
+        self.quick = ThreadPoolExecutor(quick, thread_name_prefix="graphsvc-async")
+        self.patient = ThreadPoolExecutor(WAITING, thread_name_prefix="graphsvc-patient")
+
+    def shutdown(self) -> None:
+        for pool in (self.quick, self.patient):
+            pool.shutdown(wait=False)
+
+
 class AsyncVerbs:
     """The verbs of one kind of record, awaited."""
 
-    def __init__(self, verbs: Any, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, verbs: Any, threads: Threads) -> None:
         self._verbs = verbs
         self._threads = threads
 
 
 def awaited(
-    verb: Callable[Concatenate[S, P], T],
+    verb: Callable[Concatenate[S, P], T], *, long: bool = False
 ) -> Callable[Concatenate[AsyncVerbs, P], Coroutine[Any, Any, T]]:
-    """A synchronous verb as one to be awaited: the same arguments, result and errors."""
+    """A synchronous verb as one to be awaited: the same arguments, result and errors. `long`: it may take long."""
 
     @functools.wraps(verb)
     async def run(self: AsyncVerbs, *args: P.args, **options: P.kwargs) -> T:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, lambda: verb(self._verbs, *args, **options))
+        pool = self._threads.patient if long or options.get("wait") is not None else self._threads.quick
+        return await loop.run_in_executor(pool, lambda: verb(self._verbs, *args, **options))
 
     return cast(Callable[Concatenate[AsyncVerbs, P], Coroutine[Any, Any, T]], run)
 
@@ -82,7 +100,7 @@ class AsyncEpisodes(AsyncVerbs):
         )  # fmt: skip
         ticket = await verbs._opened.log.submit_async(request)
         if wait is not None:
-            await asyncio.get_running_loop().run_in_executor(self._threads, verbs._await, ticket.n, wait)
+            await asyncio.get_running_loop().run_in_executor(self._threads.patient, verbs._await, ticket.n, wait)
         return cast(Episode, ticket.result[0])
 
     store_many = awaited(Episodes.store_many)
@@ -116,7 +134,7 @@ class AsyncSkills(AsyncVerbs):
     unlink = awaited(Skills.unlink)
     delete = awaited(Skills.delete)
     prune = awaited(Skills.prune)
-    consolidate = awaited(Skills.consolidate)
+    consolidate = awaited(Skills.consolidate, long=True)
     evidence = awaited(Skills.evidence)
     get = awaited(Skills.get)
     version = awaited(Skills.version)
@@ -151,7 +169,7 @@ class AsyncMemory(AsyncVerbs):
         episodes: what was tried. skills: what was learnt to do. entities: what episodes are about.
     """
 
-    def __init__(self, memory: Memory, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, memory: Memory, threads: Threads) -> None:
         super().__init__(memory, threads)
         self.episodes = AsyncEpisodes(memory.episodes, threads)
         self.skills = AsyncSkills(memory.skills, threads)
@@ -195,26 +213,26 @@ class AsyncMemory(AsyncVerbs):
     brief = awaited(Memory.brief)
     feedback = awaited(Memory.feedback)
     feedbacks = awaited(Memory.feedbacks)
-    export = awaited(Memory.export)
-    forget = awaited(Memory.forget)
-    wait = awaited(Memory.wait)
-    progress = awaited(Memory.progress)
+    export = awaited(Memory.export, long=True)
+    forget = awaited(Memory.forget, long=True)
+    wait = awaited(Memory.wait, long=True)
+    progress = awaited(Memory.progress, long=True)
     status = awaited(Memory.status)
     stats = awaited(Memory.stats)
-    verify = awaited(Memory.verify)
-    repair = awaited(Memory.repair)
-    reembed = awaited(Memory.reembed)
+    verify = awaited(Memory.verify, long=True)
+    repair = awaited(Memory.repair, long=True)
+    reembed = awaited(Memory.reembed, long=True)
     warm = awaited(Memory.warm)
-    snapshot = awaited(Memory.snapshot)
+    snapshot = awaited(Memory.snapshot, long=True)
     snapshots = awaited(Memory.snapshots)
-    size = awaited(Memory.size)
-    _close = awaited(Memory.close)
+    size = awaited(Memory.size, long=True)
+    _close = awaited(Memory.close, long=True)
 
     async def close(self) -> None:
         """Commit what waits and let go of the directory. Closing twice does nothing."""
         if self._memory.owner:
             await self._close()
-            self._threads.shutdown(wait=False)
+            self._threads.shutdown()
 
 
 class AsyncOpening:
@@ -240,5 +258,4 @@ class AsyncOpening:
 
     async def _open(self) -> AsyncMemory:
         memory = await asyncio.to_thread(open_memory, self._path, **self._options)
-        threads = ThreadPoolExecutor(memory.threads, thread_name_prefix="graphsvc-async")
-        return AsyncMemory(memory, threads)
+        return AsyncMemory(memory, Threads(memory.threads))

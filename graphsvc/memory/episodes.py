@@ -289,7 +289,7 @@ class Episodes(Joined):
         Returns:
             At most k lessons, the most relevant first.
         """
-        failed = {"success": False, "critique": {"exists": True}}
+        failed = {"success": False, "critique": {"exists": True, "ne": ""}}
         return self._lessons(task, k, failed, where, agent, min_similarity, lambda episode: episode.critique or "")
 
     def strategies(

@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 import msgspec
 
 from graphsvc.errors import BadInput
+from graphsvc.memory.rows_in import arrow_fields
+from graphsvc.model.kinds import KINDS
 from graphsvc.model.records import Episode, Record, Skill
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+PARTS = (
+    "cosine", "bm25", "vector", "text", "recency", "mmr", "similarity", "success", "reward", "uses", "feedback",
+    "sample", "pending",
+)  # fmt: skip
+"""Everything that a score can be made of."""
 
 T_co = TypeVar("T_co", bound=Record, covariant=True)
 
@@ -62,12 +70,14 @@ class Hits(Sequence[Hit[T_co]], Generic[T_co]):
         pending: records that pass the filter and are acknowledged, but not embedded yet.
         behind: whether graph or text hadn't reached the last write when the wait for them ended.
         query: the text that was asked for.
+        kind: of the records: `episode` or `skill`.
     """
 
     items: tuple[Hit[T_co], ...] = ()
     pending: int = 0
     behind: bool = False
     query: str = ""
+    kind: str = "episode"
 
     @overload
     def __getitem__(self, index: int) -> Hit[T_co]: ...
@@ -97,17 +107,23 @@ class Hits(Sequence[Hit[T_co]], Generic[T_co]):
         return [hit.as_dict() for hit in self.items]
 
     def arrow(self) -> pa.Table:
-        """The hits as an Arrow table: a row each, the record's fields beside score and parts."""
+        """The hits as an Arrow table: a row each, the record's fields beside the score and its parts.
+
+        The columns are the same whatever was found: `score`, `part_…` for each of `PARTS` (null where the score has no
+        such part), and the fields of the kind, metadata as JSON. `store_many` takes the fields back.
+        """
         import pyarrow as pa
 
-        rows = []
-        for hit in self.items:
-            fields = {name: getattr(hit.record, name) for name in hit.record.__struct_fields__}
-            if "metadata" in fields:
-                fields["metadata"] = msgspec.json.encode(fields["metadata"]).decode()
-            parts = {f"part_{name}": value for name, value in hit.parts.items()}
-            rows.append({"score": hit.score, **parts, **fields})
-        return pa.Table.from_pylist(rows)
+        fields = arrow_fields(KINDS[self.kind])
+        parts = {f"part_{name}": [hit.parts.get(name) for hit in self.items] for name in PARTS}
+        columns: dict[str, list[Any]] = {"score": [hit.score for hit in self.items], **parts}
+        for one in fields:
+            values = [getattr(hit.record, one.name) for hit in self.items]
+            if one.name == "metadata":
+                values = [msgspec.json.encode(value).decode() for value in values]
+            columns[one.name] = values
+        floats = [pa.field(name, pa.float64()) for name in ("score", *parts)]
+        return pa.table(columns, schema=pa.schema([*floats, *fields]))
 
 
 def _copied(record: Record) -> Record:

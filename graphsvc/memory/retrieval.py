@@ -253,10 +253,10 @@ class Retrieval:
         behind = query.mode != "vector" and not self._wait_for_text(head)
         rows, all_of_kind = self.log.mask(query.kind, query.filter, query.agents)
         if not len(rows):
-            return Hits((), 0, behind, query.text)
+            return Hits((), 0, behind, query.text, query.kind)
         rescored = rescore is not None or query.mmr is not None or query.half_life is not None
         found, pending = self._candidates(query, vectors, text, rows, all_of_kind, query.k * deeper, rescored)
-        return Hits(self._ranked(query, vectors, found, rescore), pending, behind, query.text)
+        return Hits(self._ranked(query, vectors, found, rescore), pending, behind, query.text, query.kind)
 
     def _wait_for_text(self, head: int) -> bool:
         return self.store.text_follower.wait(head, self.store.settings.read_wait)

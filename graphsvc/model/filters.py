@@ -18,6 +18,7 @@ the plain opposite of what it holds.
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -239,8 +240,10 @@ def _target(name: str, kind: Kind, where: str) -> tuple[Field, tuple[str, ...]]:
     if field.type == "metadata":
         if not path:
             raise BadInput("say which key: metadata.KEY", where=where)
-        if any(not step or '"' in step or "\\" in step for step in path):
-            raise BadInput("a path has keys without quotes or backslashes, joined by dots", where=where)
+        if any(not step or not step.isprintable() or '"' in step or "\\" in step for step in path):
+            raise BadInput(
+                "a path has keys without quotes, backslashes and control characters, joined by dots", where=where
+            )
     return field, path
 
 
@@ -251,6 +254,8 @@ def _compare(field: Field, path: tuple[str, ...], op: Any, value: Any, where: st
         if not isinstance(value, bool):
             raise BadInput(f"expected true or false, got {value!r}", where=where)
         return Compare(field, op, value, path)
+    if value is None and op in ("eq", "ne"):
+        return Compare(field, "exists", op == "ne", path)
     if op == "in":
         if isinstance(value, str | Mapping) or not isinstance(value, list | tuple | set | frozenset):
             raise BadInput(f"expected a list, got {type(value).__name__}", where=where)
@@ -263,14 +268,14 @@ def _compare(field: Field, path: tuple[str, ...], op: Any, value: Any, where: st
         raise BadInput(f"{field.name} holds no text or list", where=where)
     if op in _ORDER and field.type in ("bool", "name", "text"):
         raise BadInput(f"{field.name} has no order", where=where, hint="Use eq, in or contains.")
-    operand = _operand(field, value, where)
+    operand = _operand(field, value, where, whole=op != "contains")
     if op in _ORDER and isinstance(operand, bool):
         raise BadInput("true and false have no order", where=where)
     return Compare(field, op, operand, path)
 
 
-def _operand(field: Field, value: Any, where: str) -> Any:
-    """A value that the field may be compared with, as the field holds it."""
+def _operand(field: Field, value: Any, where: str, *, whole: bool = True) -> Any:
+    """A value that the field may be compared with, as the field holds it; a part of a text where it isn't `whole`."""
     value = plain(value)
     match field.type:
         case "time":
@@ -289,7 +294,9 @@ def _operand(field: Field, value: Any, where: str) -> Any:
         raise BadInput("the number doesn't fit 64 bits", where=where)
     if isinstance(value, str):
         _sound(value, where)
-    return task_text(value) if field.name == "task" else value
+    if field.name != "task":
+        return value
+    return task_text(value) if whole else unicodedata.normalize("NFC", value)
 
 
 def _sound(value: str, where: str) -> None:
