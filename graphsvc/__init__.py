@@ -32,12 +32,13 @@ if TYPE_CHECKING:
         verify_snapshot,
     )
     from graphsvc.model.filters import F
-    from graphsvc.model.records import Episode, Skill
+    from graphsvc.model.records import Entity, Episode, Skill
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AsyncMemory",
+    "Entity",
     "Episode",
     "F",
     "GraphsvcError",
@@ -58,6 +59,7 @@ __all__ = [
 
 _HOMES = {
     "AsyncMemory": "graphsvc.memory.aio",
+    "Entity": "graphsvc.model.records",
     "Episode": "graphsvc.model.records",
     "F": "graphsvc.model.filters",
     "GraphsvcError": "graphsvc.errors",

@@ -493,3 +493,10 @@ def test_past_the_memory_budget_lance_answers_and_k_still_come_back(path: Path) 
         rare = memory.episodes.retrieve("q", k=10, mode="vector", vector=vectors[3], where={"reward": 0.9})
         assert len(rare) == 10
         assert all(hit.episode.reward == 0.9 for hit in rare)
+
+
+def test_a_critique_that_says_nothing_is_no_lesson(memory: graphsvc.Memory) -> None:
+    for id, critique in (("a", ""), ("b", "look first"), ("c", None)):
+        memory.episodes.store(id=id, session="s", task="cross the road", critique=critique, success=False)
+    memory.wait()
+    assert [lesson.text for lesson in memory.episodes.critiques("cross the road")] == ["look first"]

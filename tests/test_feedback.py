@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import graphsvc
 from graphsvc.errors import Ambiguous, BadInput, NotFound
 from graphsvc.model.records import Feedback
+from graphsvc.model.texts import WEIGHT
 
 
 def fill(memory: graphsvc.Memory, count: int = 4) -> None:
@@ -61,15 +62,14 @@ def test_retrieval_weighs_it_only_where_asked_to(memory: graphsvc.Memory) -> Non
     again = memory.episodes.retrieve("deploy service")
     assert [(hit.record.id, hit.score) for hit in again] == [(hit.record.id, hit.score) for hit in plain]
     assert "feedback" not in again[0].parts
-    weighed = memory.episodes.retrieve("deploy service", feedback=0.5)
+    weighed = memory.episodes.retrieve("deploy service", feedback=0.8)
     assert weighed[0].record.id == ids[-1]
     parts = {hit.record.id: hit.parts["feedback"] for hit in weighed}
     assert parts == {ids[-1]: pytest.approx(6 / 7), ids[0]: pytest.approx(1 / 7), ids[1]: 0.5, ids[2]: 0.5}
-    assert weighed[0].score == pytest.approx(
-        0.5 * parts[ids[-1]] + 0.25 * (weighed[0].parts["vector"] + weighed[0].parts["text"])
-    )
+    relevance = WEIGHT * weighed[0].parts["vector"] + (1 - WEIGHT) * weighed[0].parts["text"]
+    assert weighed[0].score == pytest.approx(0.8 * parts[ids[-1]] + 0.2 * relevance)
     memory.feedback("deploy service", {ids[-1]: 0.0})
-    assert memory.episodes.retrieve("deploy service", feedback=0.5)[0].parts["feedback"] == pytest.approx(6 / 8)
+    assert memory.episodes.retrieve("deploy service", feedback=0.8)[0].parts["feedback"] == pytest.approx(6 / 8)
     for wrong in (-0.1, 1.5, "much"):
         with pytest.raises(BadInput, match="feedback"):
             memory.episodes.retrieve("deploy service", feedback=wrong)

@@ -13,6 +13,7 @@ import pytest
 
 import graphsvc
 from graphsvc.memory import aio
+from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.memory import Memory
 from graphsvc.memory.skills import Skills
@@ -113,7 +114,11 @@ def test_opening_an_empty_memory_is_quick(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("plain", "awaited"), [(Episodes, aio.AsyncEpisodes), (Skills, aio.AsyncSkills), (Memory, aio.AsyncMemory)]
+    ("plain", "awaited"),
+    [
+        (Episodes, aio.AsyncEpisodes), (Skills, aio.AsyncSkills), (Entities, aio.AsyncEntities),
+        (Memory, aio.AsyncMemory),
+    ],
 )
 def test_every_verb_is_there_asynchronously_too_with_the_same_arguments(plain: type, awaited: type) -> None:
     for name, member in inspect.getmembers(plain):

@@ -222,26 +222,26 @@ def test_after_the_vectors_were_made_anew_an_earlier_point_has_the_new_models(pa
             assert memory.verify().ok
 
 
-@pytest.mark.parametrize("file", ["memory.sqlite", "graph.kuzu", "graphsvc.json", "text.tantivy/meta.json"])
 @pytest.mark.parametrize("how", ["changed", "cut", "missing"])
-def test_a_damaged_file_is_named_and_nothing_is_restored(
-    tmp_path: Path, history: dict[int, Any], file: str, how: str
-) -> None:
-    damaged = tmp_path / "snapshot" / file
-    content = bytearray(damaged.read_bytes())
-    content[len(content) // 2] ^= 1
-    damaged.write_bytes(content if how == "changed" else content[:-1])
-    if how == "missing":
-        damaged.unlink()
-    for attempt in (
-        lambda: graphsvc.verify_snapshot(tmp_path / "snapshot"),
-        lambda: graphsvc.restore(tmp_path / "snapshot", tmp_path / "again"),
-        lambda: graphsvc.restore(tmp_path / "snapshot", tmp_path / "again", to=10),
-    ):
-        with pytest.raises(Corrupt) as caught:
-            attempt()
-        assert caught.value.where == str(damaged)
-    assert [one.name for one in tmp_path.iterdir() if one.name.startswith("again")] == []
+def test_a_damaged_file_is_named_and_nothing_is_restored(tmp_path: Path, history: dict[int, Any], how: str) -> None:
+    for file in ("memory.sqlite", "graph.kuzu", "graphsvc.json", "text.tantivy/meta.json"):
+        damaged = tmp_path / "snapshot" / file
+        whole = damaged.read_bytes()
+        content = bytearray(whole)
+        content[len(content) // 2] ^= 1
+        damaged.write_bytes(content if how == "changed" else content[:-1])
+        if how == "missing":
+            damaged.unlink()
+        for attempt in (
+            lambda: graphsvc.verify_snapshot(tmp_path / "snapshot"),
+            lambda: graphsvc.restore(tmp_path / "snapshot", tmp_path / "again"),
+            lambda: graphsvc.restore(tmp_path / "snapshot", tmp_path / "again", to=10),
+        ):
+            with pytest.raises(Corrupt) as caught:
+                attempt()
+            assert caught.value.where == str(damaged)
+        assert [one.name for one in tmp_path.iterdir() if one.name.startswith("again")] == []
+        damaged.write_bytes(whole)
 
 
 def test_a_snapshot_without_its_list_is_none_and_one_with_a_changed_list_is_damaged(

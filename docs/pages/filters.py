@@ -53,7 +53,7 @@ def made() -> str:
         table(("operator", "as JSON", "as Python", "holds where the field is"), rows),
         LIMITS,
         "## Fields",
-        *(_fields(kind) for kind in KINDS.values() if kind.searchable),
+        *(_fields(kind) for kind in KINDS.values() if kind.in_columns),
     )
 
 

@@ -12,11 +12,22 @@ from typing import Any, Union, get_args, get_origin
 
 import graphsvc
 from graphsvc.errors import every_error
-from graphsvc.memory import briefing, consolidation, opened, results, retrieval, skills, verbs
+from graphsvc.memory import briefing, consolidation, joined, opened, results, retrieval, skills, verbs
+from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.exporting import ExportReport
 from graphsvc.memory.forgetting import ForgetReport, KeptTask, Named
-from graphsvc.memory.importing import ImportReport, Skipped, import_jsonl, import_memory, import_python
+from graphsvc.memory.importing import (
+    ImportReport,
+    Skipped,
+    import_git,
+    import_jsonl,
+    import_junit,
+    import_memory,
+    import_messages,
+    import_python,
+    import_table,
+)
 from graphsvc.memory.memory import Memory
 from graphsvc.memory.travel import migrate, restore, verify_snapshot
 from graphsvc.store.migrate import Migrated
@@ -27,12 +38,15 @@ from graphsvc.store.verify import Problem, Report
 from .markdown import code, entries, page, said, sections, table
 
 CLASSES: tuple[type, ...] = (
-    Memory, Episodes, skills.Skills, results.Hits, results.Hit, results.Statistics, results.Trend, results.Lesson,
-    results.Relations, results.Event, skills.Linked, consolidation.Consolidation, consolidation.Learnt, briefing.Brief,
-    briefing.Sentence, ExportReport, ForgetReport, Named, KeptTask, Report, Problem, Snapshot, Restored, Migrated,
+    Memory, Episodes, skills.Skills, Entities, results.Hits, results.Hit, results.Statistics, results.Trend,
+    results.Lesson, results.Relations, results.Event, skills.Linked, consolidation.Consolidation, consolidation.Learnt,
+    briefing.Brief, briefing.Sentence, ExportReport, ForgetReport, Named, KeptTask, Report, Problem, Snapshot, Restored,
+    Migrated,
 )  # fmt: skip
 NOT_FOR_USERS = {Memory: ("owner", "threads"), Report: ("note",), ImportReport: ("skip", "finish", "in_vain")}
 """Members that are public for the program's own parts only."""
+
+IMPORTERS = (import_jsonl, import_table, import_messages, import_git, import_junit, import_python, import_memory)
 
 TYPES = {
     "Where": (retrieval.Where, "A [filter](filters.md)."),
@@ -40,6 +54,7 @@ TYPES = {
     "Mode": (retrieval.Mode, "How relevance is computed."),
     "Embedder": (opened.Embedder, "`minilm`, `hashing` (tests), a path, a model's name, or a function texts → array."),
     "LinkType": (skills.LinkType, "What joins two skills."),
+    "EpisodeLinkType": (joined.EpisodeLinkType, "What joins an episode to an entity or another episode."),
     "WEIGHTS": (skills.WEIGHTS, "How a search of skills weighs what it knows, if it isn't told otherwise."),
 }
 
@@ -72,9 +87,7 @@ def made() -> str:
         *map(_class, CLASSES),
         "## Importing",
         "In `graphsvc.memory.importing`.",
-        _function("import_jsonl", import_jsonl, "###"),
-        _function("import_python", import_python, "###"),
-        _function("import_memory", import_memory, "###"),
+        *(_function(importer.__name__, importer, "###") for importer in IMPORTERS),
         _class(ImportReport),
         _class(Skipped),
     )
@@ -84,7 +97,7 @@ def _class(kind: type) -> str:
     summary, more = sections(said(kind.__doc__, kind.__name__))
     parts = [f"## {kind.__name__}", summary]
     if "Attributes" in more:
-        parts.append(entries(more["Attributes"], {*_hints(kind), *dir(kind), "episodes", "skills"}))
+        parts.append(entries(more["Attributes"], {*_hints(kind), *dir(kind), "episodes", "skills", "entities"}))
     for name, member in _members(kind):
         title = f"{kind.__name__}.{name}"
         if inspect.isfunction(member):

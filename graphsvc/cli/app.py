@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 import graphsvc
 from graphsvc.cli import records
 from graphsvc.cli.demonstration import demo
+from graphsvc.cli.entities import add_links, entities
 from graphsvc.cli.episodes import add_store, episodes
 from graphsvc.cli.importing import importing
 from graphsvc.cli.learning import add_learning
@@ -102,6 +103,8 @@ def recall(
 add_learning(app)
 app.add_typer(episodes, name="episodes", rich_help_panel="Remember")
 app.add_typer(skills, name="skills", rich_help_panel="Remember")
+app.add_typer(entities, name="entities", rich_help_panel="Remember")
+add_links(episodes)
 app.add_typer(importing, name="import", rich_help_panel="Remember")
 add_upkeep(app)
 add_travel(app)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 importing = typer.Typer(
     no_args_is_help=True,
-    help="Bring in another memory, episodes from JSON Lines, or skills from Python modules.",
+    help="Bring in what you have: JSON Lines, tables, git, test reports, conversations, Python, another memory.",
     epilog="Example: graphsvc import jsonl runs.jsonl --field session=run_id --rest metadata --dry-run",
 )
 
@@ -52,8 +52,10 @@ def _run(shell: Shell, wait: bool, job: Callable[[Memory, Any], ImportReport], *
 
 
 def _shown(report: ImportReport) -> list[Any]:
+    from graphsvc.memory.importing.report import COUNTS
+
     counts = report.as_dict()
-    names = ("read", "stored", "already", "revised", "links", "modules", "retired", "skipped_count", "seconds")
+    names = (*COUNTS, "retired", "skipped_count", "seconds")
     title = "Would be imported (nothing was written)" if report.dry_run else "Imported"
     told = {name.replace("_count", ""): counts[name] for name in names if counts[name] or name in ALWAYS}
     parts: list[Any] = [fields(told, title)]
@@ -131,14 +133,14 @@ def jsonl(
     ), strict=strict)  # fmt: skip
 
 
-def _mapped(pairs: list[str] | None) -> dict[str, str]:
+def _mapped(pairs: list[str] | None, option: str = "--field", form: str = "FIELD=KEY") -> dict[str, str]:
     mapped = {}
     for pair in pairs or ():
         name, sign, key = pair.partition("=")
         if not sign or not key or not name:
-            raise BadInput(f"expected FIELD=KEY, got {pair!r}", where="--field", hint="Like --field session=run_id.")
+            raise BadInput(f"expected {form}, got {pair!r}", where=option, hint=f"Like {option} session=run_id.")
         if name in mapped:
-            raise BadInput(f"{name!r} is mapped twice", where="--field")
+            raise BadInput(f"{name!r} is mapped twice", where=option)
         mapped[name] = key
     return mapped
 
@@ -172,9 +174,91 @@ def whole(
     batch: _Batch = 500,
     wait: _Wait = True,
 ) -> Answer:
-    """Take in what `graphsvc export` wrote: ids, times, statistics and links as they were. May be repeated."""
+    """Take in what graphsvc export wrote: ids, times, statistics and links as they were. May be repeated."""
     from graphsvc.memory.importing import import_memory
 
     return _run(shell, wait, lambda memory, progress: import_memory(
         memory, source, dry_run=dry_run, batch=batch, progress=progress
+    ))  # fmt: skip
+
+
+@command(importing, "git", example="graphsvc import git . --revision main")
+def git(
+    shell: Shell,
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A git repository's directory.")],
+    revision: Annotated[str, typer.Option(help="Whose history is read: a branch, tag or hash.")] = "HEAD",
+    name: Annotated[str | None, typer.Option(help="Of the repository, if not its directory's.")] = None,
+    agent: _Agent = None,
+    dry_run: DryRun = False,
+    batch: _Batch = 500,
+    wait: _Wait = True,
+) -> Answer:
+    """Make an episode of each commit, joined to its files; what a later commit reverts or fixes has failed."""
+    from graphsvc.memory.importing import import_git
+
+    return _run(shell, wait, lambda memory, progress: import_git(
+        memory, path, revision=revision, name=name, agent=agent, dry_run=dry_run, batch=batch, progress=progress,
+    ))  # fmt: skip
+
+
+@command(importing, "junit", example="graphsvc import junit build/reports")
+def junit(
+    shell: Shell,
+    sources: Annotated[list[str], typer.Argument(metavar="FILE|DIRECTORY…", help="JUnit XML, or where it lies.")],
+    session: Annotated[str | None, typer.Option(help="The run that all of it belongs to.")] = None,
+    agent: _Agent = None,
+    dry_run: DryRun = False,
+    batch: _Batch = 500,
+    wait: _Wait = True,
+) -> Answer:
+    """Store test runs: each test an episode, the failure's message its critique. Skipped tests are counted."""
+    from graphsvc.memory.importing import import_junit
+
+    return _run(shell, wait, lambda memory, progress: import_junit(
+        memory, sources, session=session, agent=agent, dry_run=dry_run, batch=batch, progress=progress,
+    ))  # fmt: skip
+
+
+@command(importing, "table", example="graphsvc import table runs.csv --map task=prompt --map reward=score --id run")
+def table_(
+    shell: Shell,
+    source: Annotated[str, typer.Argument(metavar="FILE", help="CSV, plain or gzip, or Parquet.")],
+    map: Annotated[list[str] | None, typer.Option(metavar="FIELD=COLUMN", help="The column of a field.")] = None,
+    id: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A column that the id is made of.")] = None,
+    session: Annotated[str | None, typer.Option(help="Of rows that name none; the file's name by itself.")] = None,
+    rest: Annotated[
+        Literal["metadata", "error", "drop"], typer.Option(help="What becomes of columns that are no field.")
+    ] = "metadata",
+    delimiter: Annotated[str | None, typer.Option(help="Of CSV, if no comma.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="End at the first bad row.")] = False,
+    agent: _Agent = None,
+    dry_run: DryRun = False,
+    batch: _Batch = 500,
+    wait: _Wait = True,
+) -> Answer:
+    """Store the rows of a CSV or Parquet file as episodes. May be repeated: nothing is stored twice."""
+    from graphsvc.memory.importing import import_table
+
+    mapped = _mapped(map, "--map", "FIELD=COLUMN")
+    return _run(shell, wait, lambda memory, progress: import_table(
+        memory, source, fields=mapped, id=id, session=session, rest=rest, delimiter=delimiter,
+        strict=strict, agent=agent, dry_run=dry_run, batch=batch, progress=progress,
+    ))  # fmt: skip
+
+
+@command(importing, "messages", example="graphsvc import messages conversations.jsonl")
+def messages(
+    shell: Shell,
+    source: Annotated[str, typer.Argument(metavar="FILE", help="JSON (Lines), plain or gzip; - for standard input.")],
+    session: Annotated[str | None, typer.Option(help="Of conversations that name none.")] = None,
+    agent: _Agent = None,
+    dry_run: DryRun = False,
+    batch: _Batch = 500,
+    wait: _Wait = True,
+) -> Answer:
+    """Store conversations in OpenAI's form of messages: each request of the user with its answer is an episode."""
+    from graphsvc.memory.importing import import_messages
+
+    return _run(shell, wait, lambda memory, progress: import_messages(
+        memory, source, session=session, agent=agent, dry_run=dry_run, batch=batch, progress=progress,
     ))  # fmt: skip

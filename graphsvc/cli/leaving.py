@@ -35,7 +35,7 @@ def export(
     where: Annotated[str | None, typer.Option(metavar="JSON", help=f"Filters by kind, like {WHERE}.")] = None,
     agent: ManyAgents = None,
 ) -> Answer:
-    """Write all records and links into a directory, to be read by others or taken in by `graphsvc import memory`."""
+    """Write all records and links into a directory, to be read by others or taken in by graphsvc import memory."""
     filters = parsed(where, "--where", WHERE)
     with shell.open() as memory, shell.bar("Exporting") as show:
         report = memory.export(

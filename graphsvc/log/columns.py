@@ -22,7 +22,7 @@ from graphsvc.log.filter_sql import rows_where
 from graphsvc.log.state import RowEvent, unsigned
 from graphsvc.model.change import decode_record
 from graphsvc.model.filters import And, Compare, Filter, Not, Or
-from graphsvc.model.kinds import KINDS, SEARCHABLE, Field, Kind
+from graphsvc.model.kinds import IN_COLUMNS, KINDS, Field, Kind
 from graphsvc.model.records import Record
 from graphsvc.model.times import micros
 
@@ -373,11 +373,11 @@ def _unpacked(data: NDArray[np.uint8]) -> list[str]:
 
 
 class Columns:
-    """The columns of all searchable kinds, and where each row is in them."""
+    """The columns of all kinds that can be filtered, and where each row is in them."""
 
     def __init__(self) -> None:
         self.n = 0
-        self.kinds = {name: KindColumns(KINDS[name]) for name in SEARCHABLE}
+        self.kinds = {name: KindColumns(KINDS[name]) for name in IN_COLUMNS}
         self.local = Growing(np.int32, -1)
         self.text_hash = Growing(np.uint64, 0)
         self.changed = dict.fromkeys(KINDS, 0)

@@ -233,7 +233,7 @@ def _retire(state: State, change: Change, stored: Stored, gone: list[Episode]) -
         episodes.release(state, change, record)
         state.leave_session(record)
         gone.append(record)
-    elif KINDS[stored.kind].searchable:
+    elif KINDS[stored.kind].in_columns:
         state.release(change, "Agent", record.agent, record.agent)
     state.retire(change, stored)
 

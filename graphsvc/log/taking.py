@@ -61,7 +61,7 @@ def _insert(state: State, change: Change, edits: NextEdits, item: NewRecord) -> 
     if isinstance(record, Episode):
         state.join_session(edits, record)
         episodes.retain(state, change, record)
-    elif kind_of(record).searchable:
+    elif kind_of(record).in_columns:
         state.retain(change, "Agent", record.agent, record.agent, {})
     state.insert(change, item)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphsvc.config import Settings
 from graphsvc.errors import Closed, GraphsvcError, Overloaded, StorageFailed, StorageFull, WriterStopped, again
-from graphsvc.log import consolidation, episodes, feedback, skills, taking
+from graphsvc.log import consolidation, entities, episodes, feedback, skills, taking
 from graphsvc.log.columns import Columns
 from graphsvc.log.database import translated
 from graphsvc.log.forget import forget
@@ -42,6 +42,9 @@ DECISIONS: dict[type[Any], Callable[[State, Any], Any]] = {
     r.LinkSkills: skills.link,
     r.UnlinkSkills: skills.unlink,
     r.PruneSkills: skills.prune,
+    r.UpsertEntities: entities.upsert,
+    r.LinkEpisodes: entities.link,
+    r.UnlinkEpisode: entities.unlink,
     r.Consolidate: consolidation.consolidate,
     r.RecordFeedback: feedback.record,
     r.TakeRecords: taking.take_records,
@@ -57,7 +60,7 @@ def _move_cursor(state: State, request: r.MoveCursor) -> None:
 
 DECISIONS[r.MoveCursor] = _move_cursor
 
-_DELETIONS = {"episode": episodes.delete, "skill": skills.delete}
+_DELETIONS = {"episode": episodes.delete, "skill": skills.delete, "entity": entities.delete}
 
 _BUFFERED = (r.StoreEpisodes, r.MoveCursor)
 """Verbs that check everything before they change anything: they need no savepoint."""
@@ -251,7 +254,7 @@ class Writer:
 
     def _work_alone(self, ticket: Ticket, request: r.Alone) -> None:
         if self._stopped is not None and not isinstance(self._stopped, Closed):
-            ticket.error = self._stopped
+            ticket.error = again(self._stopped)
         else:
             try:
                 ticket.result = request.work(self._connection)

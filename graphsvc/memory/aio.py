@@ -1,8 +1,8 @@
 """The same memory, awaited.
 
 Every verb of the synchronous interface is here under its own name. Storing an episode goes straight to the
-writer and is awaited without a thread; everything else runs on a few threads of the memory's own. What may wait
-or take long has threads apart, so that a read never queues behind it.
+writer and is awaited without a thread; everything else runs on threads of the memory's own: a few for what is soon
+answered, and others for what waits or takes long, so that no read waits for those.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import functools
 import os
 from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
+from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.memory import Memory, open_memory
 from graphsvc.memory.skills import Skills
@@ -28,29 +28,21 @@ P = ParamSpec("P")
 T = TypeVar("T")
 S = TypeVar("S")
 
-SLOW_THREADS = 32
-"""Verbs that may wait at once in one memory; they hold a thread each, and hardly use it."""
+
+WAITING = 32
+"""Threads for what waits or takes long; they are made when they are needed."""
 
 
-@dataclass(frozen=True, slots=True)
 class Threads:
-    """What verbs run on: `quick` ones for reads and writes, `slow` ones for what waits or takes long."""
+    """The threads of one memory: `quick` for what is soon answered, `patient` for the rest."""
 
-    quick: ThreadPoolExecutor
-    slow: ThreadPoolExecutor
-
-    @classmethod
-    def of(cls, count: int) -> Threads:
-        """Threads for one memory, started as they are needed."""
-        return cls(
-            ThreadPoolExecutor(count, thread_name_prefix="graphsvc-async"),
-            ThreadPoolExecutor(SLOW_THREADS, thread_name_prefix="graphsvc-async-slow"),
-        )
+    def __init__(self, quick: int) -> None:
+        self.quick = ThreadPoolExecutor(quick, thread_name_prefix="graphsvc-async")
+        self.patient = ThreadPoolExecutor(WAITING, thread_name_prefix="graphsvc-patient")
 
     def shutdown(self) -> None:
-        """Take no more work; what runs ends by itself."""
-        self.quick.shutdown(wait=False)
-        self.slow.shutdown(wait=False)
+        for pool in (self.quick, self.patient):
+            pool.shutdown(wait=False)
 
 
 class AsyncVerbs:
@@ -62,15 +54,15 @@ class AsyncVerbs:
 
 
 def awaited(
-    verb: Callable[Concatenate[S, P], T], *, slow: bool = False
+    verb: Callable[Concatenate[S, P], T], *, long: bool = False
 ) -> Callable[Concatenate[AsyncVerbs, P], Coroutine[Any, Any, T]]:
-    """A synchronous verb as one to be awaited: the same arguments, result and errors. `slow`: it may take long."""
+    """A synchronous verb as one to be awaited: the same arguments, result and errors. `long`: it may take long."""
 
     @functools.wraps(verb)
     async def run(self: AsyncVerbs, *args: P.args, **options: P.kwargs) -> T:
         loop = asyncio.get_running_loop()
-        threads = self._threads.slow if slow or options.get("wait") is not None else self._threads.quick
-        return await loop.run_in_executor(threads, lambda: verb(self._verbs, *args, **options))
+        pool = self._threads.patient if long or options.get("wait") is not None else self._threads.quick
+        return await loop.run_in_executor(pool, lambda: verb(self._verbs, *args, **options))
 
     return cast(Callable[Concatenate[AsyncVerbs, P], Coroutine[Any, Any, T]], run)
 
@@ -108,13 +100,13 @@ class AsyncEpisodes(AsyncVerbs):
         )  # fmt: skip
         ticket = await verbs._opened.log.submit_async(request)
         if wait is not None:
-            await asyncio.get_running_loop().run_in_executor(self._threads.slow, verbs._await, ticket.n, wait)
+            await asyncio.get_running_loop().run_in_executor(self._threads.patient, verbs._await, ticket.n, wait)
         return cast(Episode, ticket.result[0])
 
-    store_many = awaited(Episodes.store_many, slow=True)
+    store_many = awaited(Episodes.store_many)
     amend = awaited(Episodes.amend)
     delete = awaited(Episodes.delete)
-    prune = awaited(Episodes.prune, slow=True)
+    prune = awaited(Episodes.prune)
     get = awaited(Episodes.get)
     list = awaited(Episodes.list)
     count = awaited(Verbs.count)
@@ -125,20 +117,24 @@ class AsyncEpisodes(AsyncVerbs):
     strategies = awaited(Episodes.strategies)
     statistics = awaited(Episodes.statistics)
     relations = awaited(Episodes.relations)
+    link = awaited(Episodes.link)
+    unlink = awaited(Episodes.unlink)
+    about = awaited(Episodes.about)
+    evidence = awaited(Episodes.evidence)
 
 
 class AsyncSkills(AsyncVerbs):
     """Skills, awaited; each verb as in `Skills`."""
 
     create = awaited(Skills.create)
-    create_many = awaited(Skills.create_many, slow=True)
+    create_many = awaited(Skills.create_many)
     revise = awaited(Skills.revise)
     record_outcome = awaited(Skills.record_outcome)
     link = awaited(Skills.link)
     unlink = awaited(Skills.unlink)
     delete = awaited(Skills.delete)
-    prune = awaited(Skills.prune, slow=True)
-    consolidate = awaited(Skills.consolidate, slow=True)
+    prune = awaited(Skills.prune)
+    consolidate = awaited(Skills.consolidate, long=True)
     evidence = awaited(Skills.evidence)
     get = awaited(Skills.get)
     version = awaited(Skills.version)
@@ -153,17 +149,31 @@ class AsyncSkills(AsyncVerbs):
     statistics = awaited(Skills.statistics)
 
 
+class AsyncEntities(AsyncVerbs):
+    """Entities, awaited; each verb as in `Entities`."""
+
+    upsert = awaited(Entities.upsert)
+    upsert_many = awaited(Entities.upsert_many)
+    get = awaited(Entities.get)
+    list = awaited(Entities.list)
+    count = awaited(Verbs.count)
+    history = awaited(Verbs.history)
+    delete = awaited(Entities.delete)
+    episodes = awaited(Entities.episodes)
+
+
 class AsyncMemory(AsyncVerbs):
     """What an agent remembers, awaited. Made by `graphsvc.aopen`.
 
     Attributes:
-        episodes: what was tried. skills: what was learnt to do.
+        episodes: what was tried. skills: what was learnt to do. entities: what episodes are about.
     """
 
     def __init__(self, memory: Memory, threads: Threads) -> None:
         super().__init__(memory, threads)
         self.episodes = AsyncEpisodes(memory.episodes, threads)
         self.skills = AsyncSkills(memory.skills, threads)
+        self.entities = AsyncEntities(memory.entities, threads)
 
     async def __aenter__(self) -> AsyncMemory:
         return self
@@ -203,20 +213,20 @@ class AsyncMemory(AsyncVerbs):
     brief = awaited(Memory.brief)
     feedback = awaited(Memory.feedback)
     feedbacks = awaited(Memory.feedbacks)
-    export = awaited(Memory.export, slow=True)
-    forget = awaited(Memory.forget, slow=True)
-    wait = awaited(Memory.wait, slow=True)
-    progress = awaited(Memory.progress, slow=True)
+    export = awaited(Memory.export, long=True)
+    forget = awaited(Memory.forget, long=True)
+    wait = awaited(Memory.wait, long=True)
+    progress = awaited(Memory.progress, long=True)
     status = awaited(Memory.status)
     stats = awaited(Memory.stats)
-    verify = awaited(Memory.verify, slow=True)
-    repair = awaited(Memory.repair, slow=True)
-    reembed = awaited(Memory.reembed, slow=True)
-    warm = awaited(Memory.warm, slow=True)
-    snapshot = awaited(Memory.snapshot, slow=True)
+    verify = awaited(Memory.verify, long=True)
+    repair = awaited(Memory.repair, long=True)
+    reembed = awaited(Memory.reembed, long=True)
+    warm = awaited(Memory.warm)
+    snapshot = awaited(Memory.snapshot, long=True)
     snapshots = awaited(Memory.snapshots)
-    size = awaited(Memory.size)
-    _close = awaited(Memory.close, slow=True)
+    size = awaited(Memory.size, long=True)
+    _close = awaited(Memory.close, long=True)
 
     async def close(self) -> None:
         """Commit what waits and let go of the directory. Closing twice does nothing."""
@@ -248,4 +258,4 @@ class AsyncOpening:
 
     async def _open(self) -> AsyncMemory:
         memory = await asyncio.to_thread(open_memory, self._path, **self._options)
-        return AsyncMemory(memory, Threads.of(memory.threads))
+        return AsyncMemory(memory, Threads(memory.threads))

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from graphsvc.errors import BadInput
 from graphsvc.log.episodes import select_prunable
 from graphsvc.memory.feedback import helpfulness
+from graphsvc.memory.joined import Joined
 from graphsvc.memory.results import Hit, Hits, Lesson, Relations, Statistics, Trend
 from graphsvc.memory.retrieval import Mode, Values, Where, check_k, check_share
 from graphsvc.memory.rows_in import rows_of
-from graphsvc.memory.verbs import Verbs, Wait, check_wait
+from graphsvc.memory.verbs import Wait, check_wait
 from graphsvc.model.kinds import KINDS
 from graphsvc.model.names import parts_of
 from graphsvc.model.records import Episode
@@ -32,7 +33,7 @@ ALIKE = 0.85
 """Cosine from which two critiques or outputs count as saying the same."""
 
 
-class Episodes(Verbs):
+class Episodes(Joined):
     """Store, find and weigh what agents tried. `memory.episodes`."""
 
     kind = "episode"

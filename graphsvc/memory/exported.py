@@ -21,6 +21,7 @@ from typing import Any, Literal, TypeVar, get_args
 import msgspec
 
 from graphsvc.errors import BadInput, Corrupt, NewerFormat, UnknownField
+from graphsvc.memory.rows_in import arrow_fields
 from graphsvc.model.kinds import KINDS, Kind
 
 T = TypeVar("T")
@@ -131,22 +132,11 @@ def described(path: Path, count: int) -> File:
 # --- rows -------------------------------------------------------------------------------------------------
 
 
-def columns(kind: Kind) -> list[Any]:
-    """Arrow fields of a kind's records; metadata as JSON."""
-    import pyarrow as pa
-
-    types = {
-        "name": pa.string(), "text": pa.string(), "float": pa.float64(), "int": pa.int64(), "bool": pa.bool_(),
-        "time": pa.timestamp("us", "UTC"), "tags": pa.list_(pa.string()), "metadata": pa.string(),
-    }  # fmt: skip
-    return [pa.field(name, types[field.type]) for name, field in kind.fields.items()]
-
-
 def schema(kind: Kind) -> Any:
-    """Arrow columns of a kind's records in an export."""
+    """Arrow columns of a kind's records."""
     import pyarrow as pa
 
-    return pa.schema([*columns(kind), pa.field(HASH, pa.binary())])
+    return pa.schema([*arrow_fields(kind), pa.field(HASH, pa.binary())])
 
 
 def link_schema() -> Any:

@@ -127,8 +127,8 @@ def _chosen(opened: Opened, where: Any, agents: tuple[str, ...] | None) -> dict[
         raise BadInput(f"expected filters by kind, got {type(where).__name__}", where="where")
     chosen = {}
     for name, filter in where.items():
-        if name not in KINDS or not KINDS[name].searchable:
-            known = ", ".join(kind.name for kind in KINDS.values() if kind.searchable)
+        if name not in KINDS or not KINDS[name].in_columns:
+            known = ", ".join(kind.name for kind in KINDS.values() if kind.in_columns)
             raise UnknownField(f"{name!r} can't be filtered", where="where", hint=f"Filters are by kind: {known}.")
         rows, _ = opened.log.mask(name, parse(filter, KINDS[name]), agents)
         chosen[name] = set(rows.tolist())

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 from graphsvc.errors import BadInput, WaitTimeout
+from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.feedback import FeedbackList, give, listed
 from graphsvc.memory.namespaces import Namespaces
@@ -34,7 +35,7 @@ class Memory:
     """What an agent remembers. Made by `graphsvc.open`; close it, or use it in a `with`.
 
     Attributes:
-        episodes: what was tried. skills: what was learnt to do.
+        episodes: what was tried. skills: what was learnt to do. entities: what episodes are about.
     """
 
     def __init__(self, opened: Opened, namespaces: Namespaces, *, owner: bool) -> None:
@@ -43,6 +44,7 @@ class Memory:
         self._owner = owner
         self.episodes = Episodes(opened, namespaces)
         self.skills = Skills(opened, namespaces)
+        self.entities = Entities(opened, namespaces)
 
     def __enter__(self) -> Memory:
         return self
@@ -222,9 +224,9 @@ class Memory:
     ) -> ExportReport:
         """Write all live records and links into a new directory, one state of them, whatever is written meanwhile.
 
-        `import_memory` takes them in again: ids, times, statistics, versions and the graph's digest are the same then,
-        and exported once more they give equal bytes. What was deleted, and history, stay
-        behind. Killed on the way, no directory of that name is there.
+        `import_memory` of `graphsvc.memory.importing` takes them in again: ids, times, statistics, versions and the
+        graph's digest are the same then, and exported once more they give equal bytes. What was deleted, and history,
+        stay behind. Killed on the way, no directory of that name is there.
 
         Args:
             path: of the directory; it mustn't exist.
@@ -294,6 +296,7 @@ class Memory:
             "records": {
                 "episodes": self.episodes.count(),
                 "skills": self.skills.count(),
+                "entities": self.entities.count(),
             },
             **self.status(),
             "vectors": opened.store.vectors.stats(),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 import msgspec
 
 from graphsvc.errors import BadInput
+from graphsvc.memory.rows_in import arrow_fields
 from graphsvc.model.kinds import KINDS
 from graphsvc.model.records import Episode, Record, Skill
 
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PARTS = (
-    "cosine", "bm25", "vector", "text", "recency", "mmr",
-    "similarity", "success", "reward", "uses", "feedback", "sample", "pending",
+    "cosine", "bm25", "vector", "text", "recency", "mmr", "similarity", "success", "reward", "uses", "feedback",
+    "sample", "pending",
 )  # fmt: skip
-"""What scores can be made of, see `Hit`."""
+"""Everything that a score can be made of."""
 
 T_co = TypeVar("T_co", bound=Record, covariant=True)
 
@@ -106,22 +107,23 @@ class Hits(Sequence[Hit[T_co]], Generic[T_co]):
         return [hit.as_dict() for hit in self.items]
 
     def arrow(self) -> pa.Table:
-        """The hits as an Arrow table, a row each: `score`, `part_…`, then the record's fields; metadata as JSON.
+        """The hits as an Arrow table: a row each, the record's fields beside the score and its parts.
 
-        Its columns and their types are the same whatever was found, nothing included.
+        The columns are the same whatever was found: `score`, `part_…` for each of `PARTS` (null where the score has no
+        such part), and the fields of the kind, metadata as JSON. `store_many` takes the fields back.
         """
         import pyarrow as pa
 
-        from graphsvc.memory.exported import columns
-
-        fields = columns(KINDS[self.kind])
-        numbers = [pa.field(name, pa.float64()) for name in ("score", *(f"part_{name}" for name in PARTS))]
-        rows = []
-        for hit in self.items:
-            values = {field.name: getattr(hit.record, field.name) for field in fields}
-            values["metadata"] = msgspec.json.encode(values["metadata"]).decode()
-            rows.append({"score": hit.score, **{f"part_{name}": hit.parts.get(name) for name in PARTS}, **values})
-        return pa.Table.from_pylist(rows, schema=pa.schema([*numbers, *fields]))
+        fields = arrow_fields(KINDS[self.kind])
+        parts = {f"part_{name}": [hit.parts.get(name) for hit in self.items] for name in PARTS}
+        columns: dict[str, list[Any]] = {"score": [hit.score for hit in self.items], **parts}
+        for one in fields:
+            values = [getattr(hit.record, one.name) for hit in self.items]
+            if one.name == "metadata":
+                values = [msgspec.json.encode(value).decode() for value in values]
+            columns[one.name] = values
+        floats = [pa.field(name, pa.float64()) for name in ("score", *parts)]
+        return pa.table(columns, schema=pa.schema([*floats, *fields]))
 
 
 def _copied(record: Record) -> Record:

@@ -214,7 +214,7 @@ def _joined(word: str, value: Any, kind: Kind, where: str, depth: int, budget: l
 def _comparisons(name: str, value: Any, kind: Kind, where: str, budget: list[int]) -> list[Filter]:
     field, path = _target(name, kind, where)
     if isinstance(value, Mapping):
-        pairs = [_missing(op, operand) for op, operand in value.items()]
+        pairs = list(value.items())
         if not pairs:
             raise BadInput("says no comparison", where=where, hint=f"Operators: {', '.join(OPERATORS)}.")
     elif value is None:
@@ -229,11 +229,6 @@ def _comparisons(name: str, value: Any, kind: Kind, where: str, budget: list[int
     return [_compare(field, path, op, operand, f"{where}.{op}") for op, operand in pairs]
 
 
-def _missing(op: Any, operand: Any) -> tuple[Any, Any]:
-    """Equal to null is without a value, unequal to it with one."""
-    return ("exists", op == "ne") if operand is None and op in ("eq", "ne") else (op, operand)
-
-
 def _target(name: str, kind: Kind, where: str) -> tuple[Field, tuple[str, ...]]:
     first, _, rest = name.partition(".")
     field = kind.fields.get(first)
@@ -245,8 +240,10 @@ def _target(name: str, kind: Kind, where: str) -> tuple[Field, tuple[str, ...]]:
     if field.type == "metadata":
         if not path:
             raise BadInput("say which key: metadata.KEY", where=where)
-        if any(not step or '"' in step or "\\" in step for step in path):
-            raise BadInput("a path has keys without quotes or backslashes, joined by dots", where=where)
+        if any(not step or not step.isprintable() or '"' in step or "\\" in step for step in path):
+            raise BadInput(
+                "a path has keys without quotes, backslashes and control characters, joined by dots", where=where
+            )
     return field, path
 
 
@@ -257,6 +254,8 @@ def _compare(field: Field, path: tuple[str, ...], op: Any, value: Any, where: st
         if not isinstance(value, bool):
             raise BadInput(f"expected true or false, got {value!r}", where=where)
         return Compare(field, op, value, path)
+    if value is None and op in ("eq", "ne"):
+        return Compare(field, "exists", op == "ne", path)
     if op == "in":
         if isinstance(value, str | Mapping) or not isinstance(value, list | tuple | set | frozenset):
             raise BadInput(f"expected a list, got {type(value).__name__}", where=where)
@@ -269,14 +268,14 @@ def _compare(field: Field, path: tuple[str, ...], op: Any, value: Any, where: st
         raise BadInput(f"{field.name} holds no text or list", where=where)
     if op in _ORDER and field.type in ("bool", "name", "text"):
         raise BadInput(f"{field.name} has no order", where=where, hint="Use eq, in or contains.")
-    operand = _operand(field, value, where, part=op == "contains")
+    operand = _operand(field, value, where, whole=op != "contains")
     if op in _ORDER and isinstance(operand, bool):
         raise BadInput("true and false have no order", where=where)
     return Compare(field, op, operand, path)
 
 
-def _operand(field: Field, value: Any, where: str, *, part: bool = False) -> Any:
-    """A value that the field may be compared with, as the field holds it; `part`: or a part of it, ends and all."""
+def _operand(field: Field, value: Any, where: str, *, whole: bool = True) -> Any:
+    """A value that the field may be compared with, as the field holds it; a part of a text where it isn't `whole`."""
     value = plain(value)
     match field.type:
         case "time":
@@ -297,7 +296,7 @@ def _operand(field: Field, value: Any, where: str, *, part: bool = False) -> Any
         _sound(value, where)
     if field.name != "task":
         return value
-    return unicodedata.normalize("NFC", value) if part else task_text(value)
+    return task_text(value) if whole else unicodedata.normalize("NFC", value)
 
 
 def _sound(value: str, where: str) -> None:

@@ -67,6 +67,8 @@ REL_TABLES: dict[str, RelTable] = {
     "ALTERNATIVE": RelTable("Skill", "Skill", {"weight": "DOUBLE"}),
     "REFINES": RelTable("Skill", "Skill", {"weight": "DOUBLE"}),
     "PART_OF": RelTable("Skill", "Skill", {"weight": "DOUBLE"}),
+    "ABOUT": RelTable("Episode", "Entity"),
+    "EVIDENCE": RelTable("Episode", "Episode"),
 }
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from graphsvc.model.records import Episode, Feedback, Outcome, Record, Skill, SkillVersion
+from graphsvc.model.records import Entity, Episode, Feedback, Outcome, Record, Skill, SkillVersion
 
 ColumnType = Literal["name", "text", "float", "int", "bool", "time", "tags", "metadata"]
 
@@ -35,12 +35,19 @@ class Kind:
         record: its class.
         table: its node table in the graph, if it has one.
         searchable: whether it has a vector and a place in full text.
+        listed: whether it can be listed and filtered, and names its agent, though it isn't searchable.
     """
 
     name: str
     record: type[Record]
     table: str | None
     searchable: bool
+    listed: bool = False
+
+    @property
+    def in_columns(self) -> bool:
+        """Whether its scalar fields are columns in memory, for filters."""
+        return self.searchable or self.listed
 
     @property
     def fields(self) -> dict[str, Field]:
@@ -56,10 +63,12 @@ KINDS: dict[str, Kind] = {
         Kind("skill_version", SkillVersion, "SkillVersion", False),
         Kind("outcome", Outcome, None, False),
         Kind("feedback", Feedback, None, False),
+        Kind("entity", Entity, "Entity", False, listed=True),
     )
 }
 
 SEARCHABLE = tuple(kind.name for kind in KINDS.values() if kind.searchable)
+IN_COLUMNS = tuple(kind.name for kind in KINDS.values() if kind.in_columns)
 
 KIND_OF = {kind.record: kind for kind in KINDS.values()}
 

@@ -39,6 +39,15 @@ def task_key(task: str) -> str:
     return blake2b(task.encode(), digest_size=16).hexdigest()
 
 
+def entity_id(kind: str, name: str) -> str:
+    """The id of an entity that was given none: `kind:name`; a digest of the name where that would be too long."""
+    prefix = kind.replace("%", "%25").replace(":", "%3A")
+    whole = f"{prefix}:{name}"
+    if len(whole.encode()) <= MAX_NAME:
+        return whole
+    return blake2b(whole.encode(), digest_size=16).hexdigest()
+
+
 def task_text(text: str) -> str:
     """A task's text as it is kept: NFC, ends stripped, so that equal-looking texts are one task."""
     return unicodedata.normalize("NFC", text).strip()

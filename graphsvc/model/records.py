@@ -115,3 +115,13 @@ class Feedback(Record, frozen=True, kw_only=True, gc=False):
 def judged(kind: str, key: str) -> str:
     """What feedback belongs to: the record that it is about, by kind and key."""
     return f"{kind}:{key}"
+
+
+class Entity(Record, frozen=True, kw_only=True, gc=False):
+    """Something that episodes are about: a file, a service, a person. Its id is made of kind and name if not given."""
+
+    kind: Annotated[Name, Meta(description="What sort of thing it is, like `file`.")]
+    name: Annotated[Name, Meta(description="What it is called, unique within its kind by custom.")]
+    description: Annotated[str, Meta(description="What is to be known of it.")] = ""
+    tags: Annotated[tuple[Name, ...], Meta(description="Labels, sorted and without repeats.")] = ()
+    metadata: Annotated[dict[str, Any], Meta(description="Anything else, as JSON.")] = {}

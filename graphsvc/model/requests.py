@@ -199,6 +199,37 @@ class UnlinkSkills:
 
 
 @dataclass(slots=True)
+class UpsertEntities:
+    """Make entities, or give those that exist what of `values` is new to them, all or none. Gives them as they are."""
+
+    items: list[NewRecord]
+    values: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeLink:
+    """An edge from an episode, `rel` as in the graph: ABOUT an entity, or EVIDENCE in another episode."""
+
+    rel: str
+    source: Ref
+    target: Ref
+
+
+@dataclass(slots=True)
+class LinkEpisodes:
+    """Join episodes with what they are about or are judged by, all or none. Gives how many edges are new."""
+
+    links: list[EpisodeLink]
+
+
+@dataclass(slots=True)
+class UnlinkEpisode:
+    """Part an episode from what it is joined to."""
+
+    link: EpisodeLink
+
+
+@dataclass(slots=True)
 class TakeRecords:
     """Take records in as they were elsewhere, statistics and all. Gives of each what became of it."""
 
@@ -280,6 +311,9 @@ Request = (
     | RecordFeedback
     | LinkSkills
     | UnlinkSkills
+    | UpsertEntities
+    | LinkEpisodes
+    | UnlinkEpisode
     | TakeRecords
     | TakeLinks
     | Forget

@@ -238,21 +238,26 @@ class GraphProjection:
             self._checkpoint_before(net)
         steps = list(_steps(net))
         total = sum(len(step.rows) for step in steps)
-        size = max(1, (total - self._done) // 2)
+        size, renewed = max(1, (total - self._done) // 2), False
         while self._applied < change.n:
             end = min(total, self._done + size)
             try:
                 piece = _cut(steps, self._done, end)
                 self._write(piece, change.n) if end == total else self._write(piece, self._applied, end)
                 self._checkpoint_if_due()
+                renewed = False
                 continue
             except BufferFull as error:
-                if size == 1:
+                if size == 1 and renewed:
                     raise FollowerStopped(
                         f"entry {change.n} holds more than the graph engine's memory takes at once",
                         where="graph",
                         hint=f"Raise the setting graph_buffer_bytes, now {self._settings.graph_buffer_bytes:,}.",
                     ) from error
+            if size == 1:  # memory that the engine doesn't give back (Ladybug keeps some of each bulk load) may be all
+                renewed = True
+                self.engine.close()
+                self._open()
             size = max(1, (end - self._done) // 2)
             self._free_memory()
         self._unsaved = None
@@ -411,7 +416,11 @@ class GraphProjection:
         return _of_place(int(row[0])) if row else (0, 0)
 
     def _migrate(self) -> None:
-        """Run the migrations that the graph hasn't seen, each in a transaction of its own."""
+        """Run the migrations that the graph hasn't seen, each in a transaction of its own.
+
+        Kuzu: then put the tables into its file. Where a full disk cuts short the checkpoint that is their first, Kuzu
+        reads pages that were never written, and its next statement hangs.
+        """
         done = self._migration()
         steps = migrations()
         if done > max(steps):
@@ -422,6 +431,8 @@ class GraphProjection:
                     for statement in steps[number]:
                         transaction.execute(statement)
                     transaction.execute(query("set_migration"), {"migration": number})
+        if done < max(steps) and self._name == "kuzu":
+            self._checkpoint(CHECKPOINT_SECONDS)
 
     def _migration(self) -> int:
         tables = {name for name, _ in self.read("show_tables").rows}

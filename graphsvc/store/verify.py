@@ -194,7 +194,7 @@ def _verify_columns(log: Log, report: Report) -> None:
     wrong = []
     count = 0
     for row, kind, record, hash in live_records(log):
-        if not KINDS[kind].searchable:
+        if not KINDS[kind].in_columns:
             continue
         count += 1
         if int(log.columns.hash_of(np.array([row]))[0]) != hash or not log.columns.agrees(row, kind, record):
@@ -216,7 +216,7 @@ def expected_graph(log: Log | ReadPool) -> Iterator[Content]:
         if content is not None:
             yield content
         yield from map(link_content, own_links(record))
-        if KINDS[kind].searchable:
+        if KINDS[kind].in_columns:
             nodes[("Agent", key_of(record.agent, record.agent))] = {"id": record.agent}
         if isinstance(record, Episode):
             sessions.setdefault((record.agent, record.session), []).append((micros(record.at), record.id, record.key))

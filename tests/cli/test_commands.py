@@ -17,6 +17,7 @@ from graphsvc.cli.output import as_json, safe
 from graphsvc.model.kinds import KINDS
 
 from .conftest import Run
+from .repositories import History
 
 EVIL = "red \x1b[31m bell \x07 csi \x9b5m back \u202egnihsif end"
 
@@ -34,6 +35,10 @@ CALLS: dict[str, list[str]] = {
     "import jsonl": ["-"],
     "import python": ["colorsys"],
     "import memory": ["copy", "--dry-run"],
+    "import git": ["history"],
+    "import junit": ["report.xml"],
+    "import table": ["table.csv"],
+    "import messages": ["-"],
     "export": ["new", "--format", "parquet"],
     "forget": ["e2", "--yes"],
     "episodes amend": ["e1", "--reward", "0.5", "--clear", "critique", "--no-success"],
@@ -47,6 +52,16 @@ CALLS: dict[str, list[str]] = {
     "episodes strategies": ["deploy"],
     "episodes history": ["e1"],
     "episodes relations": ["e1"],
+    "episodes link": ["e1", "f1", "about"],
+    "episodes unlink": ["e1", "f1", "about"],
+    "episodes about": ["e1"],
+    "episodes evidence": ["e1"],
+    "entities upsert": ["--kind", "file", "--name", "b.py", "--description", "said"],
+    "entities list": ["--where", '{"kind": "file"}'],
+    "entities get": ["f1"],
+    "entities episodes": ["f1"],
+    "entities delete": ["f1"],
+    "entities history": ["f1"],
     "skills create": ["--name", "walk", "--description", "puts one foot before the other", "--needs", "a"],
     "skills revise": ["a", "--code", "new"],
     "brief": ["deploy"],
@@ -88,15 +103,28 @@ def commands() -> dict[str, Any]:
     return dict(below(typer.main.get_command(app), ()))
 
 
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A git repository of one commit."""
+    history = History(tmp_path_factory.mktemp("git") / "project")
+    history.commit(f"Begin {EVIL}\n", {b"a.py": b"1\n"})
+    return history.write()
+
+
 @pytest.fixture
-def filled(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[graphsvc.Memory]:
+def filled(path: Path, tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[graphsvc.Memory]:
     """A memory that stays open in this process, which commands share: so each of them takes milliseconds."""
     with graphsvc.open(path, embedder="hashing") as memory:
         memory.episodes.store(id="e1", session="s", task="Deploy the API", critique=EVIL, output=EVIL, success=False)
         memory.episodes.store(id="e2", session="s", task="Deploy the API", output="kubectl", success=True, reward=0.2)
         memory.skills.create(id="a", name="deploy", description=EVIL, code=f"deploy()\n{EVIL}")
         memory.skills.create(id="b", name="build", description="builds what is deployed")
+        memory.entities.upsert(kind="file", name="a.py", id="f1", description=EVIL)
+        memory.episodes.link("e1", "f1", "about")
         monkeypatch.chdir(tmp_path)
+        Path("table.csv").write_text(f"task,output\na row,{EVIL}\n")
+        Path("report.xml").write_text('<testsuite name="s"><testcase name="t"/></testsuite>')
+        Path("history").symlink_to(repository)
         memory.export("copy")
         yield memory
 

@@ -18,7 +18,7 @@ import msgspec
 from graphsvc.model.change import Change, GoneRecord, Link, NodeRef, Patch, Put
 from graphsvc.model.graph import REL_TABLES
 from graphsvc.model.names import key_of, task_key
-from graphsvc.model.records import Episode, Record, Skill, SkillVersion
+from graphsvc.model.records import Entity, Episode, Record, Skill, SkillVersion
 from graphsvc.store.graph import Content, link_content, record_content, ref_content
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -39,6 +39,7 @@ class History:
         self.episodes: dict[str, Episode] = {}
         self.skills: dict[str, Skill] = {}
         self.versions: dict[str, SkillVersion] = {}
+        self.entities: dict[str, Entity] = {}
         self.links: dict[Ends, dict[str, Any]] = {}
         self._sessions: dict[Session, list[tuple[datetime, str, str]]] = {}
         self._named: dict[tuple[str, str], NodeRef] = {}
@@ -62,6 +63,7 @@ class History:
         verbs = (
             self._store, self._store, self._store, self._store, self._amend, self._move, self._delete,
             self._create, self._create, self._revise, self._join, self._join, self._part, self._use, self._drop,
+            self._upsert, self._upsert, self._tell, self._tell, self._remove,
         )  # fmt: skip
         change = Change(verb="test", n=len(self.changes) + 1)
         self._pairs_before: dict[Session, list[Ends]] = {}
@@ -75,7 +77,7 @@ class History:
 
     def contents(self) -> Iterator[Content]:
         """Every node and edge that the graph must hold now."""
-        for record in (*self.episodes.values(), *self.skills.values(), *self.versions.values()):
+        for record in (*self.episodes.values(), *self.skills.values(), *self.versions.values(), *self.entities.values()):
             content = record_content(record)
             assert content is not None
             yield content
@@ -100,21 +102,21 @@ class History:
     def _pairs(self, session: Session) -> list[Ends]:
         return [("NEXT", a[2], b[2]) for a, b in pairwise(self._sessions.get(session, []))]
 
-    def _enter(self, record: Episode | Skill) -> None:
+    def _enter(self, record: Episode | Skill | Entity) -> None:
         self._name(record, 1)
         if isinstance(record, Episode):
             session = (record.agent, record.session)
             self._pairs_before.setdefault(session, self._pairs(session))
             bisect.insort(self._sessions.setdefault(session, []), (record.at, record.id, record.key))
 
-    def _leave(self, record: Episode | Skill) -> None:
+    def _leave(self, record: Episode | Skill | Entity) -> None:
         self._name(record, -1)
         if isinstance(record, Episode):
             session = (record.agent, record.session)
             self._pairs_before.setdefault(session, self._pairs(session))
             self._sessions[session].remove((record.at, record.id, record.key))
 
-    def _name(self, record: Episode | Skill, more: int) -> None:
+    def _name(self, record: Episode | Skill | Entity, more: int) -> None:
         agent = record.agent
         refs = [NodeRef("Agent", key_of(agent, agent), {"id": agent})]
         if isinstance(record, Episode):
@@ -265,6 +267,39 @@ class History:
         self._leave(old)
         self._forget_links(old.key)
         change.gone.append(GoneRecord("skill", old.agent, old.id, 0))
+
+    def _upsert(self, change: Change, a: int, b: int, c: int) -> None:
+        """A new entity, or new values for an old one."""
+        if self.entities and c % 2:
+            old = _pick(self.entities, a)
+            values = {"description": TEXTS[b % len(TEXTS)], "metadata": {"b": b}}
+            self.entities[old.key] = msgspec.structs.replace(old, **values)
+            self._patch(change, "entity", old, values)
+            return
+        self._made += 1
+        entity = Entity(id=f"file:{self._made}", agent=f"agent {a % 3}", at=BEGIN, kind="file", name=f"é/{b}",
+                        tags=("t",) * (b % 2))  # fmt: skip
+        self.entities[entity.key] = entity
+        self._enter(entity)
+        self._put(change, "entity", entity)
+
+    def _tell(self, change: Change, a: int, b: int, c: int) -> None:
+        """An episode is about an entity, or another episode is evidence of how it went."""
+        if not self.episodes or not self.entities:
+            return
+        source, evidence = _pick(self.episodes, a), _pick(self.episodes, b)
+        if c % 2:
+            self._set_link(change, ("ABOUT", source.key, _pick(self.entities, b).key), {})
+        elif source is not evidence:
+            self._set_link(change, ("EVIDENCE", source.key, evidence.key), {})
+
+    def _remove(self, change: Change, a: int, b: int, c: int) -> None:
+        if self.entities:
+            old = _pick(self.entities, a)
+            del self.entities[old.key]
+            self._leave(old)
+            self._forget_links(old.key)
+            change.gone.append(GoneRecord("entity", old.agent, old.id, 0))
 
     def _forget_links(self, key: str) -> None:
         self.links = {ends: values for ends, values in self.links.items() if key not in ends[1:]}

@@ -180,19 +180,18 @@ def test_a_graph_of_a_newer_program_is_refused(tmp_path: Path, engine_name: str)
 def test_a_migration_that_fails_leaves_nothing(
     tmp_path: Path, engine_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = migrations()[1]
-    monkeypatch.setattr(
-        module, "migrations", lambda: {1: [*first, "CREATE NODE TABLE Agent (x INT64, PRIMARY KEY (x))"]}
-    )
+    known = migrations()
+    failing = {**known, 1: [*known[1], "CREATE NODE TABLE Agent (x INT64, PRIMARY KEY (x))"]}
+    monkeypatch.setattr(module, "migrations", lambda: failing)
     with pytest.raises(EngineError):
         GraphProjection(tmp_path, engine_name, SETTINGS)
-    second = "CREATE NODE TABLE Extra (x INT64, PRIMARY KEY (x))"
-    monkeypatch.setattr(module, "migrations", lambda: {1: first})
+    monkeypatch.setattr(module, "migrations", lambda: known)
     GraphProjection(tmp_path, engine_name, SETTINGS).close()
-    monkeypatch.setattr(module, "migrations", lambda: {1: first, 2: [second]})
+    extra = {**known, max(known) + 1: ["CREATE NODE TABLE Extra (x INT64, PRIMARY KEY (x))"]}
+    monkeypatch.setattr(module, "migrations", lambda: extra)
     for _ in range(2):
         projection = GraphProjection(tmp_path, engine_name, SETTINGS)
-        assert projection._migration() == 2
+        assert projection._migration() == max(extra)
         projection.close()
 
 

@@ -5,27 +5,22 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from hashlib import blake2b
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from graphsvc.errors import BadInput, Conflict, Gone, GraphsvcError, TooLarge, UnknownField
+from graphsvc.errors import BadInput, GraphsvcError, TooLarge, UnknownField
 from graphsvc.memory.importing.lines import MAX_LINE, Lines
-from graphsvc.memory.importing.report import Acknowledged, ImportReport, Progress, check_batch
-from graphsvc.memory.importing.standing import is_live, stored
+from graphsvc.memory.importing.report import Acknowledged, ImportReport, Progress
+from graphsvc.memory.importing.storing import Storing
 from graphsvc.model.kinds import KINDS
-from graphsvc.model.requests import NewRecord, StoreEpisodes
 
 if TYPE_CHECKING:
     from graphsvc.memory.memory import Memory
 
 Rest = Literal["error", "metadata", "drop"]
 RESTS: tuple[Rest, ...] = ("error", "metadata", "drop")
-
-BATCH_BYTES = 16 << 20
-"""Lines of so many bytes are stored together, however few they are."""
 
 NAMED = 10
 """Unknown keys of a line that its error names."""
@@ -69,22 +64,26 @@ def import_jsonl(
     Raises:
         BadInput, UnknownField: for an argument or a file that can't be read to its end. StorageFull and the like.
     """
-    keys, joined = _keys(fields), _texts(join)
-    job = _Job(memory, keys, _one_of(rest), joined, agent, ImportReport(dry_run=dry_run), acknowledged)
-    check_batch(batch)
+    rows = Rows(fields, rest, join)
+    report = ImportReport(dry_run=dry_run)
+    storing = Storing(memory, agent, report, acknowledged, batch)
     with Lines(source) as lines:
         try:
             for number, line in lines:
-                job.take(number, line)
-                if job.is_full(batch):
-                    job.store()
+                report.read += 1
+                try:
+                    storing.take(f"line {number}", rows.values(_decoded(line)))
+                except GraphsvcError as error:
+                    storing.refuse(f"line {number}", error)
+                if storing.is_full:
+                    storing.store()
                     if progress:
-                        progress(lines.share, job.report)
+                        progress(lines.share, report)
         finally:
-            job.store()
+            storing.store()
     if progress:
-        progress(1.0, job.report)
-    return job.report.finish()
+        progress(1.0, report)
+    return report.finish()
 
 
 def _keys(fields: Mapping[str, str] | None) -> dict[str, str]:
@@ -120,50 +119,16 @@ def _texts(join: Collection[str]) -> frozenset[str]:
     return frozenset([join] if isinstance(join, str) else join)
 
 
-class _Job:
-    """One import under way: the lines that wait to be stored, and the report."""
+class Rows:
+    """What rows of a source say of episodes: which key is which field, and what becomes of the others."""
 
-    def __init__(
-        self,
-        memory: Memory,
-        keys: dict[str, str],
-        rest: Rest,
-        join: frozenset[str],
-        agent: str | None,
-        report: ImportReport,
-        acknowledged: Acknowledged | None,
-    ) -> None:
-        self.memory = memory
-        self.keys = keys
-        self.rest = rest
-        self.join = join
-        self.agent = memory.episodes._namespaces.writes(agent)
-        self.report = report
-        self.acknowledged = acknowledged
-        self._waiting: list[tuple[int, NewRecord]] = []
-        self._faults: list[tuple[int, GraphsvcError]] = []
-        self._bytes = 0
-        self._repeats: Counter[bytes] = Counter()
-        self._seen: dict[tuple[str, str], bytes] = {}
+    def __init__(self, fields: Mapping[str, str] | None, rest: str, join: Collection[str] = ()) -> None:
+        self.keys = _keys(fields)
+        self.rest = _one_of(rest)
+        self.join = _texts(join)
 
-    def is_full(self, batch: int) -> bool:
-        """Whether so many lines wait, or so long ones, that they should be stored now."""
-        return len(self._waiting) + len(self._faults) >= batch or self._bytes >= BATCH_BYTES
-
-    # --- a line --------------------------------------------------------------------------------------------
-
-    def take(self, number: int, line: bytes | None) -> None:
-        """Put the line's episode with those that wait, or note why it can't be taken."""
-        self.report.read += 1
-        self._bytes += len(line or b"")
-        try:
-            self._waiting.append((number, self._item(self._values(line))))
-        except GraphsvcError as error:
-            self._faults.append((number, error))
-
-    def _values(self, line: bytes | None) -> dict[str, Any]:
-        """The episode's field values that a line says."""
-        row = _decoded(line)
+    def values(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The episode's field values that a row says. Raises UnknownField, BadInput."""
         values = {self.keys[key]: value for key, value in row.items() if key in self.keys}
         left = {key: value for key, value in row.items() if key not in self.keys}
         if left and self.rest == "error":
@@ -177,78 +142,6 @@ class _Job:
         for name in self.join & values.keys():
             values[name] = _joined(name, values[name])
         return values
-
-    def _item(self, values: dict[str, Any]) -> NewRecord:
-        space = values.get("agent")
-        values["agent"] = self.agent if space is None else self.memory.episodes._namespaces.writes(space)
-        item = self.memory.episodes._new(values)
-        if values.get("id") is not None:
-            return item
-        told = item.hash + (str(item.record.at).encode() if values.get("at") is not None else b"")
-        repeat = self._repeats[told]
-        self._repeats[told] += 1
-        id = blake2b(told + repeat.to_bytes(8, "big"), digest_size=16).hexdigest()
-        return NewRecord.of(msgspec.structs.replace(item.record, id=id), item.hash)
-
-    # --- many lines ----------------------------------------------------------------------------------------
-
-    def store(self) -> None:
-        """Store what waits, but for what is there already or can't be; that is reported, in the file's order."""
-        new = self._unseen()
-        self._waiting, self._bytes = [], 0
-        try:
-            if self.report.dry_run:
-                self.report.stored += len(new)
-            else:
-                self._seen.clear()
-                self._submit(new)
-        finally:
-            self._report_faults()
-
-    def _report_faults(self) -> None:
-        for number, error in sorted(self._faults, key=lambda fault: fault[0]):
-            why = f"{error.where}: {error.what}" if error.where else error.what
-            self.report.skip(f"line {number}", error.code, why)
-        self._faults = []
-
-    def _unseen(self) -> list[tuple[int, NewRecord]]:
-        """Those whose ids the memory doesn't know; the others are counted as already there, or skipped."""
-        places = [(item.record.agent, item.record.id) for _, item in self._waiting]
-        new = []
-        for (number, item), place, known in zip(
-            self._waiting, places, stored(self.memory, "episode", places), strict=True
-        ):
-            if known is not None and not is_live(known):
-                self._faults.append((number, Gone(f"the episode {known.id!r} was deleted", where="id")))
-                continue
-            hash = known.hash if known is not None else self._seen.get(place)
-            if hash is None:
-                self._seen[place] = item.hash
-                new.append((number, item))
-            elif hash == item.hash:
-                self.report.already += 1
-            else:
-                conflict = Conflict(f"the episode {place[1]!r} exists, with other content", where="id")
-                self._faults.append((number, conflict))
-        return new
-
-    def _submit(self, items: Sequence[tuple[int, NewRecord]]) -> None:
-        """Store these; what another thread has meanwhile made impossible is found by halving."""
-        if not items:
-            return
-        try:
-            self.memory.episodes._submit(StoreEpisodes([item for _, item in items]))
-        except (Conflict, Gone) as error:
-            if len(items) == 1:
-                self._faults.append((items[0][0], error))
-                return
-            half = len(items) // 2
-            self._submit(items[:half])
-            self._submit(items[half:])
-            return
-        self.report.stored += len(items)
-        if self.acknowledged:
-            self.acknowledged([item.record.id for _, item in items])
 
 
 def _decoded(line: bytes | None) -> dict[str, Any]:

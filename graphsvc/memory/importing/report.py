@@ -13,6 +13,10 @@ LISTED = 1_000
 """Skipped items that a report names; the rest are counted."""
 
 
+COUNTS = ("read", "stored", "already", "revised", "links", "modules", "entities", "amended")
+"""What a report counts, beside what it left out."""
+
+
 @dataclass(frozen=True, slots=True)
 class Skipped:
     """Something that wasn't imported.
@@ -34,9 +38,10 @@ class ImportReport:
 
     Attributes:
         dry_run: nothing was written; the counts say what would have been.
-        read: lines, or functions.
+        read: lines, functions, commits, test cases, rows, or turns.
         stored: new in the memory. already: there before, the same. revised: there before, now in a new version.
-        links: made between skills. modules: read.
+        links: made between skills, or from episodes to entities and evidence. modules: read.
+        entities: new ones, like files. amended: episodes there before that something later has judged.
         vanished: skills whose functions are no longer in modules that were read. retired: of these, deleted.
         skipped: the first of what was left out. skipped_by_code: how many of each reason, also of those not listed.
         seconds: that it took.
@@ -49,6 +54,8 @@ class ImportReport:
     revised: int = 0
     links: int = 0
     modules: int = 0
+    entities: int = 0
+    amended: int = 0
     vanished: list[str] = field(default_factory=list)
     retired: int = 0
     skipped: list[Skipped] = field(default_factory=list)
@@ -79,7 +86,7 @@ class ImportReport:
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it."""
-        counts = {name: getattr(self, name) for name in ("read", "stored", "already", "revised", "links", "modules")}
+        counts = {name: getattr(self, name) for name in COUNTS}
         return {
             "dry_run": self.dry_run,
             **counts,
