@@ -61,7 +61,7 @@ comparisons = st.one_of(
     st.tuples(st.just("at"), st.sampled_from(["eq", "ne", "gt", "ge", "lt", "le"]), days),
     st.tuples(st.just("success"), st.sampled_from(["eq", "ne"]), st.booleans()),
     st.tuples(st.sampled_from(["session", "agent", "task"]), st.sampled_from(["eq", "ne", "contains"]),
-              st.sampled_from(["s1", "s9", "x", "common task 2", "task", "none"])),
+              st.sampled_from(["s1", "s9", "x", "common task 2", "task", "none", "task ", " 2", "2 "])),
     st.tuples(st.sampled_from(["session", "id"]), st.just("in"), st.lists(st.sampled_from(["s1", "e001", "e017", "e020"]), max_size=3)),
     st.tuples(st.just("id"), st.sampled_from(["eq", "ne", "contains"]), st.sampled_from(["e001", "e02"])),
     st.tuples(st.sampled_from(["output", "critique"]), st.sampled_from(["eq", "ne", "contains"]), st.sampled_from(["", "b", "a"])),
