@@ -329,3 +329,46 @@ def test_closing_does_not_wait_for_a_whole_reembedding(path: Path, monkeypatch: 
     assert time.monotonic() - began < 3, "640 texts take over 5 s"
     assert failed
     assert json.loads((path / "graphsvc.json").read_text())["embedding"]["dimension"] == 8
+
+
+def test_in_the_background_a_reembedding_says_how_far_it_is_while_the_old_vectors_serve(path: Path) -> None:
+    filled(path, model(8), count=200)
+    go_on = threading.Event()
+
+    def slow(texts: Sequence[str]) -> Any:
+        if len(texts) > 1:
+            go_on.wait(10)
+        return model(16)(texts)
+
+    with graphsvc.open(path, embedder=model(8)) as memory:
+        memory.reembed(slow, wait=False)
+        far = memory.status()["reembedding"]
+        assert far is not None
+        assert len(memory.episodes.retrieve("task", k=5, mode="vector")) == 5
+        assert memory.stats()["embedding"]["dimension"] == 8
+        go_on.set()
+        deadline = time.monotonic() + 30
+        while memory.status()["reembedding"] is not None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert memory.stats()["embedding"]["dimension"] == 16
+        assert memory.status()["errors"] == {}
+        assert memory.verify().ok
+        with pytest.raises(GraphsvcError):
+            memory.reembed("no-such-model", wait=False)
+
+
+def test_what_stops_a_reembedding_in_the_background_is_said_in_the_status(path: Path) -> None:
+    filled(path, model(8), count=5)
+
+    def failing(texts: Sequence[str]) -> Any:
+        if len(texts) > 1:
+            raise ValueError("no more")
+        return model(16)(texts)
+
+    with graphsvc.open(path, embedder=model(8)) as memory:
+        memory.reembed(failing, wait=False)
+        deadline = time.monotonic() + 30
+        while not memory.status()["errors"] and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert "no more" in memory.status()["errors"]["reembedding"]
+        assert len(memory.episodes.retrieve("task", k=5, mode="vector")) == 5

@@ -270,16 +270,14 @@ class Memory:
         """
         self._opened.check()
         opened = self._opened
+        failing: dict[str, Any] = {follower.name: follower.error for follower in opened.store.followers}
+        failing["reembedding"] = opened.reembedding_error
         return {
             "head": opened.log.head,
             "lag": opened.store.lag(),
             "pending": opened.store.vectors.pending,
-            "errors": {
-                follower.name: str(follower.error)
-                for follower in opened.store.followers
-                if follower.error is not None
-            },
-            "reembedding": opened.store.reembedding_progress(),
+            "errors": {name: str(error) for name, error in failing.items() if error is not None},
+            "reembedding": opened.reembedding_progress(),
             "writes_waiting": opened.log.writer.depth,
             "writer_stopped": str(opened.log.writer.stopped) if opened.log.writer.stopped else None,
         }
@@ -329,21 +327,31 @@ class Memory:
         return report
 
     def reembed(
-        self, embedder: Embedder, *, runtime: str | None = None, report: Callable[[int, int], None] | None = None
+        self,
+        embedder: Embedder,
+        *,
+        runtime: str | None = None,
+        wait: bool = True,
+        report: Callable[[int, int], None] | None = None,
     ) -> None:
         """Make all vectors anew with another model; returns when that is done. The old ones serve meanwhile.
 
-        Killed on the way it is gone on with by the next call with the same embedder.
+        Killed or closed on the way, it is gone on with at the next opening; with a function, by the next call with it.
 
         Args:
             embedder: as for `graphsvc.open`. runtime: what runs the model, see the setting `embedder_runtime`.
-            report: called with how many are done, and of how many.
+            wait: False returns once the model is found, and goes on in the background: `status()["reembedding"]` says
+                how far it is and is None at its end, `status()["errors"]` why it stopped.
+            report: called with how many are done, and of how many; only where it is waited for.
 
         Raises:
             ModelNotFound, EmbeddingFailed: for the model; the old vectors stay.
         """
         self._opened.check()
-        self._opened.reembed(embedder, runtime, report or (lambda done, total: None))
+        if wait:
+            self._opened.reembed(embedder, runtime, report or (lambda done, total: None))
+        else:
+            self._opened.begin_reembed(embedder, runtime)
 
     def snapshot(
         self, path: str | os.PathLike[str], *, report: Callable[[int, int], None] | None = None

@@ -119,6 +119,8 @@ class Opened:
             raise
         self.retrieval = Retrieval(self.log, self.store)
         self._reembedding = threading.Lock()
+        self.reembedding_error: GraphsvcError | None = None
+        self._background: threading.Thread | None = None
         self._go_on_forgetting()
         self.store.start()
         self._go_on_reembedding()
@@ -137,12 +139,9 @@ class Opened:
         with self._reembedding:  # one at a time; who asks for what is under way waits for it
             self.check()
             embedder = cast(Embedder, _spelt(embedder))
-            settings = self.settings.with_(
-                embedder=embedder if isinstance(embedder, str) else self.settings.embedder,
-                embedder_runtime=runtime or self.settings.embedder_runtime,
-            )
-            service = EmbeddingService(settings, embedder if callable(embedder) else None)
+            service, settings = self._service_of(embedder, runtime)
             plan = describe(service, embedder, settings)
+            self.reembedding_error = None
             under_way = self.manifest.reembedding
             if under_way is not None and _same_model(plan, under_way):
                 plan["fingerprint"] = under_way["fingerprint"]
@@ -158,6 +157,42 @@ class Opened:
             old, self.embedding, self.settings, self.embedder = self.embedding, service, settings, embedder
             old.close()
             self.retrieval.cache.clear()
+
+    def _service_of(self, embedder: Embedder, runtime: str | None) -> tuple[EmbeddingService, Settings]:
+        settings = self.settings.with_(
+            embedder=embedder if isinstance(embedder, str) else self.settings.embedder,
+            embedder_runtime=runtime or self.settings.embedder_runtime,
+        )
+        return EmbeddingService(settings, embedder if callable(embedder) else None), settings
+
+    def begin_reembed(self, embedder: Embedder, runtime: str | None) -> None:
+        """The same in the background. What is wrong with the model is raised here, what goes wrong later is kept."""
+        embedder = cast(Embedder, _spelt(embedder))
+        service, settings = self._service_of(embedder, runtime)
+        try:
+            describe(service, embedder, settings)
+        finally:
+            service.close()
+        self._reembed_in_background(embedder, runtime)
+
+    def _reembed_in_background(self, embedder: Embedder, runtime: str | None) -> None:
+        def run() -> None:
+            try:
+                self.reembed(embedder, runtime, lambda done, total: None)
+            except GraphsvcError as error:
+                if not self.closed:
+                    self.reembedding_error = error
+                    logger.error("making the vectors anew stopped: %s", error)
+
+        self._background = threading.Thread(target=run, name="graphsvc-reembed", daemon=True)
+        self._background.start()
+
+    def reembedding_progress(self) -> dict[str, Any] | None:
+        """How far other vectors are; None if none are being made."""
+        far = self.store.reembedding_progress()
+        if far is None and self._background is not None and self._background.is_alive():
+            return {"embedder": None, "name": None, "applied": 0, "head": self.log.head}  # it is about to begin or end
+        return far
 
     def forget(self, request: Forget, texts: list[str]) -> tuple[Plan, int]:
         """Forget, and clean every file; gives what it came to, and how many vectors left the cache.
@@ -198,15 +233,7 @@ class Opened:
         plan = self.manifest.reembedding
         if plan is None or plan["embedder"] == "callable":
             return
-
-        def run() -> None:
-            try:
-                self.reembed(plan["embedder"], plan["runtime"], lambda done, total: None)
-            except GraphsvcError as error:
-                if not self.closed:
-                    logger.error("making the vectors anew stopped: %s", error)
-
-        threading.Thread(target=run, name="graphsvc-reembed", daemon=True).start()
+        self._reembed_in_background(plan["embedder"], plan["runtime"])
 
     def check(self) -> None:
         """Raise if it can't be used: closed, or carried into a forked child."""
