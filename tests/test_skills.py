@@ -180,3 +180,12 @@ def test_deleting_a_skill_takes_its_versions_and_outcomes_along(memory: graphsvc
     memory.wait()
     assert memory._opened.store.graph.counts()["SkillVersion"] == 0
     assert memory.verify().ok
+
+
+def test_a_choice_can_be_kept_to_what_is_near(memory: graphsvc.Memory) -> None:
+    for name in ("deploy the service", "water the plants"):
+        memory.skills.create(id=name.split()[0], name=name, description=name)
+    memory.wait()
+    chosen = [memory.skills.choose("deploy the service", min_similarity=0.9, rng=seed) for seed in range(20)]
+    assert {hit.skill.id for hit in chosen if hit} == {"deploy"}
+    assert memory.skills.choose("bake bread", min_similarity=0.99) is None

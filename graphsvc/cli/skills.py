@@ -128,11 +128,14 @@ def choose(
     k: Annotated[int, typer.Option("-k", min=1, help="Among so many that fit best.")] = 5,
     where: Where = None,
     agent: ManyAgents = None,
+    min_similarity: Annotated[float | None, typer.Option(help="Lowest cosine of what fits, -1 to 1.")] = None,
     seed: Annotated[int | None, typer.Option(help="For a choice that repeats.")] = None,
 ) -> Answer:
     """Choose one skill by Thompson sampling: what works often, and now and then what isn't known well."""
     with shell.asking() as memory:
-        hit = memory.skills.choose(text, k=k, where=filtered(where), agent=agents(agent), rng=seed)
+        hit = memory.skills.choose(
+            text, k=k, where=filtered(where), agent=agents(agent), min_similarity=min_similarity, rng=seed
+        )
     if hit is None:
         return records.told({"chosen": None}, "no skill fits")
     skill = hit.skill

@@ -458,6 +458,7 @@ class Skills(Verbs):
         k: int = 5,
         where: Where = None,
         agent: str | Sequence[str] | None = None,
+        min_similarity: float | None = None,
         rng: random.Random | int | None = None,
     ) -> Hit[Skill] | None:
         """One skill for a task, by Thompson sampling (Thompson 1933) among the k that fit best.
@@ -466,6 +467,7 @@ class Skills(Verbs):
         tried in proportion to how good it may be. Only reads: record the outcome yourself.
 
         Args:
+            min_similarity: lowest cosine of those it chooses among: without it all k count as fitting.
             rng: a random.Random or a seed, for a choice that repeats.
 
         Returns:
@@ -474,7 +476,9 @@ class Skills(Verbs):
         if isinstance(rng, bool) or not isinstance(rng, int | np.integer | random.Random | None):
             raise BadInput(f"expected a random.Random or a seed, got {type(rng).__name__}", where="rng")
         chance = rng if isinstance(rng, random.Random) else random.Random(None if rng is None else int(rng))
-        hits = self.search(text, k, where=where, agent=agent, weights={"similarity": 1.0})
+        hits = self.search(
+            text, k, where=where, agent=agent, min_similarity=min_similarity, weights={"similarity": 1.0}
+        )
         sampled = [
             (chance.betavariate(1 + hit.skill.successes, 1 + hit.skill.uses - hit.skill.successes), hit)
             for hit in hits
