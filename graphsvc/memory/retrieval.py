@@ -301,7 +301,8 @@ class Retrieval:
     ) -> tuple[NDArray[np.int32], Rows, int]:
         """Where the vectors are; waits for missing ones where that is soon done."""
         positions, embedded, pending = vectors.candidates(kind, rows, all_of_kind)
-        outdated = np.intersect1d(list(self._outdated()), embedded)
+        given = list(self._outdated())  # nearly always none: what is embedded is gone through only where there are some
+        outdated = np.intersect1d(given, embedded) if given else embedded[:0]
         if len(outdated) and vectors.follower.wait(self.log.head, self.store.settings.read_wait):
             positions, embedded, pending = vectors.candidates(kind, rows, all_of_kind)
             outdated = outdated[:0]
