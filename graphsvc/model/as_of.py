@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from graphsvc.errors import BadInput, NotTemporal
 from graphsvc.model.times import EARLIEST, micros, utc
@@ -65,12 +65,7 @@ def parse_as_of(value: Any, *, where: str = "as_of") -> Moments | None:
 def refuse_as_of(value: Any, what: str) -> None:
     """Raise NotTemporal where a time is asked for of something that has none: `what`, like 'the table Person'."""
     if parse_as_of(value) is not None:
-        not_temporal(what)
-
-
-def not_temporal(what: str) -> NoReturn:
-    """Raise it."""
-    raise NotTemporal(f"{what} keeps no times", where="as_of", hint="Ask without as_of: it is as it is now.")
+        raise NotTemporal(f"{what} keeps no times", where="as_of", hint="Ask without as_of: it is as it is now.")
 
 
 def in_force(start: int | None, end: int | None, moment: int) -> bool:

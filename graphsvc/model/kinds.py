@@ -8,12 +8,24 @@ from datetime import datetime
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from graphsvc.model.records import Entity, Episode, Feedback, Outcome, Record, Skill, SkillVersion
+from graphsvc.model.records import (
+    Entity,
+    Episode,
+    Fact,
+    Feedback,
+    Outcome,
+    Predicate,
+    Record,
+    Skill,
+    SkillVersion,
+)
 
 ColumnType = Literal["name", "text", "float", "int", "bool", "time", "tags", "metadata"]
 
-TEXT_FIELDS = frozenset({"input", "output", "critique", "description", "code", "signature", "query"})
-"""Long texts: kept with the record only. Filters on them are answered by SQL."""
+TEXT_FIELDS = frozenset({
+    "input", "output", "critique", "description", "code", "signature", "query", "source", "closed_by", "corrects",
+})  # fmt: skip
+"""Long texts, and ids that are seldom asked for: kept with the record only. Filters on them are answered by SQL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +76,8 @@ KINDS: dict[str, Kind] = {
         Kind("outcome", Outcome, None, False),
         Kind("feedback", Feedback, None, False),
         Kind("entity", Entity, "Entity", False, listed=True),
+        Kind("predicate", Predicate, None, False),
+        Kind("fact", Fact, "Fact", True),
     )
 }
 

@@ -6,6 +6,7 @@ The model reads only the first 256 word pieces (all-MiniLM-L6-v2), so what tells
 |---|---|---|
 | episode | task, critique, output | date, task, critique, input, output |
 | skill | name in words, description, signature, code | name, name in words, description, signature, tags, code |
+| fact | subject, predicate in words, object; source | date from which it is true, subject, predicate, object, source, tags |
 
 What the model didn't read is counted per vector (`memory.stats()`), never dropped unsaid; full text indexes
 all of it.
@@ -16,7 +17,7 @@ from __future__ import annotations
 import re
 from hashlib import blake2b
 
-from graphsvc.model.records import Episode, Record, Skill
+from graphsvc.model.records import Episode, Fact, Record, Skill
 
 TEXTS = 2
 """Version of these rules; a memory indexed by other rules is indexed anew."""
@@ -40,6 +41,9 @@ def embedded_text(record: Record) -> str | None:
         return "\n".join(
             filter(None, (words_of(record.name), record.description, record.signature, record.code))
         )
+    if isinstance(record, Fact):
+        said = f"{record.subject} {words_of(record.predicate) or record.predicate} {record.object}"
+        return "\n".join(filter(None, (said, record.source)))
     return None
 
 
@@ -52,6 +56,10 @@ def lexical_text(record: Record) -> str | None:
         tags = " ".join(record.tags)
         parts = (record.name, words_of(record.name), record.description, record.signature, tags, record.code)
         return "\n".join(filter(None, parts))
+    if isinstance(record, Fact):
+        date = f"{record.valid_from:%Y-%m-%d %d %B %Y}" if record.valid_from else None
+        words = (record.subject, record.predicate, words_of(record.predicate), record.object)
+        return "\n".join(filter(None, (date, *words, record.source, " ".join(record.tags))))
     return None
 
 
