@@ -31,20 +31,24 @@ if TYPE_CHECKING:
         restore,
         verify_snapshot,
     )
+    from graphsvc.model.as_of import AsOf
     from graphsvc.model.filters import F
-    from graphsvc.model.records import Entity, Episode, Skill
+    from graphsvc.model.records import Entity, Episode, Fact, Predicate, Skill
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsOf",
     "AsyncMemory",
     "Entity",
     "Episode",
     "F",
+    "Fact",
     "GraphsvcError",
     "Hit",
     "Hits",
     "Memory",
+    "Predicate",
     "Skill",
     "__version__",
     "amigrate",
@@ -58,14 +62,17 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AsOf": "graphsvc.model.as_of",
     "AsyncMemory": "graphsvc.memory.aio",
     "Entity": "graphsvc.model.records",
     "Episode": "graphsvc.model.records",
     "F": "graphsvc.model.filters",
+    "Fact": "graphsvc.model.records",
     "GraphsvcError": "graphsvc.errors",
     "Hit": "graphsvc.memory.results",
     "Hits": "graphsvc.memory.results",
     "Memory": "graphsvc.memory.memory",
+    "Predicate": "graphsvc.model.records",
     "Skill": "graphsvc.model.records",
     **dict.fromkeys(
         ("amigrate", "arestore", "averify_snapshot", "migrate", "restore", "verify_snapshot"), "graphsvc.memory.travel"

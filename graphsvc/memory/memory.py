@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from graphsvc.errors import BadInput, WaitTimeout
 from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
+from graphsvc.memory.facts import Facts
 from graphsvc.memory.feedback import FeedbackList, give, listed
 from graphsvc.memory.namespaces import Namespaces
 from graphsvc.memory.opened import Embedder, Handle, Opened, acquire
@@ -36,6 +37,7 @@ class Memory:
 
     Attributes:
         episodes: what was tried. skills: what was learnt to do. entities: what episodes are about.
+        facts: what is true, since when, until when.
     """
 
     def __init__(self, opened: Opened, namespaces: Namespaces, *, owner: bool) -> None:
@@ -45,6 +47,7 @@ class Memory:
         self.episodes = Episodes(opened, namespaces)
         self.skills = Skills(opened, namespaces)
         self.entities = Entities(opened, namespaces)
+        self.facts = Facts(opened, namespaces)
 
     def __enter__(self) -> Memory:
         return self
@@ -295,6 +298,7 @@ class Memory:
                 "episodes": self.episodes.count(),
                 "skills": self.skills.count(),
                 "entities": self.entities.count(),
+                "facts": self.facts.count(),
             },
             **self.status(),
             "vectors": opened.store.vectors.stats(),

@@ -20,6 +20,7 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -93,6 +94,11 @@ def cut_line(facts: Iterable[Fact]) -> Iterator[tuple[Fact, dict[str, Any]]]:
     ordered = sorted(facts, key=claim_of)
     for place, fact in enumerate(ordered):
         yield fact, cut(fact, claim_of(ordered[place + 1]) if place + 1 < len(ordered) else None)
+
+
+def without_others(fact: Fact) -> Fact:
+    """The fact as it would be without the others of its line."""
+    return msgspec.structs.replace(fact, **cut(fact, None))
 
 
 def changed(fact: Fact, values: dict[str, Any]) -> dict[str, Any]:

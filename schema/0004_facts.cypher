@@ -1,0 +1,23 @@
+// What is true of whom, since when, until when; and since when, until when it was known.
+
+CREATE NODE TABLE Fact (
+    key STRING,
+    id STRING,
+    agent STRING,
+    at TIMESTAMP,
+    subject STRING,
+    predicate STRING,
+    object STRING,
+    valid_from TIMESTAMP,
+    valid_to TIMESTAMP,
+    until TIMESTAMP,
+    closed_by STRING,
+    superseded BOOL,
+    known_to TIMESTAMP,
+    corrects STRING,
+    source STRING,
+    confidence DOUBLE,
+    tags STRING[],
+    metadata STRING,
+    PRIMARY KEY (key)
+);
