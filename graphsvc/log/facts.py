@@ -77,8 +77,8 @@ def _add(state: State, change: Change, new: NewFact) -> None:
         begins = {"valid_from": at} if new.begins else {}
         fact = msgspec.structs.replace(fact, at=at, **begins)
     state.note_learnt(fact)
-    if single(state, fact.agent, fact.predicate):
-        fact = _cut_in(state, change, fact)
+    alone = without_others(fact)
+    fact = _cut_in(state, change, alone) if single(state, fact.agent, fact.predicate) else alone
     new.item.record, new.item.body = fact, encode_record(fact)
     state.retain(change, "Agent", fact.agent, fact.agent, {})
     row = state.insert(change, new.item)

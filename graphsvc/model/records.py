@@ -15,6 +15,7 @@ from graphsvc.model.names import DEFAULT_AGENT, key_of
 
 Name = Annotated[str, Meta(min_length=1, max_length=512)]
 NotNegative = Annotated[float, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0)]
 Moment = Annotated[datetime, Meta(tz=True)]
 
@@ -155,7 +156,7 @@ class Fact(Record, frozen=True, kw_only=True, gc=False):
     corrects: Annotated[Name | None, Meta(description="Id of the fact that it was put in the place of.")] = None
     source: Annotated[str | None, Meta(description="Where it comes from, in words.")] = None
     confidence: Annotated[
-        float | None, Meta(ge=0, le=1, description="How sure it is, 0 to 1; null if nobody said.")
+        Share | None, Meta(description="How sure it is, 0 to 1; null if nobody said.")
     ] = None
     tags: Annotated[tuple[Name, ...], Meta(description="Labels, sorted and without repeats.")] = ()
     metadata: Annotated[dict[str, Any], Meta(description="Anything else, as JSON.")] = {}
