@@ -21,3 +21,6 @@ CREATE NODE TABLE Fact (
     metadata STRING,
     PRIMARY KEY (key)
 );
+
+ALTER TABLE ABOUT ADD FROM Fact TO Entity;
+ALTER TABLE EVIDENCE ADD FROM Fact TO Episode;
