@@ -6,9 +6,9 @@ computed from what the facts assert, for their lines as a whole: what cuts a fac
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
@@ -19,7 +19,7 @@ from graphsvc.model.as_of import Moments
 from graphsvc.model.facts import BEGINNING, FOREVER, Ints, following, moment_of
 from graphsvc.model.filters import Filter, parse
 from graphsvc.model.kinds import KINDS
-from graphsvc.model.records import Fact
+from graphsvc.model.records import Fact, Record
 
 if TYPE_CHECKING:
     from graphsvc.log.log import Log
@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 KIND = KINDS["fact"]
 Agents = tuple[str, ...] | None
 Flags = NDArray[np.bool_]
+
+
+class Cut(NamedTuple):
+    """Until when a fact was true, in microseconds, and the row of the one that cut it short, -1 if none did."""
+
+    until: int
+    by: int
 
 
 @dataclass(slots=True)
@@ -52,7 +59,7 @@ class Asserted:
 
 def rows(
     log: Log, moments: Moments | None, line: dict[str, str], filter: Filter | None, agents: Agents
-) -> tuple[Ints, dict[int, tuple[int, int]]]:
+) -> tuple[Ints, dict[int, Cut]]:
     """Rows of the facts that are asked for, ascending.
 
     Args:
@@ -60,8 +67,7 @@ def rows(
         line: subject and predicate, where they are given. filter: on the facts, those two included.
 
     Returns:
-        The rows, and for those that were cut otherwise than now: until when each was true, and the row that cut it, -1
-        if none.
+        The rows, and how each was cut then, if that may be otherwise than now.
     """
     found, _ = log.mask("fact", filter, agents)
     if moments is None or moments.known is None:
@@ -75,7 +81,7 @@ def rows(
         keep &= (asserted.start <= moments.valid) & (moments.valid < until)
     by = np.where((follows >= 0) & (until < asserted.end), asserted.row[follows], -1)
     chosen = asserted.row[keep]
-    return chosen, dict(zip(chosen.tolist(), zip(until[keep].tolist(), by[keep].tolist(), strict=True), strict=True))
+    return chosen, dict(zip(chosen.tolist(), map(Cut, until[keep].tolist(), by[keep].tolist()), strict=True))
 
 
 def _now(log: Log, found: Ints, valid: int | None) -> Flags:
@@ -139,18 +145,19 @@ def _rank(log: Log, asserted: Asserted) -> None:
         asserted.rank = np.argsort(np.argsort(np.array(ids, object), kind="stable"))
 
 
-def as_known(fact: Fact, cut: tuple[int, int] | None, by: str | None) -> Fact:
-    """A fact as it was cut at the moment that was asked for; `by`: the fact that cut it."""
+def as_known(fact: Fact, cut: Cut | None, cutting: Mapping[int, Record]) -> Fact:
+    """A fact as it was cut at the moment that was asked for, given the facts that cut."""
     if cut is None:
         return fact
-    return msgspec.structs.replace(fact, until=moment_of(cut[0]), closed_by=by, superseded=False)
+    by = cutting[cut.by].id if cut.by in cutting else None
+    return msgspec.structs.replace(fact, until=moment_of(cut.until), closed_by=by, superseded=False)
 
 
 def conflicts(log: Log, asserted: Asserted) -> Iterator[tuple[int, int]]:
-    """Rows of each two facts that contradict each other, the one that is overruled first; see `Facts.contradictions`."""
+    """Rows of each two facts that contradict each other, the overruled one first; see `Facts.contradictions`."""
     order = np.lexsort((asserted.rank, asserted.known, asserted.start, asserted.line))
     line, start, end, row = (values[order] for values in (asserted.line, asserted.start, asserted.end, asserted.row))
-    objects: Sequence[Any] = log.columns.values("fact", "object", row)
+    objects = log.columns.values("fact", "object", row)
     said = np.where(end == FOREVER, start + 1, end)  # what has no end gives way to what begins later
     met = np.flatnonzero((line[1:] == line[:-1]) & (start[1:] < said[:-1]))
     for place in met.tolist():

@@ -200,7 +200,7 @@ class KindColumns:
         mask = self.live.data[: self.count].copy()
         for name, text in among.items():
             mask &= self._names_in(name, (text,), self.count)
-        return max((int(self.columns[name].data[: self.count][mask].max(initial=NO_INT)) for name in times))
+        return max(int(self.columns[name].data[: self.count][mask].max(initial=NO_INT)) for name in times)
 
     def agrees(self, local: int, row: int, record: Record) -> bool:
         """Whether the values are those of a live record."""

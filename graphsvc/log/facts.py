@@ -123,7 +123,7 @@ def _cut_in(state: State, change: Change, fact: Fact) -> Fact:
     before, after = _neighbours(state, fact)
     if before is not None:
         _patch(state, change, before, cut(cast(Fact, before.record), claim_of(fact)))
-    return cast(Fact, msgspec.structs.replace(fact, **cut(fact, after)))
+    return msgspec.structs.replace(fact, **cut(fact, after))
 
 
 def _grow_back(state: State, change: Change, fact: Fact) -> None:

@@ -191,7 +191,7 @@ def _derived(connection: sqlite3.Connection, found: Plan) -> list[KindRef]:
     for row in found.records:
         for source, kind, agent, id in connection.execute(
             "SELECT source, kind, agent, id FROM link JOIN record ON row = source "
-            "WHERE rel = 'DERIVED_FROM' AND target = ?",
+            "WHERE (rel = 'DERIVED_FROM' OR (rel = 'EVIDENCE' AND kind = 'fact')) AND target = ?",
             (row,),
         ):
             if source not in found.records:

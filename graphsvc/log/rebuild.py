@@ -112,8 +112,7 @@ def _remove(rebuilt: Rebuilt, row: int, n: int) -> None:
 
 
 def _forget(rebuilt: Rebuilt, row: int, n: int) -> None:
-    """It went just now, or before; only what it belonged to is still known, of an episode not the task, of a fact
-    not the line."""
+    """It went just now, or before. Of what it belonged to an episode's task and a fact's line aren't known any more."""
     replayed = rebuilt.records[row]
     replayed.state, replayed.last = FORGOTTEN, n
     replayed.places = (None if replayed.kind == "fact" else replayed.places[0], None)

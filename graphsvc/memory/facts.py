@@ -408,12 +408,10 @@ class Facts(Verbs):
             times = log.columns.values(self.kind, "at", rows)
             rows = rows[(-times if order == "newest" else times).argsort(kind="stable")[:limit]]
         records = cast("dict[int, Fact]", log.records(rows))
-        by = log.records([cuts[row][1] for row in records if row in cuts and cuts[row][1] >= 0])
+        cutting = log.records([cuts[row].by for row in records if row in cuts])
         found = [
-            believed.as_known(records[row], cuts.get(row), by[cuts[row][1]].id if row in cuts and cuts[row][1] in by else None)
-            for row in rows.tolist()
-            if row in records
-        ]  # fmt: skip
+            believed.as_known(records[row], cuts.get(row), cutting) for row in rows.tolist() if row in records
+        ]
         return sorted(found, key=lambda fact: (fact.id, fact.agent))[:limit] if order == "id" else found
 
     def current(
@@ -438,7 +436,7 @@ class Facts(Verbs):
 
     def _believed(
         self, where: Where, subject: Any, predicate: Any, object: Any, moments: Moments | None, agent: Any
-    ) -> tuple[Any, dict[int, tuple[int, int]]]:
+    ) -> tuple[Any, dict[int, believed.Cut]]:
         line = _given(subject=subject, predicate=predicate)
         wanted = {**line, **_given(object=object)}
         json = where.json if isinstance(where, Expression) else where

@@ -1,8 +1,8 @@
 """Facts in time: what several that are said of one subject and predicate, its *line*, come to. Pure functions.
 
-A fact asserts an interval in which it is true, [valid_from, valid_to), and was known in another, [at, known_to). Where a
-predicate is single, a subject has one object at a time. Of the facts of a line that are known at some moment, in the
-order of their beginnings, and of equal beginnings in the order in which they were learnt:
+A fact asserts an interval in which it is true, [valid_from, valid_to), and was known in another, [at, known_to).
+Where a predicate is single, a subject has one object at a time. Of the facts of a line that are known at some moment,
+in the order of their beginnings, and of equal beginnings in the order in which they were learnt:
 
 - each is true from its beginning until the next begins, or until its own end if that is sooner;
 - so of equal beginnings the one learnt last is true, the others at no time: they are superseded;

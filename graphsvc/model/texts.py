@@ -6,7 +6,7 @@ The model reads only the first 256 word pieces (all-MiniLM-L6-v2), so what tells
 |---|---|---|
 | episode | task, critique, output | date, task, critique, input, output |
 | skill | name in words, description, signature, code | name, name in words, description, signature, tags, code |
-| fact | subject, predicate in words, object; source | date from which it is true, subject, predicate, object, source, tags |
+| fact | subject, predicate in words, object; source | date of its beginning, all of those, predicate, tags |
 
 What the model didn't read is counted per vector (`memory.stats()`), never dropped unsaid; full text indexes
 all of it.
@@ -57,9 +57,9 @@ def lexical_text(record: Record) -> str | None:
         parts = (record.name, words_of(record.name), record.description, record.signature, tags, record.code)
         return "\n".join(filter(None, parts))
     if isinstance(record, Fact):
-        date = f"{record.valid_from:%Y-%m-%d %d %B %Y}" if record.valid_from else None
-        words = (record.subject, record.predicate, words_of(record.predicate), record.object)
-        return "\n".join(filter(None, (date, *words, record.source, " ".join(record.tags))))
+        begins = f"{record.valid_from:%Y-%m-%d %d %B %Y}" if record.valid_from else None
+        said = (record.subject, record.predicate, words_of(record.predicate), record.object)
+        return "\n".join(filter(None, (begins, *said, record.source, " ".join(record.tags))))
     return None
 
 
