@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+import msgspec
+
 from graphsvc.errors import Cycle
 from graphsvc.log import episodes, facts
 from graphsvc.log.skills import refuse_cycle
@@ -45,7 +47,11 @@ def judge(find: Find, item: NewRecord) -> str:
 
 
 def _same(found: Stored, record: Record, body: str) -> bool:
-    """Whether a record is the one that is there; of a fact, what it says: what others make of it may differ."""
+    """Whether a record is the one that is there. What others make of a fact may differ, and when somebody first said
+    what a predicate means.
+    """
+    if isinstance(record, Predicate):
+        return msgspec.structs.replace(cast(Predicate, found.record), at=record.at) == record
     if isinstance(record, Fact):
         return bool(without_others(record) == without_others(cast(Fact, found.record)))
     return found.body == body
