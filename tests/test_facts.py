@@ -26,7 +26,6 @@ from graphsvc.errors import (
     NotTemporal,
 )
 from graphsvc.memory.facts import Belief
-from graphsvc.memory.importing import import_memory
 from graphsvc.model.as_of import AsOf, parse_as_of, refuse_as_of
 from graphsvc.model.records import Fact
 from graphsvc.model.times import EARLIEST, LATEST, micros

@@ -15,6 +15,7 @@ import graphsvc
 from graphsvc.memory import aio
 from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
+from graphsvc.memory.facts import Facts
 from graphsvc.memory.memory import Memory
 from graphsvc.memory.skills import Skills
 
@@ -117,7 +118,7 @@ def test_opening_an_empty_memory_is_quick(tmp_path: Path) -> None:
     ("plain", "awaited"),
     [
         (Episodes, aio.AsyncEpisodes), (Skills, aio.AsyncSkills), (Entities, aio.AsyncEntities),
-        (Memory, aio.AsyncMemory),
+        (Facts, aio.AsyncFacts), (Memory, aio.AsyncMemory),
     ],
 )
 def test_every_verb_is_there_asynchronously_too_with_the_same_arguments(plain: type, awaited: type) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Union, get_args, get_origin
 
 import graphsvc
 from graphsvc.errors import every_error
-from graphsvc.memory import briefing, consolidation, joined, opened, results, retrieval, skills, verbs
+from graphsvc.memory import briefing, consolidation, facts, joined, opened, results, retrieval, skills, verbs
 from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.exporting import ExportReport
@@ -30,6 +30,7 @@ from graphsvc.memory.importing import (
 )
 from graphsvc.memory.memory import Memory
 from graphsvc.memory.travel import migrate, restore, verify_snapshot
+from graphsvc.model.as_of import AsOf
 from graphsvc.store.migrate import Migrated
 from graphsvc.store.restore import Restored
 from graphsvc.store.snapshot import Snapshot
@@ -38,10 +39,10 @@ from graphsvc.store.verify import Problem, Report
 from .markdown import code, entries, page, said, sections, table
 
 CLASSES: tuple[type, ...] = (
-    Memory, Episodes, skills.Skills, Entities, results.Hits, results.Hit, results.Statistics, results.Trend,
-    results.Lesson, results.Relations, results.Event, skills.Linked, consolidation.Consolidation, consolidation.Learnt,
-    briefing.Brief, briefing.Sentence, ExportReport, ForgetReport, Named, KeptTask, Report, Problem, Snapshot, Restored,
-    Migrated,
+    Memory, Episodes, skills.Skills, Entities, facts.Facts, facts.Belief, facts.Contradiction, AsOf, results.Hits,
+    results.Hit, results.Statistics, results.Trend, results.Lesson, results.Relations, results.Event, skills.Linked,
+    consolidation.Consolidation, consolidation.Learnt, briefing.Brief, briefing.Sentence, ExportReport, ForgetReport,
+    Named, KeptTask, Report, Problem, Snapshot, Restored, Migrated,
 )  # fmt: skip
 NOT_FOR_USERS = {Memory: ("owner", "threads"), Report: ("note",), ImportReport: ("skip", "finish", "in_vain")}
 """Members that are public for the program's own parts only."""
@@ -50,6 +51,7 @@ IMPORTERS = (import_jsonl, import_table, import_messages, import_git, import_jun
 
 TYPES = {
     "Where": (retrieval.Where, "A [filter](filters.md)."),
+    "When": (facts.When, "A moment, (valid, known), or `AsOf`: which times a question about facts means."),
     "Wait": (verbs.Wait, "What a write waits for, beyond being durable."),
     "Mode": (retrieval.Mode, "How relevance is computed."),
     "Embedder": (opened.Embedder, "`minilm`, `hashing` (tests), a path, a model's name, or a function texts → array."),
@@ -97,7 +99,7 @@ def _class(kind: type) -> str:
     summary, more = sections(said(kind.__doc__, kind.__name__))
     parts = [f"## {kind.__name__}", summary]
     if "Attributes" in more:
-        parts.append(entries(more["Attributes"], {*_hints(kind), *dir(kind), "episodes", "skills", "entities"}))
+        parts.append(entries(more["Attributes"], {*_hints(kind), *dir(kind), "episodes", "skills", "entities", "facts"}))
     for name, member in _members(kind):
         title = f"{kind.__name__}.{name}"
         if inspect.isfunction(member):
