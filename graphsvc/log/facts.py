@@ -170,11 +170,11 @@ def _beginning(state: State, line: tuple[str, str], start: int | None) -> list[t
 
 
 def recut(state: State, change: Change, facts: Iterable[Fact]) -> None:
-    """Cut the lines of these facts anew, where the predicate is single; however they came there."""
+    """Cut the lines of these facts anew, whatever they said of each other where they come from."""
     state.flush()
     for agent, predicate, line in dict.fromkeys((fact.agent, fact.predicate, line_of(fact)) for fact in facts):
-        if single(state, agent, predicate):
-            _cut_whole(state, change, [Stored(*row) for row in state.connection.execute(_LINE, (agent, line))])
+        believed = [Stored(*row) for row in state.connection.execute(_LINE, (agent, line))]
+        _count_line(state, change, believed, single(state, agent, predicate))
 
 
 def _cut_whole(state: State, change: Change, line: list[Stored]) -> None:

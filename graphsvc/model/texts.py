@@ -19,8 +19,8 @@ from hashlib import blake2b
 
 from graphsvc.model.records import Episode, Fact, Record, Skill
 
-TEXTS = 2
-"""Version of these rules; a memory indexed by other rules is indexed anew."""
+TEXTS = 3
+"""Version of these rules, and of the fields that full text filters by; a memory indexed by others is indexed anew."""
 
 WEIGHT = 0.75
 """How much meaning counts in the blend, words the rest, unless the caller says otherwise: see `docs/quality.md`."""
