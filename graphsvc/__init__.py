@@ -31,13 +31,16 @@ if TYPE_CHECKING:
         restore,
         verify_snapshot,
     )
+    from graphsvc.model.as_of import AsOf
     from graphsvc.model.filters import F
-    from graphsvc.model.records import Entity, Episode, Skill
+    from graphsvc.model.records import Cause, Entity, Episode, Skill, Variable
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsOf",
     "AsyncMemory",
+    "Cause",
     "Entity",
     "Episode",
     "F",
@@ -46,6 +49,7 @@ __all__ = [
     "Hits",
     "Memory",
     "Skill",
+    "Variable",
     "__version__",
     "amigrate",
     "aopen",
@@ -58,7 +62,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AsOf": "graphsvc.model.as_of",
     "AsyncMemory": "graphsvc.memory.aio",
+    "Cause": "graphsvc.model.records",
     "Entity": "graphsvc.model.records",
     "Episode": "graphsvc.model.records",
     "F": "graphsvc.model.filters",
@@ -67,6 +73,7 @@ _HOMES = {
     "Hits": "graphsvc.memory.results",
     "Memory": "graphsvc.memory.memory",
     "Skill": "graphsvc.model.records",
+    "Variable": "graphsvc.model.records",
     **dict.fromkeys(
         ("amigrate", "arestore", "averify_snapshot", "migrate", "restore", "verify_snapshot"), "graphsvc.memory.travel"
     ),
