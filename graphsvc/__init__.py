@@ -33,13 +33,14 @@ if TYPE_CHECKING:
     )
     from graphsvc.model.as_of import AsOf
     from graphsvc.model.filters import F
-    from graphsvc.model.records import Entity, Episode, Fact, Predicate, Skill
+    from graphsvc.model.records import Cause, Entity, Episode, Fact, Predicate, Skill, Variable
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AsOf",
     "AsyncMemory",
+    "Cause",
     "Entity",
     "Episode",
     "F",
@@ -50,6 +51,7 @@ __all__ = [
     "Memory",
     "Predicate",
     "Skill",
+    "Variable",
     "__version__",
     "amigrate",
     "aopen",
@@ -64,6 +66,7 @@ __all__ = [
 _HOMES = {
     "AsOf": "graphsvc.model.as_of",
     "AsyncMemory": "graphsvc.memory.aio",
+    "Cause": "graphsvc.model.records",
     "Entity": "graphsvc.model.records",
     "Episode": "graphsvc.model.records",
     "F": "graphsvc.model.filters",
@@ -74,6 +77,7 @@ _HOMES = {
     "Memory": "graphsvc.memory.memory",
     "Predicate": "graphsvc.model.records",
     "Skill": "graphsvc.model.records",
+    "Variable": "graphsvc.model.records",
     **dict.fromkeys(
         ("amigrate", "arestore", "averify_snapshot", "migrate", "restore", "verify_snapshot"), "graphsvc.memory.travel"
     ),

@@ -99,7 +99,8 @@ def _class(kind: type) -> str:
     summary, more = sections(said(kind.__doc__, kind.__name__))
     parts = [f"## {kind.__name__}", summary]
     if "Attributes" in more:
-        parts.append(entries(more["Attributes"], {*_hints(kind), *dir(kind), "episodes", "skills", "entities", "facts"}))
+        known = {*_hints(kind), *dir(kind), "episodes", "skills", "entities", "facts"}
+        parts.append(entries(more["Attributes"], known))
     for name, member in _members(kind):
         title = f"{kind.__name__}.{name}"
         if inspect.isfunction(member):

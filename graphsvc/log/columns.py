@@ -126,6 +126,7 @@ class KindColumns:
         }
         self.names = {name: Names() for name in self.columns if kind.fields[name].type == "name"}
         self._encoders = {name: self._encoder(name) for name in self.columns}
+        self._labels = next(field.name for field in kind.fields.values() if field.type == "tags")
         self.tags: dict[str, Postings] = {}
         self.tags_of: list[tuple[str, ...]] = []
         self.tag_counts = Growing(np.int32, 0)
@@ -134,7 +135,7 @@ class KindColumns:
         """Write the values of a record that is there."""
         for name, column in self.columns.items():
             column[local] = self._encoders[name](getattr(record, name))
-        tags: tuple[str, ...] = record.tags  # type: ignore[attr-defined]
+        tags: tuple[str, ...] = getattr(record, self._labels)
         if tags != self.tags_of[local]:
             self._retag(local, tags)
         self.rows[local] = row
@@ -147,7 +148,7 @@ class KindColumns:
             encode = self._encoders[name]
             column.extend(start, [encode(getattr(record, name)) for record in records])
         for local, record in enumerate(records, start):
-            tags: tuple[str, ...] = record.tags  # type: ignore[attr-defined]
+            tags: tuple[str, ...] = getattr(record, self._labels)
             self.tags_of.append(())
             self._retag(local, tags)
         self.rows.extend(start, rows)
@@ -206,7 +207,7 @@ class KindColumns:
         """Whether the values are those of a live record."""
         if not self.live.data[local] or self.rows.data[local] != row:
             return False
-        if self.tags_of[local] != record.tags:  # type: ignore[attr-defined]
+        if self.tags_of[local] != getattr(record, self._labels):
             return False
         return all(
             self._agrees(name, column.data[local], getattr(record, name)) for name, column in self.columns.items()

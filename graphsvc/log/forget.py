@@ -84,17 +84,18 @@ def plan(connection: sqlite3.Connection, refs: list[KindRef]) -> Plan:
 
 
 def _parts(connection: sqlite3.Connection, records: dict[int, Stored]) -> list[Stored]:
-    """Versions and outcomes of the skills among these, and what was said of any of these."""
+    """Versions and outcomes of the skills among these, what was said of any of these, and causal edges at them."""
     owners = {f"{one.kind}:{key_of(one.agent, one.id)}" for one in records.values()}
     rows = connection.execute(
-        "SELECT row, kind, agent, id, first, last, hash, text_hash, state, body, parent FROM record "
-        "WHERE kind IN ('skill_version', 'outcome', 'feedback') AND parent IS NOT NULL AND state != ?",
+        "SELECT row, kind, agent, id, first, last, hash, text_hash, state, body, parent, task FROM record "
+        "WHERE kind IN ('skill_version', 'outcome', 'feedback', 'cause') AND parent IS NOT NULL AND state != ?",
         (FORGOTTEN,),
     )
     return [
         Stored(*row)
-        for *row, parent in rows
-        if (parent if row[1] == "feedback" else f"skill:{key_of(row[2], parent)}") in owners
+        for *row, parent, effect in rows
+        if effect in owners
+        or (parent if row[1] in ("feedback", "cause") else f"skill:{key_of(row[2], parent)}") in owners
     ]
 
 
@@ -210,7 +211,7 @@ def forget(state: State, request: Forget) -> Plan:
         return found
     change = state.begin("forget")
     gone: list[Record] = []
-    for stored in found.records.values():
+    for stored in sorted(found.records.values(), key=lambda one: one.kind != "cause"):  # else they went with a node
         change.forgotten.append(GoneRecord(stored.kind, stored.agent, stored.id, stored.row))
         if stored.state == LIVE:
             _retire(state, change, stored, gone)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from graphsvc.log.log import Log
 
 STEP = 1_000
-OWN_RELS = frozenset({"IN_SESSION", "ATTEMPTS", "NEXT", "VERSION_OF"})
+OWN_RELS = frozenset({"IN_SESSION", "ATTEMPTS", "NEXT", "VERSION_OF", "CAUSES"})
 """Edges that follow from the records; the others were made by a caller."""
 
 

@@ -10,16 +10,27 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
 from graphsvc.errors import Ambiguous, Gone, NotFound
 from graphsvc.model.change import Change, GoneRecord, Link, NodeRef, Patch, Put, checksum, decode_record, encode
 from graphsvc.model.facts import line_of, start_of
-from graphsvc.model.kinds import KINDS
+from graphsvc.model.graph import cause_edge
+from graphsvc.model.kinds import CAUSAL, KINDS
 from graphsvc.model.names import key_of, task_key
-from graphsvc.model.records import Episode, Fact, Feedback, Outcome, Record, SkillVersion, judged
+from graphsvc.model.records import (
+    Cause,
+    Episode,
+    Fact,
+    Feedback,
+    Outcome,
+    Record,
+    SkillVersion,
+    ends_of,
+    judged,
+)
 from graphsvc.model.requests import NewRecord, encode_record
 from graphsvc.model.times import micros
 
@@ -282,6 +293,8 @@ class State:
         self.flush()
         text = text_hash != unsigned(stored.text_hash)
         patch = Patch(stored.kind, stored.agent, stored.id, stored.row, values, text, bool(vector))
+        if isinstance(record, Cause):
+            patch = msgspec.structs.replace(patch, edge=cause_edge(record))
         if text or vector:
             patch = msgspec.structs.replace(patch, hash=text_hash)
         change.patches.append(patch)
@@ -295,8 +308,12 @@ class State:
         self.events.append(RowEvent(stored.row, stored.kind, record, text_hash))
 
     def retire(self, change: Change, stored: Stored) -> None:
-        """Delete a record: its id stays taken, its body goes, the log keeps it. Links at it go along."""
+        """Delete a record: its id stays taken, its body goes, the log keeps it. Links and causes at it go along."""
         self.flush()
+        if stored.kind in CAUSAL:
+            self._retire_causes(change, stored)
+        elif stored.kind == "cause":
+            change.unlinks.append(cause_edge(cast(Cause, stored.record)))
         change.gone.append(GoneRecord(stored.kind, stored.agent, stored.id, stored.row))
         self.connection.execute(
             "UPDATE record SET state = ?, last = ?, text_hash = 0, body = NULL WHERE row = ?",
@@ -305,6 +322,17 @@ class State:
         self.connection.execute("DELETE FROM link WHERE source = ? OR target = ?", (stored.row, stored.row))
         self._touch(stored.row, change.n)
         self.events.append(RowEvent(stored.row, stored.kind, None, 0))
+
+    def _retire_causes(self, change: Change, stored: Stored) -> None:
+        """Delete the causal edges from and to a node, whoever's they are."""
+        node = judged(stored.kind, key_of(stored.agent, stored.id))
+        for column in ("parent", "task"):
+            for cause in self.connection.execute(
+                f"{_SELECT} WHERE kind = 'cause' AND state = 0 AND {column} = ?", (node,)
+            ).fetchall():
+                edge = Stored(*cause)
+                self.release(change, "Agent", edge.agent, edge.agent)
+                self.retire(change, edge)
 
     def _touch(self, row: int, n: int) -> None:
         self.connection.execute("INSERT OR IGNORE INTO history VALUES (?, ?)", (row, n))
@@ -463,6 +491,9 @@ def places(record: Record) -> tuple[str | None, str | None]:
         return judged(record.kind, key_of(record.owner, record.record)), None
     if isinstance(record, Fact):
         return (line_of(record) if record.known_to is None else None), None
+    if isinstance(record, Cause):
+        source, target = ends_of(record)
+        return judged(source[0], key_of(*source[1:])), judged(target[0], key_of(*target[1:]))
     return None, None
 
 

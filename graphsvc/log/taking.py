@@ -18,9 +18,9 @@ from graphsvc.log.state import LIVE, NextEdits, State, Stored
 from graphsvc.model.change import Change, Link
 from graphsvc.model.facts import without_others
 from graphsvc.model.graph import REL_TABLES
-from graphsvc.model.kinds import KINDS, kind_of
+from graphsvc.model.kinds import CAUSAL, KINDS, kind_of
 from graphsvc.model.names import key_of
-from graphsvc.model.records import Episode, Fact, Outcome, Predicate, Record, SkillVersion
+from graphsvc.model.records import Cause, Episode, Fact, Outcome, Predicate, Record, SkillVersion, ends_of
 from graphsvc.model.requests import KindRef, NewRecord, TakeLinks, TakenLink, TakeRecords
 
 STORED, ALREADY = "stored", "already"
@@ -43,6 +43,18 @@ def judge(find: Find, item: NewRecord) -> str:
         skill = find("skill", record.agent, record.skill)
         if skill is None or skill.state != LIVE:
             return GONE if skill else NOT_FOUND
+    if isinstance(record, Cause):
+        return _judge_ends(find, record)
+    return STORED
+
+
+def _judge_ends(find: Find, cause: Cause) -> str:
+    for kind, agent, id in ends_of(cause):
+        if kind not in CAUSAL:
+            return UNKNOWN
+        node = find(kind, agent, id)
+        if node is None or node.state != LIVE:
+            return GONE if node else NOT_FOUND
     return STORED
 
 

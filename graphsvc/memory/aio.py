@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
+from graphsvc.memory.causal import Causal
 from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.facts import Facts
@@ -182,12 +183,34 @@ class AsyncFacts(AsyncVerbs):
     search = awaited(Facts.search)
 
 
+class AsyncCausal(AsyncVerbs):
+    """Causal edges, awaited; each verb as in `Causal`."""
+
+    variable = awaited(Causal.variable)
+    variables = awaited(Causal.variables)
+    missing = awaited(Causal.missing)
+    delete_variable = awaited(Causal.delete_variable)
+    add = awaited(Causal.add)
+    add_many = awaited(Causal.add_many)
+    get = awaited(Causal.get)
+    expire = awaited(Causal.expire)
+    delete = awaited(Causal.delete)
+    list = awaited(Causal.list)
+    count = awaited(Verbs.count)
+    history = awaited(Verbs.history)
+    effects = awaited(Causal.effects)
+    causes = awaited(Causal.causes)
+    paths = awaited(Causal.paths)
+    what_if = awaited(Causal.what_if)
+    similar = awaited(Causal.similar)
+
+
 class AsyncMemory(AsyncVerbs):
     """What an agent remembers, awaited. Made by `graphsvc.aopen`.
 
     Attributes:
-        episodes: what was tried. skills: what was learnt to do. entities: what episodes are about.
-        facts: what is true, since when, until when.
+        episodes: what was tried. skills: what was learnt to do. entities: what episodes are about. facts: what is true,
+        since when, until when. causal: what makes a difference to what.
     """
 
     def __init__(self, memory: Memory, threads: Threads) -> None:
@@ -196,6 +219,7 @@ class AsyncMemory(AsyncVerbs):
         self.skills = AsyncSkills(memory.skills, threads)
         self.entities = AsyncEntities(memory.entities, threads)
         self.facts = AsyncFacts(memory.facts, threads)
+        self.causal = AsyncCausal(memory.causal, threads)
 
     async def __aenter__(self) -> AsyncMemory:
         return self

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 from graphsvc.errors import BadInput, WaitTimeout
+from graphsvc.memory.causal import Causal
 from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.facts import Facts
@@ -36,8 +37,8 @@ class Memory:
     """What an agent remembers. Made by `graphsvc.open`; close it, or use it in a `with`.
 
     Attributes:
-        episodes: what was tried. skills: what was learnt to do. entities: what episodes are about.
-        facts: what is true, since when, until when.
+        episodes: what was tried. skills: what was learnt to do. entities: what episodes are about. facts: what is true,
+        since when, until when. causal: what makes a difference to what.
     """
 
     def __init__(self, opened: Opened, namespaces: Namespaces, *, owner: bool) -> None:
@@ -48,6 +49,7 @@ class Memory:
         self.skills = Skills(opened, namespaces)
         self.entities = Entities(opened, namespaces)
         self.facts = Facts(opened, namespaces)
+        self.causal = Causal(opened, namespaces)
 
     def __enter__(self) -> Memory:
         return self

@@ -39,39 +39,6 @@ class Put(Struct, frozen=True, omit_defaults=True, gc=False):
     vector: bool = False
 
 
-class Patch(Struct, frozen=True, omit_defaults=True, gc=False):
-    """New values for some fields of a record.
-
-    `text`: what is embedded changed. `vector`: one was given. `hash`: of the embedded text as it is after.
-    """
-
-    kind: str
-    agent: str
-    id: str
-    row: int
-    values: dict[str, Any]
-    text: bool = False
-    vector: bool = False
-    hash: int = 0
-
-
-class GoneRecord(Struct, frozen=True, gc=False):
-    """A record that is no more."""
-
-    kind: str
-    agent: str
-    id: str
-    row: int
-
-
-class NodeRef(Struct, frozen=True, omit_defaults=True, gc=False):
-    """A node of the graph that isn't a record: its table and key, and its values where it appears."""
-
-    table: str
-    key: str
-    values: dict[str, Any] = {}
-
-
 Ends = tuple[str, str, str, str, str, str]
 """What identifies an edge: its type, table and key of its source, then of its target, and its id, '' where the type
 allows one between two nodes."""
@@ -92,6 +59,41 @@ class Link(Struct, frozen=True, omit_defaults=True, gc=False):
     def ends(self) -> Ends:
         """What identifies it."""
         return (self.rel, self.source_table, self.source, self.target_table, self.target, self.id)
+
+
+class Patch(Struct, frozen=True, omit_defaults=True, gc=False):
+    """New values for some fields of a record.
+
+    `text`: what is embedded changed. `vector`: one was given. `hash`: of the embedded text as it is after. `edge`: of a
+    record that is an edge in the graph, which one, without its values.
+    """
+
+    kind: str
+    agent: str
+    id: str
+    row: int
+    values: dict[str, Any]
+    text: bool = False
+    vector: bool = False
+    hash: int = 0
+    edge: Link | None = None
+
+
+class GoneRecord(Struct, frozen=True, gc=False):
+    """A record that is no more."""
+
+    kind: str
+    agent: str
+    id: str
+    row: int
+
+
+class NodeRef(Struct, frozen=True, omit_defaults=True, gc=False):
+    """A node of the graph that isn't a record: its table and key, and its values where it appears."""
+
+    table: str
+    key: str
+    values: dict[str, Any] = {}
 
 
 class Change(Struct, kw_only=True, omit_defaults=True):

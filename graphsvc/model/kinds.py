@@ -9,6 +9,7 @@ from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from graphsvc.model.records import (
+    Cause,
     Entity,
     Episode,
     Fact,
@@ -18,12 +19,14 @@ from graphsvc.model.records import (
     Record,
     Skill,
     SkillVersion,
+    Variable,
 )
 
 ColumnType = Literal["name", "text", "float", "int", "bool", "time", "tags", "metadata"]
 
 TEXT_FIELDS = frozenset({
     "input", "output", "critique", "description", "code", "signature", "query", "source", "closed_by", "corrects",
+    "mechanism",
 })  # fmt: skip
 """Long texts, and ids that are seldom asked for: kept with the record only. Filters on them are answered by SQL."""
 
@@ -47,6 +50,7 @@ class Kind:
         record: its class.
         table: its node table in the graph, if it has one.
         searchable: whether it has a vector and a place in full text.
+        is_edge: whether it is an edge in the graph, and brings it along.
         listed: whether it can be listed and filtered, and names its agent, though it isn't searchable.
     """
 
@@ -55,6 +59,7 @@ class Kind:
     table: str | None
     searchable: bool
     listed: bool = False
+    is_edge: bool = False
 
     @property
     def in_columns(self) -> bool:
@@ -78,8 +83,13 @@ KINDS: dict[str, Kind] = {
         Kind("entity", Entity, "Entity", False, listed=True),
         Kind("predicate", Predicate, None, False),
         Kind("fact", Fact, "Fact", True),
+        Kind("variable", Variable, "Variable", False, listed=True),
+        Kind("cause", Cause, None, True, is_edge=True),
     )
 }
+
+CAUSAL = ("episode", "skill", "entity", "variable")
+"""Kinds whose nodes causal edges may join."""
 
 SEARCHABLE = tuple(kind.name for kind in KINDS.values() if kind.searchable)
 IN_COLUMNS = tuple(kind.name for kind in KINDS.values() if kind.in_columns)

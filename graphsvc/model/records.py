@@ -161,3 +161,53 @@ class Fact(Record, frozen=True, kw_only=True, gc=False):
     tags: Annotated[tuple[Name, ...], Meta(description="Labels, sorted and without repeats.")] = ()
     metadata: Annotated[dict[str, Any], Meta(description="Anything else, as JSON.")] = {}
 
+
+class Variable(Record, frozen=True, kw_only=True, gc=False):
+    """A quantity or event that causal edges may name, like `latency` or `cache is cold`. Its id is its name if not
+    given.
+    """
+
+    name: Annotated[Name, Meta(description="What it is called.")]
+    description: Annotated[str, Meta(description="What is to be known of it: unit, how it is measured.")] = ""
+    reward: Annotated[bool, Meta(description="Whether it measures how good something was: a goal.")] = False
+    ref_table: Annotated[Name | None, Meta(description="Table of the user's node that it stands for.")] = None
+    ref_key: Annotated[Name | None, Meta(description="That node's key, as text; not checked when it is set.")] = None
+    tags: Annotated[tuple[Name, ...], Meta(description="Labels, sorted and without repeats.")] = ()
+    metadata: Annotated[dict[str, Any], Meta(description="Anything else, as JSON.")] = {}
+
+
+class Cause(Record, frozen=True, kw_only=True, gc=False):
+    """A causal edge: that one node makes a difference to another, how large, and how sure that is."""
+
+    at: Annotated[datetime, Meta(tz=True, description="When it was learnt, UTC: known from then on; filled in.")]
+    cause: Annotated[Name, Meta(description="Id of the node that makes the difference.")]
+    cause_kind: Annotated[Name, Meta(description="Its kind, like `variable` or `skill`.")]
+    cause_agent: Annotated[Name, Meta(description="Its namespace.")]
+    effect: Annotated[Name, Meta(description="Id of the node that it makes a difference to.")]
+    effect_kind: Annotated[Name, Meta(description="Its kind.")]
+    effect_agent: Annotated[Name, Meta(description="Its namespace.")]
+    uplift: Annotated[
+        float, Meta(description="By how much the effect is more where the cause is there; 0: by nothing.")
+    ]
+    confidence: Annotated[Share, Meta(description="How sure it is, 0 to 1.")] = 1.0
+    low: Annotated[float | None, Meta(description="Lower end of the uplift's interval.")] = None
+    high: Annotated[float | None, Meta(description="Upper end of it.")] = None
+    n: Annotated[Count | None, Meta(description="How many observations it rests on.")] = None
+    method: Annotated[Name | None, Meta(description="How it was found, like `experiment` or `observation`.")] = None
+    mechanism: Annotated[str, Meta(description="Why it comes about, in words; searched.")] = ""
+    evidence: Annotated[tuple[Name, ...], Meta(description="Ids of the episodes that show it, sorted.")] = ()
+    valid_from: Annotated[Moment | None, Meta(description="Holds from then on, UTC; null: since ever.")] = None
+    valid_to: Annotated[Moment | None, Meta(description="Holds until then, not at it; null: no end.")] = None
+    endings: Annotated[
+        dict[str, Any],
+        Meta(description="What its end was said to be, by the time that each was learnt; empty if it never changed."),
+    ] = {}
+    metadata: Annotated[dict[str, Any], Meta(description="Anything else, as JSON.")] = {}
+
+
+def ends_of(cause: Cause) -> tuple[tuple[str, str, str], tuple[str, str, str]]:
+    """Kind, namespace and id of the nodes that a causal edge leads from and to."""
+    return (
+        (cause.cause_kind, cause.cause_agent, cause.cause),
+        (cause.effect_kind, cause.effect_agent, cause.effect),
+    )

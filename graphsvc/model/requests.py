@@ -200,7 +200,9 @@ class UnlinkSkills:
 
 @dataclass(slots=True)
 class UpsertEntities:
-    """Make entities, or give those that exist what of `values` is new to them, all or none. Gives them as they are."""
+    """Make entities or variables, or give those that exist what of `values` is new to them, all or none. Gives them as
+    they are.
+    """
 
     items: list[NewRecord]
     values: list[dict[str, Any]]
@@ -287,6 +289,21 @@ class DefinePredicate:
 
     item: NewRecord
     values: dict[str, Any]
+
+
+@dataclass(slots=True)
+class AddCauses:
+    """Add causal edges, all or none. Gives them as they are, each with the time from which it is known."""
+
+    items: list[NewRecord]
+
+
+@dataclass(slots=True)
+class ExpireCause:
+    """Say until when a causal edge holds: microseconds since 1970, None for now. Gives it as it is."""
+
+    ref: Ref
+    end: int | None
 
 
 @dataclass(slots=True)
@@ -378,6 +395,8 @@ Request = (
     | RetractFact
     | CorrectFact
     | DefinePredicate
+    | AddCauses
+    | ExpireCause
     | TakeRecords
     | TakeLinks
     | Forget

@@ -77,7 +77,7 @@ def ref_content(node: NodeRef) -> Content:
 def link_content(link: Link) -> Content:
     """What the graph should hold for an edge."""
     rel = REL_TABLES[link.rel]
-    values = {**link.values, "id": link.id} if rel.parallel else link.values
+    values = {**link.values, "key": link.id} if rel.parallel else link.values
     ends = _edge_key(rel, (link.source_table, link.target_table), link.source, link.target, link.id)
     return link.rel, ends, _canonical(rel.columns, values)
 
@@ -409,10 +409,11 @@ class GraphProjection:
 
     def _edges(self, table: str, rel: RelTable, pair: tuple[str, str]) -> Iterator[Content]:
         types = rel.columns.values()
-        place = list(rel.columns).index("id") if rel.parallel else -1
-        back = {hash(tuple(row)) for row in self._dump("dump_edges_back", table, rel.columns, pair)}
+        place = list(rel.columns).index("key") if rel.parallel else -1
+        hashed = _hash_with_lists if "STRING[]" in types else _hash
+        back = {hashed(row) for row in self._dump("dump_edges_back", table, rel.columns, pair)}
         for source, target, *values in self._dump("dump_edges", table, rel.columns, pair):
-            if hash((source, target, *values)) in back:
+            if hashed((source, target, *values)) in back:
                 id = values[place] if rel.parallel else ""
                 yield table, _edge_key(rel, pair, source, target, id), tuple(map(_plain, types, values))
 
@@ -461,6 +462,14 @@ class GraphProjection:
             return 0
         row = self.read("applied").one()
         return int(row[1]) if row else 0
+
+
+def _hash(row: Sequence[Any]) -> int:
+    return hash(tuple(row))
+
+
+def _hash_with_lists(row: Sequence[Any]) -> int:
+    return hash(tuple(tuple(value) if isinstance(value, list) else value for value in row))
 
 
 _DONE_BITS = 32
@@ -537,6 +546,18 @@ def _steps(net: NetEffect) -> Iterator[_Step]:
     for name, chosen in (("merge_edge", renewed), ("create_edge", links)):
         for (rel, *pair), rows in _edges(chosen).items():
             yield _Step(name, rel, REL_TABLES[rel].columns, _ENDS, rows, tuple(pair))
+    yield from _relinked(net)
+
+
+def _relinked(net: NetEffect) -> Iterator[_Step]:
+    """Edges that get other values, those of the same columns together."""
+    groups: dict[tuple[str, ...], dict[Ends, dict[str, Any]]] = {}
+    for ends, values in net.relinked.items():
+        groups.setdefault(tuple(sorted(values)), {})[ends] = values
+    for names, edges in groups.items():
+        for (rel, *pair), rows in _edges(edges).items():
+            columns = {name: REL_TABLES[rel].columns[name] for name in names}
+            yield _Step("set_edge", rel, columns, {**_ENDS, **REL_TABLES[rel].identity}, rows, tuple(pair))
 
 
 def _cut(steps: Iterable[_Step], start: int, end: int) -> Iterator[_Step]:
@@ -555,10 +576,10 @@ def _deletions(net: NetEffect) -> Iterator[_Step]:
         keys = {**_ENDS, **REL_TABLES[rel].identity}
         yield _Step("delete_edge", rel, {}, keys, rows, tuple(pair), exact=False)
     gone = _keys(net.gone)
-    for name, rel in REL_TABLES.items():
-        for source in dict.fromkeys(source for source, _ in rel.pairs if source in gone):
+    for name, joined in REL_TABLES.items():
+        for source in dict.fromkeys(source for source, _ in joined.pairs if source in gone):
             yield _Step("delete_out_edge", name, {}, _KEY, gone[source], (source,), exact=False)
-        for target in dict.fromkeys(target for _, target in rel.pairs if target in gone):
+        for target in dict.fromkeys(target for _, target in joined.pairs if target in gone):
             yield _Step("delete_in_edge", name, {}, _KEY, gone[target], (target,), exact=False)
     for table, rows in gone.items():
         yield _Step("delete_node", table, {}, _KEY, rows, (table,))
@@ -634,7 +655,7 @@ def _edges(links: Mapping[Ends, Mapping[str, Any]]) -> dict[tuple[str, str, str]
     for (rel, source_table, source, target_table, target, id), values in links.items():
         row = {"source_": source, "target_": target, **values}
         if id:
-            row["id"] = id
+            row["key"] = id
         tables.setdefault((rel, source_table, target_table), []).append(row)
     return tables
 
