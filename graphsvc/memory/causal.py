@@ -210,6 +210,7 @@ class Causal(Verbs):
         for name in FILLED_IN:
             given.pop(name, None)
         given["agent"] = self._namespaces.writes(given.get("agent", agent))
+        given.setdefault("confidence", 1.0)  # said or not, it is the same edge
         interval = given.pop("interval", None)
         if interval is not None:
             given["low"], given["high"] = _pair(interval, f"{prefix}interval")

@@ -62,6 +62,20 @@ CALLS: dict[str, list[str]] = {
     "entities episodes": ["f1"],
     "entities delete": ["f1"],
     "entities history": ["f1"],
+    "causal variable": ["--name", "load", "--ref", '["Person", "Ada"]'],
+    "causal variables": [],
+    "causal add": ["v", "skill:a", "--uplift", "-0.5", "--low", "-1", "--high", "0", "--evidence", "e1", "--n", "3"],
+    "causal get": ["c1"],
+    "causal expire": ["c1", "--at", "2026-03-01T00:00:00Z"],
+    "causal delete": ["c1"],
+    "causal list": ["--where", '{"effect": "w"}', "--valid", "2026-03-01T00:00:00Z"],
+    "causal effects": ["v"],
+    "causal causes": ["skill:a", "--min-confidence", "0.1"],
+    "causal paths": ["v", "skill:a", "--rule", "weakest"],
+    "causal what-if": ["v", "--known", "2030-01-01T00:00:00Z"],
+    "causal similar": ["deploys"],
+    "causal history": ["c1"],
+    "causal delete-variable": ["w"],
     "skills create": ["--name", "walk", "--description", "puts one foot before the other", "--needs", "a"],
     "skills revise": ["a", "--code", "new"],
     "brief": ["deploy"],
@@ -121,6 +135,10 @@ def filled(path: Path, tmp_path: Path, repository: Path, monkeypatch: pytest.Mon
         memory.skills.create(id="b", name="build", description="builds what is deployed")
         memory.entities.upsert(kind="file", name="a.py", id="f1", description=EVIL)
         memory.episodes.link("e1", "f1", "about")
+        memory.causal.variable("v", description=EVIL, ref=("Person", "Ada"))
+        memory.causal.variable("w")
+        memory.causal.add("v", "w", 0.5, id="c1", mechanism=EVIL)
+        memory.causal.add("w", "skill:a", 0, id="c2")
         monkeypatch.chdir(tmp_path)
         Path("table.csv").write_text(f"task,output\na row,{EVIL}\n")
         Path("report.xml").write_text('<testsuite name="s"><testcase name="t"/></testsuite>')
