@@ -12,9 +12,10 @@ from typing import Any, Union, get_args, get_origin
 
 import graphsvc
 from graphsvc.errors import every_error
+from graphsvc.log.adjacent import Edge, Node
 from graphsvc.memory import briefing, consolidation, joined, opened, results, retrieval, skills, verbs
 from graphsvc.memory.causal import Causal, Consequence, NodeLike, RuleName, WhatIf, When
-from graphsvc.memory.causal_paths import Node, Path, Paths, Step
+from graphsvc.memory.causal_paths import Path, Paths
 from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.exporting import ExportReport
@@ -41,7 +42,7 @@ from graphsvc.store.verify import Problem, Report
 from .markdown import code, entries, page, said, sections, table
 
 CLASSES: tuple[type, ...] = (
-    Memory, Episodes, skills.Skills, Entities, Causal, Paths, Path, Step, Node, WhatIf, Consequence, AsOf, results.Hits,
+    Memory, Episodes, skills.Skills, Entities, Causal, Paths, Path, Edge, Node, WhatIf, Consequence, AsOf, results.Hits,
     results.Hit, results.Statistics, results.Trend,
     results.Lesson, results.Relations, results.Event, skills.Linked, consolidation.Consolidation, consolidation.Learnt,
     briefing.Brief, briefing.Sentence, ExportReport, ForgetReport, Named, KeptTask, Report, Problem, Snapshot, Restored,

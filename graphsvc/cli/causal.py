@@ -9,7 +9,7 @@ import typer
 from graphsvc.cli import records
 from graphsvc.cli.options import Agent, Id, Ids, K, ManyAgents, Mode, Order, Where, agents, filtered, given, of_record
 from graphsvc.cli.output import Answer, line, table
-from graphsvc.cli.shell import Shell, add, command, parsed
+from graphsvc.cli.shell import Shell, add, command
 
 causal = typer.Typer(no_args_is_help=True, help="What makes a difference to what: causal edges, and what follows.")
 
@@ -43,24 +43,20 @@ def _edges(found: Any, title: str) -> Answer:
     return Answer({"edges": found}, records.printed(edge_table(found, title)))
 
 
-def variable(shell: Shell, ref: str | None, **values: Any) -> Answer:
+def variable(shell: Shell, **values: Any) -> Answer:
     """Make a variable, or give the one that exists what is new of it."""
-    pair = tuple(parsed(ref, "--ref", '\'["Person", "Ada"]\'')) if ref else None
+    known = given(values)
+    table, key = known.pop("ref_table", None), known.pop("ref_key", None)
     with shell.open() as memory:
-        made = memory.causal.variable(**given(values), ref=pair)
+        made = memory.causal.variable(**known, ref=None if table is key is None else (table, key))
     return records.one(made, "Variable") if shell.json else records.told(records.one(made).data, f"kept {made.id}")
 
 
 def _add_variable() -> None:
-    options = of_record(
-        "variable", only=("name", "description", "reward", "tags", "metadata", "id", "agent"), required=("name",)
-    )
-    help = "Table and key of the user's node that it stands for, as JSON."
-    ref = options[1].replace(
-        name="ref", annotation=Annotated[str | None, typer.Option("--ref", metavar="JSON", help=help)]
-    )
+    fields = ("name", "description", "reward", "ref_table", "ref_key", "tags", "metadata", "id", "agent")
+    options = of_record("variable", only=fields, required=("name",))
     example = "graphsvc causal variable --name latency --description 'of a request, in ms'"
-    add(causal, "variable", variable, [*options, ref], example=example)
+    add(causal, "variable", variable, options, example=example)
 
 
 _add_variable()

@@ -11,8 +11,8 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from graphsvc.errors import BadInput, Gone, GraphsvcError, NotFound, TooLarge
-from graphsvc.log.adjacent import Edge
-from graphsvc.memory.causal_paths import RULES, Look, Node, Path, Paths, Rule, best_paths, downstream
+from graphsvc.log.adjacent import Edge, Node
+from graphsvc.memory.causal_paths import RULES, Look, Path, Paths, Rule, best_paths, downstream
 from graphsvc.memory.results import Hits
 from graphsvc.memory.retrieval import Mode, Where, check_k, check_share
 from graphsvc.memory.rows_in import rows_of
@@ -381,7 +381,7 @@ class Causal(Verbs):
         source = self._node(node, "node", agents)
         out = self._look("out", self._moments(as_of), min_confidence, agents)
         reached, complete = downstream(compounding, out, source, depth)
-        found = [Consequence(Node(*target), path) for target, path in reached.items()]
+        found = [Consequence(target, path) for target, path in reached.items()]
         return WhatIf(tuple(found[:limit]), complete)
 
     def similar(
@@ -443,6 +443,9 @@ class Causal(Verbs):
                 edge.agent in agents and edge.source[1] in agents and edge.target[1] in agents
             )
 
+        if agents is None and known is None and valid is not None:  # what is mostly asked for, without a call for each
+            now = valid
+            return lambda node: [one for one in at(node) if one.start <= now < one.end and one.confidence >= least]
         return lambda node: [edge for edge in at(node) if passes(edge)]
 
 

@@ -73,7 +73,7 @@ def rounds_of_kills(path: Path, engine: str, rounds: int) -> None:
 @pytest.mark.chaos
 @pytest.mark.parametrize("engine", ENGINES)
 def test_killed_while_causal_edges_change_nothing_acknowledged_is_lost_or_halved(path: Path, engine: str) -> None:
-    rounds_of_kills(path, engine, 2)
+    rounds_of_kills(path, engine, 1)
 
 
 @pytest.mark.chaos

@@ -62,7 +62,7 @@ CALLS: dict[str, list[str]] = {
     "entities episodes": ["f1"],
     "entities delete": ["f1"],
     "entities history": ["f1"],
-    "causal variable": ["--name", "load", "--ref", '["Person", "Ada"]'],
+    "causal variable": ["--name", "load", "--ref-table", "Person", "--ref-key", "Ada"],
     "causal variables": [],
     "causal add": ["v", "skill:a", "--uplift", "-0.5", "--low", "-1", "--high", "0", "--evidence", "e1", "--n", "3"],
     "causal get": ["c1"],
