@@ -30,6 +30,7 @@ SECTIONS = (
     ("ours.retrieval", "ours"),
     ("ours.skills", "ours"),
     ("ours.facts", "ours"),
+    ("ours.causal", "ours"),
     ("ours.opening", "ours"),  # opens what `retrieval` built
     ("ours.travel", "ours"),  # takes along what `retrieval` built, and goes on writing it
     ("peers.lancedb", "lancedb"),

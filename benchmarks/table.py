@@ -123,6 +123,14 @@ GROUPS = (
         ),
     ),
     Group(
+        "Causal edges, 200 among 40 nodes",
+        (
+            Row("causal.add", "add one, 1 thread"),
+            Row("causal.chain", "the 10 best chains of depth 3"),
+            Row("causal.effects", "the effects of a node"),
+        ),
+    ),
+    Group(
         "Embedding (all-MiniLM-L6-v2)",
         tuple(
             Row(f"embed.{length}.{form}", f"texts of {characters} characters, {words}", "/s", extra=form != "fp32")

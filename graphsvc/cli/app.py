@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 import graphsvc
 from graphsvc.cli import records
+from graphsvc.cli.causal import causal
 from graphsvc.cli.demonstration import demo
 from graphsvc.cli.entities import add_links, entities
 from graphsvc.cli.episodes import add_store, episodes
@@ -106,6 +107,7 @@ app.add_typer(episodes, name="episodes", rich_help_panel="Remember")
 app.add_typer(skills, name="skills", rich_help_panel="Remember")
 app.add_typer(entities, name="entities", rich_help_panel="Remember")
 app.add_typer(facts, name="facts", rich_help_panel="Remember")
+app.add_typer(causal, name="causal", rich_help_panel="Remember")
 add_links(episodes)
 app.add_typer(importing, name="import", rich_help_panel="Remember")
 add_upkeep(app)

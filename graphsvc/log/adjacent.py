@@ -9,24 +9,35 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 
 from graphsvc.log.state import RowEvent
 from graphsvc.model.change import decode_record
 from graphsvc.model.records import Cause, ends_of
-from graphsvc.model.requests import KindRef
 from graphsvc.model.times import micros
 
 BEGINNING, FOREVER = -(1 << 62), 1 << 62
 """Open ends, in microseconds."""
 
 
+class Node(NamedTuple):
+    """A node that causal edges join."""
+
+    kind: str
+    agent: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.id}"
+
+
 class Edge(msgspec.Struct, frozen=True, gc=False):
     """A causal edge, as much of it as is needed to follow it.
 
     Attributes:
-        row: of its record. id, agent: its own. source, target: the nodes.
+        row: of its record. id, agent: its own. source, target: the nodes. uplift, confidence: as they were said.
         known, start, end: microseconds since 1970; it holds in [start, end), as is known now.
         said: what its end was said to be, each with the time from which that was known, oldest first; empty if it
             never changed.
@@ -35,8 +46,8 @@ class Edge(msgspec.Struct, frozen=True, gc=False):
     row: int
     id: str
     agent: str
-    source: KindRef
-    target: KindRef
+    source: Node
+    target: Node
     uplift: float
     confidence: float
     known: int
@@ -51,8 +62,9 @@ class Edge(msgspec.Struct, frozen=True, gc=False):
             (micros(datetime.fromisoformat(known)), FOREVER if end is None else micros(datetime.fromisoformat(end)))
             for known, end in cause.endings.items()
         )
+        source, target = ends_of(cause)
         return cls(
-            row, cause.id, cause.agent, *ends_of(cause), cause.uplift, cause.confidence, micros(cause.at),
+            row, cause.id, cause.agent, Node(*source), Node(*target), cause.uplift, cause.confidence, micros(cause.at),
             BEGINNING if cause.valid_from is None else micros(cause.valid_from),
             FOREVER if cause.valid_to is None else micros(cause.valid_to), said,
         )  # fmt: skip
@@ -76,15 +88,15 @@ class Adjacent:
 
     def __init__(self) -> None:
         self.edges: dict[int, Edge] = {}
-        self._out: dict[KindRef, dict[int, Edge]] = {}
-        self._in: dict[KindRef, dict[int, Edge]] = {}
+        self._out: dict[Node, dict[int, Edge]] = {}
+        self._in: dict[Node, dict[int, Edge]] = {}
 
-    def out_of(self, node: KindRef) -> list[Edge]:
+    def out_of(self, node: Node) -> list[Edge]:
         """Edges that lead from a node, in the order of their making."""
         edges = self._out.get(node)
         return list(edges.values()) if edges else []
 
-    def in_to(self, node: KindRef) -> list[Edge]:
+    def in_to(self, node: Node) -> list[Edge]:
         """Edges that lead to a node."""
         edges = self._in.get(node)
         return list(edges.values()) if edges else []

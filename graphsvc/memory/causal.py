@@ -11,14 +11,14 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from graphsvc.errors import BadInput, Gone, GraphsvcError, NotFound, TooLarge
-from graphsvc.log.adjacent import Edge
-from graphsvc.memory.causal_paths import RULES, Look, Node, Path, Paths, Rule, best_paths, downstream
+from graphsvc.log.adjacent import Edge, Node
+from graphsvc.memory.causal_paths import RULES, Look, Path, Paths, Rule, best_paths, downstream
 from graphsvc.memory.results import Hits
 from graphsvc.memory.retrieval import Mode, Where, check_k, check_share
 from graphsvc.memory.rows_in import rows_of
 from graphsvc.memory.variables import Variables
 from graphsvc.memory.verbs import Verbs, Wait, check_wait
-from graphsvc.model.as_of import AsOf, Moments, check_interval, parse_as_of
+from graphsvc.model.as_of import Moments, When, check_interval, parse_as_of
 from graphsvc.model.kinds import CAUSAL, kind_of
 from graphsvc.model.names import check_name
 from graphsvc.model.records import Cause, Record, Variable
@@ -31,7 +31,6 @@ VariableList = list[Variable]
 NodeLike = str | Record | tuple[str, ...]
 """How a node is named: `"skill:ID"`, a variable's name alone, (kind, id), (kind, agent, id), or the record."""
 RuleName = Literal["product", "weakest", "additive"]
-When = AsOf | tuple[Any, Any] | datetime | str | Mapping[str, Any] | None
 MAX_DEPTH = 16
 FILLED_IN = ("at", "endings", "cause_kind", "cause_agent", "effect_kind", "effect_agent")
 """Fields of an edge that nobody gives: they come of the moment and of the nodes."""
@@ -210,6 +209,7 @@ class Causal(Verbs):
         for name in FILLED_IN:
             given.pop(name, None)
         given["agent"] = self._namespaces.writes(given.get("agent", agent))
+        given.setdefault("confidence", 1.0)  # said or not, it is the same edge
         interval = given.pop("interval", None)
         if interval is not None:
             given["low"], given["high"] = _pair(interval, f"{prefix}interval")
@@ -380,7 +380,7 @@ class Causal(Verbs):
         source = self._node(node, "node", agents)
         out = self._look("out", self._moments(as_of), min_confidence, agents)
         reached, complete = downstream(compounding, out, source, depth)
-        found = [Consequence(Node(*target), path) for target, path in reached.items()]
+        found = [Consequence(target, path) for target, path in reached.items()]
         return WhatIf(tuple(found[:limit]), complete)
 
     def similar(
@@ -442,6 +442,9 @@ class Causal(Verbs):
                 edge.agent in agents and edge.source[1] in agents and edge.target[1] in agents
             )
 
+        if agents is None and known is None and valid is not None:  # what is mostly asked for, without a call for each
+            now = valid
+            return lambda node: [one for one in at(node) if one.start <= now < one.end and one.confidence >= least]
         return lambda node: [edge for edge in at(node) if passes(edge)]
 
 

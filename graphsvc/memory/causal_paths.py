@@ -11,35 +11,12 @@ import heapq
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-from graphsvc.log.adjacent import Edge
-from graphsvc.model.requests import KindRef
+from graphsvc.log.adjacent import Edge, Node
 
 MAX_STEPS = 50_000
 """How many beginnings of paths a search looks at before it gives what it has."""
-
-
-class Node(NamedTuple):
-    """A node that causal edges join."""
-
-    kind: str
-    agent: str
-    id: str
-
-    def __str__(self) -> str:
-        return f"{self.kind}:{self.id}"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One edge of a path: its id, the nodes at its ends, its own uplift and confidence."""
-
-    id: str
-    source: Node
-    target: Node
-    uplift: float
-    confidence: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +28,7 @@ class Path:
         score: what it is ranked by: |uplift| · confidence.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[Edge, ...]
     uplift: float
     confidence: float
     score: float
@@ -165,18 +142,15 @@ RULES: dict[str, Rule] = {
 
 # --- the search -------------------------------------------------------------------------------------------
 
-Look = Callable[[KindRef], list[Edge]]
+Look = Callable[[Node], list[Edge]]
 """Edges at a node, of those that are to be followed."""
 
 
-def best_paths(rule: Rule, out: Look, into: Look, source: KindRef, target: KindRef, k: int, depth: int) -> Paths:
+def best_paths(rule: Rule, out: Look, into: Look, source: Node, target: Node, k: int, depth: int) -> Paths:
     """The k best simple paths of at most `depth` edges; equal ones shorter first, then by the age of their edges."""
-    potentials = _potentials(rule, into, target, depth)
-    if source not in potentials[depth]:
-        return Paths(())
+    potentials = _potentials(rule, into, target, depth - 1)
     found: list[Path] = []
-    bound = rule.bound(*rule.start, potentials[depth][source])
-    heap: list[_Entry] = [(-bound, 0, (), source, rule.start, (), frozenset((source,)))]
+    heap: list[_Entry] = [(-math.inf, 0, (), source, rule.start, (), frozenset((source,)))]
     steps = 0
     while heap and len(found) < k:
         _, length, rows, node, (uplift, confidence), edges, passed = heapq.heappop(heap)
@@ -199,38 +173,44 @@ def best_paths(rule: Rule, out: Look, into: Look, source: KindRef, target: KindR
     return Paths(tuple(found))
 
 
-_Entry = tuple[float, int, tuple[int, ...], KindRef, tuple[float, float], tuple[Edge, ...], frozenset[KindRef]]
+_Entry = tuple[float, int, tuple[int, ...], Node, tuple[float, float], tuple[Edge, ...], frozenset[Node]]
 """A beginning of a path: its bound, negated; its length; rows of its edges, by which what is equal is ordered; where it
 has come to; uplift and confidence; its edges; the nodes that it passed."""
 
 
-def _potentials(rule: Rule, into: Look, target: KindRef, depth: int) -> list[dict[KindRef, Potential]]:
-    """For each number of edges that are left, from which nodes the goal can be reached, and the potential there.
+def _potentials(rule: Rule, into: Look, target: Node, depth: int) -> list[dict[Node, Potential]]:
+    """For each number of edges that are left, up to `depth`, the nodes that the goal can be reached from, and the
+    potential there.
 
     Walks are looked at, not paths: they are easily had, and no path can be better than all walks.
     """
-    layers: list[dict[KindRef, Potential]] = [{target: rule.unit}]
+    through = rule.through
+    layers: list[dict[Node, Potential]] = [{target: rule.unit}]
+    grown = {target}  # whose potential the last edge made larger
     for _ in range(depth):
         last = layers[-1]
         layer = dict(last)
-        for node, rest in last.items():
+        for node in grown:
+            rest = last[node]
             for edge in into(node):
-                if edge.source != target:
-                    one = rule.through(edge, rest)
-                    known = layer.get(edge.source)
-                    layer[edge.source] = one if known is None else tuple(map(max, known, one))
+                before = edge.source
+                if before != target:
+                    one = through(edge, rest)
+                    known = layer.get(before)
+                    layer[before] = one if known is None or known == one else tuple(map(max, known, one))
+        grown = {node for node, potential in layer.items() if last.get(node) != potential}
         layers.append(layer)
     return layers
 
 
-def downstream(rule: Rule, out: Look, source: KindRef, depth: int) -> tuple[dict[KindRef, Path], bool]:
+def downstream(rule: Rule, out: Look, source: Node, depth: int) -> tuple[dict[Node, Path], bool]:
     """For each node that follows within `depth` edges the simple path that carries most; whether all were looked at.
 
     Under `product`, while no edge multiplies by more than one, a worse and no shorter path to a node is given up:
     whatever follows from it follows better from the other.
     """
-    best: dict[KindRef, tuple[tuple[float, int, tuple[int, ...]], Path]] = {}
-    shortest: dict[KindRef, int] = {}
+    best: dict[Node, tuple[tuple[float, int, tuple[int, ...]], Path]] = {}
+    shortest: dict[Node, int] = {}
     heap: list[_Entry] = [(-math.inf, 0, (), source, rule.start, (), frozenset((source,)))]
     steps = 0
     narrow = rule.name == "product" and _never_grows(out, source, depth)
@@ -259,11 +239,11 @@ def downstream(rule: Rule, out: Look, source: KindRef, depth: int) -> tuple[dict
     return _paths_of(best), True
 
 
-def _paths_of(best: dict[KindRef, tuple[tuple[float, int, tuple[int, ...]], Path]]) -> dict[KindRef, Path]:
+def _paths_of(best: dict[Node, tuple[tuple[float, int, tuple[int, ...]], Path]]) -> dict[Node, Path]:
     return {node: path for node, (_, path) in sorted(best.items(), key=lambda item: item[1][0])}
 
 
-def _never_grows(out: Look, source: KindRef, depth: int) -> bool:
+def _never_grows(out: Look, source: Node, depth: int) -> bool:
     seen, frontier = {source}, [source]
     for _ in range(depth):
         edges = [edge for node in frontier for edge in out(node)]
@@ -275,7 +255,4 @@ def _never_grows(out: Look, source: KindRef, depth: int) -> bool:
 
 
 def _path(edges: tuple[Edge, ...], uplift: float, confidence: float) -> Path:
-    steps = tuple(
-        Step(edge.id, Node(*edge.source), Node(*edge.target), edge.uplift, edge.confidence) for edge in edges
-    )
-    return Path(steps, uplift, confidence, abs(uplift) * confidence)
+    return Path(edges, uplift, confidence, abs(uplift) * confidence)

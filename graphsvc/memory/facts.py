@@ -16,7 +16,7 @@ from graphsvc.memory.results import Hits
 from graphsvc.memory.retrieval import Mode, Where, check_k
 from graphsvc.memory.rows_in import rows_of
 from graphsvc.memory.verbs import ORDERS, Verbs, Wait, check_wait, new_id
-from graphsvc.model.as_of import AsOf, Moments, check_interval, parse_as_of
+from graphsvc.model.as_of import Moments, When, check_interval, parse_as_of
 from graphsvc.model.change import decode_record
 from graphsvc.model.facts import ALWAYS, KEPT, Span, claim_of, end_of, moment_of, spans, start_of
 from graphsvc.model.filters import MAX_VALUES, Expression, parse
@@ -32,7 +32,6 @@ FactList = list[Fact]
 EpisodeList = list[Episode]
 PredicateList = list[Predicate]
 Refs = list[Ref]
-When = datetime | str | AsOf | tuple[Any, Any] | Mapping[str, Any] | None
 Source = str | Episode | Sequence[str | Episode] | None
 
 

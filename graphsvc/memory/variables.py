@@ -42,9 +42,11 @@ class Variables(Verbs):
         if ref is not None:
             if not isinstance(ref, tuple | list) or len(ref) != 2:
                 raise BadInput(f"expected (table, key), got {ref!r}", where="ref")
-            values["ref_table"], values["ref_key"] = ref[0], str(ref[1])
+            values["ref_table"], values["ref_key"] = ref[0], None if ref[1] is None else str(ref[1])
         given = {field: value for field, value in values.items() if value is not None}
         item = self._new(given)
+        if len({"ref_table", "ref_key"} & given.keys()) == 1:
+            raise BadInput("says a table without a key, or a key without a table", where="ref")
         changes = {field: getattr(item.record, field) for field in given if field not in KEPT}
         return cast(Variable, self._submit(UpsertEntities([item], [changes]), wait)[0])
 
