@@ -394,6 +394,15 @@ def test_a_snapshot_restored_and_a_moved_graph_have_the_same_edges(path: FilePat
             assert [str(one.node) for one in memory.causal.what_if("episode:e1")] == ["skill:retry"]
 
 
+def test_what_is_in_memory_is_verified_and_repaired(memory: Memory) -> None:
+    filled(memory)
+    assert memory.verify().ok
+    memory._opened.log.adjacent()._drop(min(memory._opened.log.adjacent().edges))
+    assert [problem.part for problem in memory.verify().problems] == ["columns"]
+    assert memory.repair().ok
+    assert len(memory.causal.effects("a")) == 1
+
+
 def test_records_made_anew_give_the_same_adjacency(memory: Memory) -> None:
     filled(memory)
     before = dict(memory._opened.log.adjacent().edges)

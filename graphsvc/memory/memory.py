@@ -298,6 +298,7 @@ class Memory:
                 "episodes": self.episodes.count(),
                 "skills": self.skills.count(),
                 "entities": self.entities.count(),
+                "causal_edges": self.causal.count(),
             },
             **self.status(),
             "vectors": opened.store.vectors.stats(),
