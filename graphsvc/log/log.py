@@ -278,6 +278,15 @@ class Log:
                 self._missed = None
         return found
 
+    def check_adjacent(self) -> list[str]:
+        """Keys of the causal edges that aren't held in memory as their records say."""
+        held = self.adjacent().edges
+        afresh = Adjacent()
+        with self.pool.connection() as connection:
+            afresh.read(connection)
+        rows = sorted(row for row in held.keys() | afresh.edges.keys() if held.get(row) != afresh.edges.get(row))
+        return [str((held.get(row) or afresh.edges[row]).id) for row in rows]
+
     def connection(self) -> AbstractContextManager[sqlite3.Connection]:
         """A connection for reading, for the length of a `with`."""
         return self.pool.connection()

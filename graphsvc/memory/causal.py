@@ -13,6 +13,8 @@ import numpy as np
 from graphsvc.errors import BadInput, Gone, GraphsvcError, NotFound, TooLarge
 from graphsvc.log.adjacent import Edge, Node
 from graphsvc.memory.causal_paths import RULES, Look, Path, Paths, Rule, best_paths, downstream
+from graphsvc.memory.namespaces import Namespaces
+from graphsvc.memory.opened import Opened
 from graphsvc.memory.results import Hits
 from graphsvc.memory.retrieval import Mode, Where, check_k, check_share
 from graphsvc.memory.rows_in import rows_of
@@ -84,7 +86,7 @@ class Causal(Verbs):
 
     kind = "cause"
 
-    def __init__(self, opened: Any, namespaces: Any) -> None:
+    def __init__(self, opened: Opened, namespaces: Namespaces) -> None:
         super().__init__(opened, namespaces)
         self._variables = Variables(opened, namespaces)
 
@@ -411,18 +413,7 @@ class Causal(Verbs):
     def _node(self, named: Any, where: str, agents: Any = ...) -> Node:
         """The live node that a caller means."""
         self._opened.check()
-        kind, whose, id = _parsed(named, where)
-        seen = self._namespaces.reads(whose) if whose is not None else agents
-        if seen is ...:
-            seen = self._namespaces.reads()
-        try:
-            stored = self._opened.log.resolve(kind, id, seen)
-        except GraphsvcError as error:
-            if isinstance(error, NotFound | Gone):
-                hint = error.hint or ("Make it: memory.causal.variable(name)." if kind == "variable" else "")
-                raise type(error)(error.what, where=where, hint=hint) from None
-            raise
-        return Node(kind, stored.agent, stored.id)
+        return find_node(self._opened, self._namespaces, named, where, agents)
 
     @staticmethod
     def _moments(as_of: Any) -> Moments:
@@ -446,6 +437,26 @@ class Causal(Verbs):
             now = valid
             return lambda node: [one for one in at(node) if one.start <= now < one.end and one.confidence >= least]
         return lambda node: [edge for edge in at(node) if passes(edge)]
+
+
+def find_node(opened: Opened, namespaces: Namespaces, named: Any, where: str, agents: Any = ...) -> Node:
+    """The live node that a caller means, in these namespaces, or in all that the handle sees.
+
+    Raises:
+        BadInput: that isn't how nodes are named. NotFound, Gone, Ambiguous: for the node.
+    """
+    kind, whose, id = _parsed(named, where)
+    seen = namespaces.reads(whose) if whose is not None else agents
+    if seen is ...:
+        seen = namespaces.reads()
+    try:
+        stored = opened.log.resolve(kind, id, seen)
+    except GraphsvcError as error:
+        if isinstance(error, NotFound | Gone):
+            hint = error.hint or ("Make it: memory.causal.variable(name)." if kind == "variable" else "")
+            raise type(error)(error.what, where=where, hint=hint) from None
+        raise
+    return Node(kind, stored.agent, stored.id)
 
 
 def _parsed(named: Any, where: str) -> tuple[str, str | None, str]:

@@ -301,6 +301,7 @@ class Memory:
                 "skills": self.skills.count(),
                 "entities": self.entities.count(),
                 "facts": self.facts.count(),
+                "causal_edges": self.causal.count(),
             },
             **self.status(),
             "vectors": opened.store.vectors.stats(),

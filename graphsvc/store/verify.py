@@ -219,6 +219,7 @@ def _verify_columns(log: Log, report: Report) -> None:
     held = sum(int(columns.live.data[: columns.count].sum()) for columns in log.columns.kinds.values())
     report.note("columns", "differ from the records", wrong)
     report.note("columns", "hold records that are gone", [held - count] if held != count else [])
+    report.note("columns", "causal edges in memory differ from their records", log.check_adjacent())
     report.checked["columns"] = count
 
 
