@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     )
     from graphsvc.model.as_of import AsOf
     from graphsvc.model.filters import F
-    from graphsvc.model.records import Cause, Entity, Episode, Skill, Variable
+    from graphsvc.model.records import Cause, Entity, Episode, Fact, Predicate, Skill, Variable
 
 __version__ = "0.1.0"
 
@@ -44,10 +44,12 @@ __all__ = [
     "Entity",
     "Episode",
     "F",
+    "Fact",
     "GraphsvcError",
     "Hit",
     "Hits",
     "Memory",
+    "Predicate",
     "Skill",
     "Variable",
     "__version__",
@@ -68,10 +70,12 @@ _HOMES = {
     "Entity": "graphsvc.model.records",
     "Episode": "graphsvc.model.records",
     "F": "graphsvc.model.filters",
+    "Fact": "graphsvc.model.records",
     "GraphsvcError": "graphsvc.errors",
     "Hit": "graphsvc.memory.results",
     "Hits": "graphsvc.memory.results",
     "Memory": "graphsvc.memory.memory",
+    "Predicate": "graphsvc.model.records",
     "Skill": "graphsvc.model.records",
     "Variable": "graphsvc.model.records",
     **dict.fromkeys(

@@ -13,8 +13,8 @@ from typing import Any, Union, get_args, get_origin
 import graphsvc
 from graphsvc.errors import every_error
 from graphsvc.log.adjacent import Edge, Node
-from graphsvc.memory import briefing, consolidation, joined, opened, results, retrieval, skills, verbs
-from graphsvc.memory.causal import Causal, Consequence, NodeLike, RuleName, WhatIf, When
+from graphsvc.memory import briefing, consolidation, facts, joined, opened, results, retrieval, skills, verbs
+from graphsvc.memory.causal import Causal, Consequence, NodeLike, RuleName, WhatIf
 from graphsvc.memory.causal_paths import Path, Paths
 from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
@@ -33,7 +33,7 @@ from graphsvc.memory.importing import (
 )
 from graphsvc.memory.memory import Memory
 from graphsvc.memory.travel import migrate, restore, verify_snapshot
-from graphsvc.model.as_of import AsOf
+from graphsvc.model.as_of import AsOf, When
 from graphsvc.store.migrate import Migrated
 from graphsvc.store.restore import Restored
 from graphsvc.store.snapshot import Snapshot
@@ -42,11 +42,10 @@ from graphsvc.store.verify import Problem, Report
 from .markdown import code, entries, page, said, sections, table
 
 CLASSES: tuple[type, ...] = (
-    Memory, Episodes, skills.Skills, Entities, Causal, Paths, Path, Edge, Node, WhatIf, Consequence, AsOf, results.Hits,
-    results.Hit, results.Statistics, results.Trend,
-    results.Lesson, results.Relations, results.Event, skills.Linked, consolidation.Consolidation, consolidation.Learnt,
-    briefing.Brief, briefing.Sentence, ExportReport, ForgetReport, Named, KeptTask, Report, Problem, Snapshot, Restored,
-    Migrated,
+    Memory, Episodes, skills.Skills, Entities, facts.Facts, facts.Belief, facts.Contradiction, Causal, Paths, Path,
+    Edge, Node, WhatIf, Consequence, AsOf, results.Hits, results.Hit, results.Statistics, results.Trend, results.Lesson,
+    results.Relations, results.Event, skills.Linked, consolidation.Consolidation, consolidation.Learnt, briefing.Brief,
+    briefing.Sentence, ExportReport, ForgetReport, Named, KeptTask, Report, Problem, Snapshot, Restored, Migrated,
 )  # fmt: skip
 NOT_FOR_USERS = {Memory: ("owner", "threads"), Report: ("note",), ImportReport: ("skip", "finish", "in_vain")}
 """Members that are public for the program's own parts only."""
@@ -105,7 +104,7 @@ def _class(kind: type) -> str:
     summary, more = sections(said(kind.__doc__, kind.__name__))
     parts = [f"## {kind.__name__}", summary]
     if "Attributes" in more:
-        made = {"episodes", "skills", "entities", "causal"}  # in the constructor
+        made = {"episodes", "skills", "entities", "facts", "causal"}  # in the constructor
         parts.append(entries(more["Attributes"], {*_hints(kind), *dir(kind), *made}))
     for name, member in _members(kind):
         title = f"{kind.__name__}.{name}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +195,13 @@ class KindColumns:
         if name:
             among &= self.columns[name].data[: self.count] == code
         return int(among.sum())
+
+    def latest(self, times: tuple[str, ...], among: Mapping[str, str]) -> int:
+        """The latest of some times of the live records that have these names."""
+        mask = self.live.data[: self.count].copy()
+        for name, text in among.items():
+            mask &= self._names_in(name, (text,), self.count)
+        return max(int(self.columns[name].data[: self.count][mask].max(initial=NO_INT)) for name in times)
 
     def agrees(self, local: int, row: int, record: Record) -> bool:
         """Whether the values are those of a live record."""
@@ -448,6 +455,10 @@ class Columns:
         if name == "Agent":
             return sum(columns.naming(agent) for columns in self.kinds.values())
         return self.kinds["episode"].naming(agent, "session" if name == "Session" else "task", id)
+
+    def latest(self, kind: str, times: tuple[str, ...], among: Mapping[str, str] | None = None) -> int:
+        """The latest of some times of the live records of a kind, of those with these names; `NO_INT` without any."""
+        return self.kinds[kind].latest(times, among or {})
 
     def agrees(self, row: int, kind: str, record: Record) -> bool:
         """Whether the columns hold what a live record says."""

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 import msgspec
 
 from graphsvc.errors import BadInput, NotFound
-from graphsvc.log import episodes
+from graphsvc.log import episodes, facts
 from graphsvc.log.state import FORGOTTEN, LIVE, State, Stored, every
 from graphsvc.model.change import Change, GoneRecord, checksum, decode, encode
 from graphsvc.model.forgetting import PLACEHOLDER, overwrite
 from graphsvc.model.kinds import KINDS, kind_of
 from graphsvc.model.names import key_of, task_key
-from graphsvc.model.records import Episode, Record
+from graphsvc.model.records import Episode, Fact, Predicate, Record
 from graphsvc.model.requests import Forget, KindRef
 from graphsvc.model.texts import embedded_text
 
@@ -192,7 +192,7 @@ def _derived(connection: sqlite3.Connection, found: Plan) -> list[KindRef]:
     for row in found.records:
         for source, kind, agent, id in connection.execute(
             "SELECT source, kind, agent, id FROM link JOIN record ON row = source "
-            "WHERE rel = 'DERIVED_FROM' AND target = ?",
+            "WHERE (rel = 'DERIVED_FROM' OR (rel = 'EVIDENCE' AND kind = 'fact')) AND target = ?",
             (row,),
         ):
             if source not in found.records:
@@ -210,17 +210,22 @@ def forget(state: State, request: Forget) -> Plan:
     if not found.records:
         return found
     change = state.begin("forget")
-    gone: list[Episode] = []
+    gone: list[Record] = []
     for stored in sorted(found.records.values(), key=lambda one: one.kind != "cause"):  # else they went with a node
         change.forgotten.append(GoneRecord(stored.kind, stored.agent, stored.id, stored.row))
         if stored.state == LIVE:
             _retire(state, change, stored, gone)
         state.connection.execute("INSERT OR IGNORE INTO history VALUES (?, ?)", (stored.row, change.n))
-    episodes.close_gaps(state, change, gone)
+    episodes.close_gaps(state, change, [one for one in gone if isinstance(one, Episode)])
+    facts.left(state, change, [one for one in gone if isinstance(one, Fact)])
+    for one in gone:
+        if isinstance(one, Predicate):
+            facts.uncount(state, change, one)
     state.append(change)
     state.flush()
     state.connection.executemany(
-        "UPDATE record SET state = ?, last = ?, hash = x'', text_hash = 0, task = NULL, body = NULL WHERE row = ?",
+        "UPDATE record SET state = ?, last = ?, hash = x'', text_hash = 0, task = NULL, body = NULL, "
+        "parent = iif(kind = 'fact', NULL, parent) WHERE row = ?",
         [(FORGOTTEN, change.n, row) for row in found.records],
     )
     _overwrite(state.connection, change.n, found)
@@ -228,14 +233,14 @@ def forget(state: State, request: Forget) -> Plan:
     return found
 
 
-def _retire(state: State, change: Change, stored: Stored, gone: list[Episode]) -> None:
+def _retire(state: State, change: Change, stored: Stored, gone: list[Record]) -> None:
     record = stored.record
     if isinstance(record, Episode):
         episodes.release(state, change, record)
         state.leave_session(record)
-        gone.append(record)
     elif KINDS[stored.kind].in_columns:
         state.release(change, "Agent", record.agent, record.agent)
+    gone.append(record)
     state.retire(change, stored)
 
 

@@ -20,6 +20,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 from graphsvc.memory.causal import Causal
 from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
+from graphsvc.memory.facts import Facts
 from graphsvc.memory.memory import Memory, open_memory
 from graphsvc.memory.skills import Skills
 from graphsvc.memory.verbs import Verbs, Wait, check_wait
@@ -163,6 +164,25 @@ class AsyncEntities(AsyncVerbs):
     episodes = awaited(Entities.episodes)
 
 
+class AsyncFacts(AsyncVerbs):
+    """Facts, awaited; each verb as in `Facts`."""
+
+    predicate = awaited(Facts.predicate)
+    predicates = awaited(Facts.predicates)
+    add = awaited(Facts.add)
+    add_many = awaited(Facts.add_many)
+    retract = awaited(Facts.retract)
+    correct = awaited(Facts.correct)
+    get = awaited(Facts.get)
+    list = awaited(Facts.list)
+    current = awaited(Facts.current)
+    count = awaited(Facts.count)
+    history = awaited(Facts.history)
+    evidence = awaited(Facts.evidence)
+    contradictions = awaited(Facts.contradictions)
+    search = awaited(Facts.search)
+
+
 class AsyncCausal(AsyncVerbs):
     """Causal edges, awaited; each verb as in `Causal`."""
 
@@ -189,8 +209,8 @@ class AsyncMemory(AsyncVerbs):
     """What an agent remembers, awaited. Made by `graphsvc.aopen`.
 
     Attributes:
-        episodes: what was tried. skills: what was learnt to do. entities: what episodes are about. causal: what makes a
-        difference to what.
+        episodes: what was tried. skills: what was learnt to do. entities: what episodes are about. facts: what is true,
+        since when, until when. causal: what makes a difference to what.
     """
 
     def __init__(self, memory: Memory, threads: Threads) -> None:
@@ -198,6 +218,7 @@ class AsyncMemory(AsyncVerbs):
         self.episodes = AsyncEpisodes(memory.episodes, threads)
         self.skills = AsyncSkills(memory.skills, threads)
         self.entities = AsyncEntities(memory.entities, threads)
+        self.facts = AsyncFacts(memory.facts, threads)
         self.causal = AsyncCausal(memory.causal, threads)
 
     async def __aenter__(self) -> AsyncMemory:

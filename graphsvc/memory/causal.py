@@ -20,7 +20,7 @@ from graphsvc.memory.retrieval import Mode, Where, check_k, check_share
 from graphsvc.memory.rows_in import rows_of
 from graphsvc.memory.variables import Variables
 from graphsvc.memory.verbs import Verbs, Wait, check_wait
-from graphsvc.model.as_of import AsOf, Moments, check_interval, parse_as_of
+from graphsvc.model.as_of import Moments, When, check_interval, parse_as_of
 from graphsvc.model.kinds import CAUSAL, kind_of
 from graphsvc.model.names import check_name
 from graphsvc.model.records import Cause, Record, Variable
@@ -33,7 +33,6 @@ VariableList = list[Variable]
 NodeLike = str | Record | tuple[str, ...]
 """How a node is named: `"skill:ID"`, a variable's name alone, (kind, id), (kind, agent, id), or the record."""
 RuleName = Literal["product", "weakest", "additive"]
-When = AsOf | tuple[Any, Any] | datetime | str | Mapping[str, Any] | None
 MAX_DEPTH = 16
 FILLED_IN = ("at", "endings", "cause_kind", "cause_agent", "effect_kind", "effect_agent")
 """Fields of an edge that nobody gives: they come of the moment and of the nodes."""
@@ -165,7 +164,7 @@ class Causal(Verbs):
         """Say that one node makes a difference to another. Two nodes may be joined by several edges, a node to itself.
 
         Args:
-            cause, effect: the nodes, episodes, skills, entities or variables: `"skill:ID"`, a variable's name alone,
+            cause, effect: the nodes, episodes, skills, entities, facts or variables: `"skill:ID"`, a variable's name alone,
             (kind, id), or the record itself.
             uplift: by how much the effect is more where the cause is there; 0 and less than 0 are results too.
             confidence: how sure it is, 0 to 1. interval: (low, high) of the uplift. n: how many observations.

@@ -12,6 +12,7 @@ from graphsvc.errors import BadInput, WaitTimeout
 from graphsvc.memory.causal import Causal
 from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
+from graphsvc.memory.facts import Facts
 from graphsvc.memory.feedback import FeedbackList, give, listed
 from graphsvc.memory.namespaces import Namespaces
 from graphsvc.memory.opened import Embedder, Handle, Opened, acquire
@@ -36,8 +37,8 @@ class Memory:
     """What an agent remembers. Made by `graphsvc.open`; close it, or use it in a `with`.
 
     Attributes:
-        episodes: what was tried. skills: what was learnt to do. entities: what episodes are about. causal: what makes a
-        difference to what.
+        episodes: what was tried. skills: what was learnt to do. entities: what episodes are about. facts: what is true,
+        since when, until when. causal: what makes a difference to what.
     """
 
     def __init__(self, opened: Opened, namespaces: Namespaces, *, owner: bool) -> None:
@@ -47,6 +48,7 @@ class Memory:
         self.episodes = Episodes(opened, namespaces)
         self.skills = Skills(opened, namespaces)
         self.entities = Entities(opened, namespaces)
+        self.facts = Facts(opened, namespaces)
         self.causal = Causal(opened, namespaces)
 
     def __enter__(self) -> Memory:
@@ -298,6 +300,7 @@ class Memory:
                 "episodes": self.episodes.count(),
                 "skills": self.skills.count(),
                 "entities": self.entities.count(),
+                "facts": self.facts.count(),
                 "causal_edges": self.causal.count(),
             },
             **self.status(),

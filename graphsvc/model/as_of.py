@@ -28,6 +28,10 @@ class AsOf(NamedTuple):
     known: datetime | str | None = None
 
 
+When = AsOf | tuple[Any, Any] | datetime | str | Mapping[str, Any] | None
+"""What an argument `as_of` may be; see `parse_as_of`."""
+
+
 class Moments(NamedTuple):
     """An `AsOf`, checked: microseconds since 1970, UTC."""
 

@@ -91,8 +91,8 @@ REL_TABLES: dict[str, RelTable] = {
     "ALTERNATIVE": _joining("Skill", "Skill", {"weight": "DOUBLE"}),
     "REFINES": _joining("Skill", "Skill", {"weight": "DOUBLE"}),
     "PART_OF": _joining("Skill", "Skill", {"weight": "DOUBLE"}),
-    "ABOUT": _joining("Episode", "Entity"),
-    "EVIDENCE": _joining("Episode", "Episode"),
+    "ABOUT": RelTable((("Episode", "Entity"), ("Fact", "Entity"))),
+    "EVIDENCE": RelTable((("Episode", "Episode"), ("Fact", "Episode"))),
     "CAUSES": RelTable(
         tuple((source, target) for source in _TABLES for target in _TABLES),
         {"key": "STRING", **CAUSE_COLUMNS},

@@ -12,8 +12,10 @@ from graphsvc.model.records import (
     Cause,
     Entity,
     Episode,
+    Fact,
     Feedback,
     Outcome,
+    Predicate,
     Record,
     Skill,
     SkillVersion,
@@ -22,8 +24,11 @@ from graphsvc.model.records import (
 
 ColumnType = Literal["name", "text", "float", "int", "bool", "time", "tags", "metadata"]
 
-TEXT_FIELDS = frozenset({"input", "output", "critique", "description", "code", "signature", "query", "mechanism"})
-"""Long texts: kept with the record only. Filters on them are answered by SQL."""
+TEXT_FIELDS = frozenset({
+    "input", "output", "critique", "description", "code", "signature", "query", "source", "closed_by", "corrects",
+    "mechanism",
+})  # fmt: skip
+"""Long texts, and ids that are seldom asked for: kept with the record only. Filters on them are answered by SQL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +81,14 @@ KINDS: dict[str, Kind] = {
         Kind("outcome", Outcome, None, False),
         Kind("feedback", Feedback, None, False),
         Kind("entity", Entity, "Entity", False, listed=True),
+        Kind("predicate", Predicate, None, False),
+        Kind("fact", Fact, "Fact", True),
+        Kind("cause", Cause, None, True, is_edge=True),  # after all that it may join
         Kind("variable", Variable, "Variable", False, listed=True),
-        Kind("cause", Cause, None, True, is_edge=True),
     )
 }
 
-CAUSAL = ("episode", "skill", "entity", "variable")
+CAUSAL = ("episode", "skill", "entity", "variable", "fact")
 """Kinds whose nodes causal edges may join."""
 
 SEARCHABLE = tuple(kind.name for kind in KINDS.values() if kind.searchable)

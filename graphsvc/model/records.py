@@ -128,6 +128,40 @@ class Entity(Record, frozen=True, kw_only=True, gc=False):
     metadata: Annotated[dict[str, Any], Meta(description="Anything else, as JSON.")] = {}
 
 
+class Predicate(Record, frozen=True, kw_only=True, gc=False):
+    """What a predicate of facts means, and how many objects a subject has for it at a time. Its id is its name."""
+
+    name: Annotated[Name, Meta(description="The predicate, as facts have it.")]
+    single: Annotated[bool, Meta(description="Whether a subject has one object at a time; else many.")] = False
+    description: Annotated[str, Meta(description="What it means.")] = ""
+
+
+class Fact(Record, frozen=True, kw_only=True, gc=False):
+    """Something that is true for a time, as somebody said it: known from `at` on."""
+
+    at: Annotated[datetime, Meta(tz=True, description="When it was learnt, UTC: known from then on; filled in.")]
+    subject: Annotated[Name, Meta(description="Whom or what it is about: a text, or the id of an entity.")]
+    predicate: Annotated[Name, Meta(description="What is said of it, like `lives in`.")]
+    object: Annotated[Name, Meta(description="The rest of it: a text, or the id of an entity.")]
+    valid_from: Annotated[Moment | None, Meta(description="True from then on, UTC; null: since ever.")] = None
+    valid_to: Annotated[Moment | None, Meta(description="Said to be true until then, not at it; null: no end.")] = None
+    until: Annotated[
+        Moment | None, Meta(description="True until then, given all that is known now: another may cut it short.")
+    ] = None
+    closed_by: Annotated[Name | None, Meta(description="Id of the fact whose beginning cuts it short.")] = None
+    superseded: Annotated[
+        bool, Meta(description="Whether another, known later, begins when it does: it is true at no time then.")
+    ] = False
+    known_to: Annotated[Moment | None, Meta(description="Retracted then, UTC: not believed from then on.")] = None
+    corrects: Annotated[Name | None, Meta(description="Id of the fact that it was put in the place of.")] = None
+    source: Annotated[str | None, Meta(description="Where it comes from, in words.")] = None
+    confidence: Annotated[
+        Share | None, Meta(description="How sure it is, 0 to 1; null if nobody said.")
+    ] = None
+    tags: Annotated[tuple[Name, ...], Meta(description="Labels, sorted and without repeats.")] = ()
+    metadata: Annotated[dict[str, Any], Meta(description="Anything else, as JSON.")] = {}
+
+
 class Variable(Record, frozen=True, kw_only=True, gc=False):
     """A quantity or event that causal edges may name, like `latency` or `cache is cold`. Its id is its name if not
     given.

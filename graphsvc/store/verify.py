@@ -10,21 +10,23 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
 
 from graphsvc.errors import GraphsvcError, WaitTimeout
+from graphsvc.log.believed import single_predicates
 from graphsvc.log.database import ReadPool
 from graphsvc.log.log import Log
 from graphsvc.log.rebuild import RECORD, Rebuilt, ReplayedRecord, record_row, replay
 from graphsvc.log.state import unsigned
 from graphsvc.model.change import Link, decode_record
+from graphsvc.model.facts import changed, cut_line, line_of
 from graphsvc.model.graph import own_links
 from graphsvc.model.kinds import KINDS
 from graphsvc.model.names import key_of, task_key
-from graphsvc.model.records import Episode, Record
+from graphsvc.model.records import Episode, Fact, Record
 from graphsvc.model.times import micros
 from graphsvc.store.follower import Follower
 from graphsvc.store.graph import Content, digest_of, link_content, node_content, record_content
@@ -112,6 +114,7 @@ def _verified(log: Log, store: Store) -> Report:
     if any(problem.part == "log" for problem in report.problems):
         return report  # nothing can be measured against a log that isn't sound
     _guarded(report, "records", lambda: _verify_records(log, replay(log), report))
+    _guarded(report, "records", lambda: _verify_facts(log, report))
     head = log.head
     for follower in store.followers:
         _guarded(report, follower.name, lambda follower=follower: _caught_up(follower, head))  # type: ignore[misc]
@@ -188,6 +191,20 @@ def live_records(log: Log | ReadPool) -> Iterator[tuple[int, str, Record, int]]:
             "SELECT row, kind, text_hash, body FROM record WHERE state = 0 ORDER BY row"
         ):
             yield row, kind, decode_record(kind, body), unsigned(hash)
+
+
+def _verify_facts(log: Log, report: Report) -> None:
+    """Each fact is cut as the others of its line say."""
+    lines: dict[tuple[str, str], list[Fact]] = {}
+    single = set(single_predicates(log))
+    for _, kind, record, _ in live_records(log):
+        if kind == "fact":
+            fact = cast(Fact, record)
+            alone = fact.known_to is not None or (fact.agent, fact.predicate) not in single
+            lines.setdefault((fact.agent, fact.id if alone else line_of(fact)), []).append(fact)
+    cuts = (pair for line in lines.values() for pair in cut_line(line))
+    wrong = [fact.key for fact, values in cuts if changed(fact, values)]
+    report.note("records", "facts are cut otherwise than their lines say", wrong)
 
 
 def _verify_columns(log: Log, report: Report) -> None:

@@ -19,7 +19,7 @@ from graphsvc.model.change import Change, GoneRecord, Link, NodeRef, Patch, Put
 from graphsvc.model.graph import REL_TABLES, cause_edge, own_links
 from graphsvc.model.kinds import kind_of
 from graphsvc.model.names import key_of, task_key
-from graphsvc.model.records import Cause, Entity, Episode, Record, Skill, SkillVersion, Variable
+from graphsvc.model.records import Cause, Entity, Episode, Fact, Record, Skill, SkillVersion, Variable
 from graphsvc.store.graph import Content, link_content, record_content, ref_content
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -41,6 +41,8 @@ class History:
         self.skills: dict[str, Skill] = {}
         self.versions: dict[str, SkillVersion] = {}
         self.entities: dict[str, Entity] = {}
+        self.facts: dict[str, Fact] = {}
+        self.fact_links: dict[Ends, Link] = {}
         self.variables: dict[str, Variable] = {}
         self.causes: dict[str, Cause] = {}
         self.links: dict[Ends, dict[str, Any]] = {}
@@ -67,7 +69,7 @@ class History:
             self._store, self._store, self._store, self._store, self._amend, self._move, self._delete,
             self._create, self._create, self._revise, self._join, self._join, self._part, self._use, self._drop,
             self._upsert, self._upsert, self._tell, self._tell, self._remove,
-            self._name_variable, self._cause, self._cause, self._cause, self._expire, self._uncause,
+            self._say, self._say, self._cut_fact, self._name_variable, self._cause, self._cause, self._cause, self._expire, self._uncause,
         )  # fmt: skip
         change = Change(verb="test", n=len(self.changes) + 1)
         self._pairs_before: dict[Session, list[Ends]] = {}
@@ -81,7 +83,9 @@ class History:
 
     def contents(self) -> Iterator[Content]:
         """Every node and edge that the graph must hold now."""
-        records: tuple[dict[str, Any], ...] = (self.episodes, self.skills, self.versions, self.entities, self.variables)
+        records: tuple[dict[str, Any], ...] = (
+            self.episodes, self.skills, self.versions, self.entities, self.facts, self.variables
+        )  # fmt: skip
         for record in chain.from_iterable(one.values() for one in records):
             content = record_content(record)
             assert content is not None
@@ -101,6 +105,7 @@ class History:
             yield Link("VERSION_OF", "SkillVersion", version.key, "Skill", key_of(version.agent, version.skill))
         for cause in self.causes.values():
             yield from own_links(cause)
+        yield from self.fact_links.values()
         yield from (_link(ends) for ends in self.next_pairs())
         yield from (_link(ends, values) for ends, values in self.links.items())
 
@@ -366,7 +371,42 @@ class History:
             if node in ends:
                 self._retire(change, cause)
 
+    def _say(self, change: Change, a: int, b: int, c: int) -> None:
+        """A fact, under a key that an episode may have too, with edges to an entity and an episode if there are any."""
+        self._made += 1
+        fact = Fact(
+            id=f"é/{self._made + c % 2}", agent=f"agent {a % 2}", at=BEGIN, subject=f"s{a}", predicate="is",
+            object=TEXTS[b % len(TEXTS)] or "o", valid_from=BEGIN + timedelta(days=b) if b % 2 else None,
+            confidence=0.5 if c % 3 else None, tags=("t",) * (b % 2),
+        )  # fmt: skip
+        if fact.key in self.facts:
+            return
+        self.facts[fact.key] = fact
+        self._enter(fact)
+        self._put(change, "fact", fact)
+        for rel, table, ends in (("ABOUT", "Entity", self.entities), ("EVIDENCE", "Episode", self.episodes)):
+            if ends and c % 3:
+                link = Link(rel, "Fact", fact.key, table, _pick(ends, b).key)
+                change.links.append(link)
+                self.fact_links[(rel, link.source, link.target)] = link
+
+    def _cut_fact(self, change: Change, a: int, b: int, c: int) -> None:
+        """A fact is cut by another, or goes."""
+        if not self.facts:
+            return
+        old = _pick(self.facts, a)
+        if c % 3:
+            values: dict[str, Any] = {"until": BEGIN + timedelta(days=b), "closed_by": f"f{b}", "superseded": bool(c % 2)}
+            self.facts[old.key] = msgspec.structs.replace(old, **values)
+            self._patch(change, "fact", old, values)
+            return
+        del self.facts[old.key]
+        self._leave(old)
+        self.fact_links = {ends: link for ends, link in self.fact_links.items() if ends[1] != old.key}
+        change.gone.append(GoneRecord("fact", old.agent, old.id, 0))
+
     def _forget_links(self, key: str) -> None:
+        self.fact_links = {ends: link for ends, link in self.fact_links.items() if ends[2] != key}
         self.links = {ends: values for ends, values in self.links.items() if key not in ends[1:]}
 
     @staticmethod
