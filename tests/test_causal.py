@@ -361,6 +361,15 @@ def test_an_export_taken_in_gives_the_same_edges(path: FilePath, tmp_path: FileP
         assert import_memory(other, tmp_path / "out").stored == 0
 
 
+def test_a_part_is_exported_with_the_edges_between_its_nodes_alone(memory: Memory, tmp_path: FilePath) -> None:
+    filled(memory)
+    report = memory.export(tmp_path / "out", where={"skill": {"id": "nobody"}})
+    assert (report.records["skill"], report.records["variable"], report.records["cause"]) == (0, 3, 3)
+    with graphsvc.open(tmp_path / "other", embedder="hashing") as other:
+        assert import_memory(other, tmp_path / "out").skipped == []
+        assert [edge.id for edge in other.causal.list(order="id")] == ["1", "2", "4"]
+
+
 def test_forgetting_a_node_forgets_what_was_said_of_its_effects(path: FilePath) -> None:
     with graphsvc.open(path, embedder="hashing") as memory:
         filled(memory)
