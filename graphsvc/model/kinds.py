@@ -83,8 +83,8 @@ KINDS: dict[str, Kind] = {
         Kind("entity", Entity, "Entity", False, listed=True),
         Kind("predicate", Predicate, None, False),
         Kind("fact", Fact, "Fact", True),
-        Kind("cause", Cause, None, True, is_edge=True),  # after all that it may join
         Kind("variable", Variable, "Variable", False, listed=True),
+        Kind("cause", Cause, None, True, is_edge=True),  # after all that it may join
     )
 }
 
