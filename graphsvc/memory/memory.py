@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from graphsvc.memory.exported import Format
     from graphsvc.memory.exporting import ExportReport
     from graphsvc.memory.forgetting import ForgetReport
+    from graphsvc.memory.trimming import TrimReport
     from graphsvc.store.snapshot import Snapshot
     from graphsvc.store.verify import Report
 
@@ -380,6 +381,31 @@ class Memory:
 
         self._opened.check()
         return registered(self._opened)
+
+    def trim(
+        self, *, before: int, dry_run: bool = False, progress: Callable[[float, str], None] | None = None
+    ) -> TrimReport:
+        """Take entries out of the log that a snapshot holds; records, ids and their histories' numbers stay.
+
+        In their place come entries that add up to the same: the values of the records that lived then, given vectors,
+        nodes and links. So graph, text and vectors can be built anew, and the memory verified, without the snapshot.
+        What goes are earlier values, deleted records' values, and the points before: those can be restored from the
+        snapshot alone. Killed at any instant, the log is the old one or the new one.
+
+        Args:
+            before: number of the first entry that stays as it is; `memory.status()["head"] + 1` trims them all.
+            dry_run: change nothing, only tell. progress: called with the share that is done and what is being done.
+
+        Raises:
+            NeedsSnapshot: no snapshot of this memory is noted, present and whole that reaches `before` - 1.
+            NotRetained: `before` lies past the end, or within a call of several entries. BadInput: it is no number.
+            StorageFull: there is no room; `what` says whether the log was trimmed. Unsupported: an entry can't be.
+            FollowerStopped: a projection has stopped, see `repair`; each must have reached `before` - 1.
+        """
+        from graphsvc.memory.trimming import trim
+
+        self._opened.check()
+        return trim(self._opened, before, dry_run=dry_run, progress=progress)
 
     def size(self) -> dict[str, Any]:
         """What takes how many bytes on disk, measured: by file, by kind of record, by table of memory.sqlite.
