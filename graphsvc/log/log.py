@@ -24,10 +24,10 @@ from graphsvc.log.columns import Columns
 from graphsvc.log.forget import clean
 from graphsvc.log.rebuild import replay, rewrite
 from graphsvc.log.state import FORGOTTEN, LIVE, RowEvent, Stored, every, resolve
-from graphsvc.log.trim import Staged, first_entry, held_from, substitute_of
+from graphsvc.log.trim import Staged, first_entry, held_from, substitute_of, trimmed
 from graphsvc.log.trim import replace as put_in_place
 from graphsvc.log.writer import Ticket, Writer
-from graphsvc.model.change import Change, checksum, decode, decode_record
+from graphsvc.model.change import Change, Trimmed, checksum, decode, decode_record
 from graphsvc.model.filters import Filter
 from graphsvc.model.records import Record
 from graphsvc.model.requests import Alone, MoveCursor, RebuildRecords, Request
@@ -70,7 +70,7 @@ class Log:
         try:
             self.id = database.create(connection, self.path, id)
             self._head = self._read_head(connection)
-            self._first = first_entry(connection)
+            self._first, self._trimmed = first_entry(connection), trimmed(connection)
             self.pool = database.ReadPool(self.path, settings.readers + 4)
             self.columns = self._columns(connection)
             self.writer = Writer(connection, self.path, settings, self.columns, self._publish)
@@ -187,7 +187,7 @@ class Log:
             put_in_place(connection, staged, n)
             with self._grown:
                 self._drop_recent()
-                self._first = first_entry(connection)
+                self._first, self._trimmed = first_entry(connection), trimmed(connection)
 
         self.submit(Alone(work))
 
@@ -211,6 +211,11 @@ class Log:
         if applied > self._head:
             return "it is ahead of the log"
         return "it is behind the log's first entry" if 0 < applied < self._first - 1 else None
+
+    @property
+    def trimmed(self) -> Trimmed | None:
+        """What was trimmed, and where it is; None if nothing was."""
+        return self._trimmed
 
     def entries(self, to: int) -> Iterator[Change]:
         """All entries up to `to`, in order, as they stand at one instant.

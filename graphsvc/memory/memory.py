@@ -267,14 +267,17 @@ class Memory:
 
     def status(self) -> dict[str, Any]:
         """How the memory is doing: head of the log, lag and error of each projection, records not embedded yet,
-        writes waiting.
+        writes waiting; `trimmed`: the first entry that the log holds as it was, and the snapshot that holds those
+        before, None where all are held.
         """
         self._opened.check()
         opened = self._opened
         failing: dict[str, Any] = {follower.name: follower.error for follower in opened.store.followers}
         failing["reembedding"] = opened.reembedding_error
+        trimmed = opened.log.trimmed
         return {
             "head": opened.log.head,
+            "trimmed": {"before": trimmed.n + 1, "snapshot": trimmed.snapshot} if trimmed is not None else None,
             "lag": opened.store.lag(),
             "pending": opened.store.vectors.pending,
             "errors": {name: str(error) for name, error in failing.items() if error is not None},
@@ -376,7 +379,9 @@ class Memory:
         return snapshot(self._opened, path, report)
 
     def snapshots(self) -> list[dict[str, Any]]:
-        """The snapshots that were taken of this memory, oldest first: path, n, at, bytes; and whether it is present."""
+        """The snapshots that were taken of this memory, oldest first: path, n, at, bytes; whether it is present, and
+        `holds_trimmed`: it is the one that was read before the log was trimmed.
+        """
         from graphsvc.memory.travel import registered
 
         self._opened.check()

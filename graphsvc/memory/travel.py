@@ -48,7 +48,11 @@ def snapshot(opened: Opened, path: AnyPath, report: Report | None) -> Snapshot:
 
 def registered(opened: Opened) -> list[dict[str, Any]]:
     """See `Memory.snapshots`."""
-    return [{**one, "present": _present(one)} for one in opened.manifest.snapshots]
+    trimmed = opened.log.trimmed
+    base = trimmed.snapshot if trimmed is not None else None
+    return [
+        {**one, "present": _present(one), "holds_trimmed": one["path"] == base} for one in opened.manifest.snapshots
+    ]
 
 
 def _present(noted: dict[str, Any]) -> bool:
