@@ -1,4 +1,4 @@
-// What is true of whom, since when, until when; and since when, until when it was known.
+// What is true of whom, since when, until when; and since when, until when it was known. Facts may cause, and be caused.
 
 CREATE NODE TABLE Fact (
     key STRING,
@@ -24,3 +24,12 @@ CREATE NODE TABLE Fact (
 
 ALTER TABLE ABOUT ADD FROM Fact TO Entity;
 ALTER TABLE EVIDENCE ADD FROM Fact TO Episode;
+ALTER TABLE CAUSES ADD FROM Episode TO Fact;
+ALTER TABLE CAUSES ADD FROM Skill TO Fact;
+ALTER TABLE CAUSES ADD FROM Entity TO Fact;
+ALTER TABLE CAUSES ADD FROM Variable TO Fact;
+ALTER TABLE CAUSES ADD FROM Fact TO Episode;
+ALTER TABLE CAUSES ADD FROM Fact TO Skill;
+ALTER TABLE CAUSES ADD FROM Fact TO Entity;
+ALTER TABLE CAUSES ADD FROM Fact TO Variable;
+ALTER TABLE CAUSES ADD FROM Fact TO Fact;

@@ -111,6 +111,19 @@ def test_a_node_takes_its_edges_along_and_nothing_else(memory: Memory) -> None:
     assert memory.verify().ok
 
 
+def test_a_fact_may_cause_and_be_caused(memory: Memory) -> None:
+    named(memory, "a")
+    fact = memory.facts.add("api", "runs on", "arm", id="f")
+    memory.causal.add(fact, "a", 0.5, id="1")
+    memory.causal.add("a", "fact:f", -0.5, id="2")
+    memory.causal.add(fact, fact, 0, id="3")
+    assert [edge.id for edge in memory.causal.effects("fact:f")] == ["1", "3"]
+    assert memory.verify().ok
+    assert memory.forget("f", kind="fact").records == {"fact": 1, "cause": 3}
+    assert memory.causal.count() == 0
+    assert memory.verify().ok
+
+
 def test_variables_are_upserted_and_a_reference_to_nothing_is_missing(memory: Memory) -> None:
     first = memory.causal.variable("größe 🜁", description="in m", reward=True)
     assert memory.causal.variable("größe 🜁") == first

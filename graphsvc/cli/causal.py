@@ -14,7 +14,7 @@ from graphsvc.cli.shell import Shell, add, command
 causal = typer.Typer(no_args_is_help=True, help="What makes a difference to what: causal edges, and what follows.")
 
 Node = Annotated[
-    str, typer.Argument(metavar="NODE", help="A variable's name; or episode:ID, skill:ID, entity:ID, variable:ID.")
+    str, typer.Argument(metavar="NODE", help="A variable's name; or episode:, skill:, entity:, fact:, variable:ID.")
 ]
 Rule = Annotated[Literal["product", "weakest", "additive"], typer.Option(help="How effects along a path compound.")]
 Valid = Annotated[str | None, typer.Option("--valid", metavar="TIME", help="What held then; now if not given.")]

@@ -164,7 +164,7 @@ class Causal(Verbs):
         """Say that one node makes a difference to another. Two nodes may be joined by several edges, a node to itself.
 
         Args:
-            cause, effect: the nodes, episodes, skills, entities or variables: `"skill:ID"`, a variable's name alone,
+            cause, effect: episodes, skills, entities, facts or variables: `"skill:ID"`, a variable's name alone,
             (kind, id), or the record itself.
             uplift: by how much the effect is more where the cause is there; 0 and less than 0 are results too.
             confidence: how sure it is, 0 to 1. interval: (low, high) of the uplift. n: how many observations.

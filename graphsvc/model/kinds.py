@@ -84,11 +84,11 @@ KINDS: dict[str, Kind] = {
         Kind("predicate", Predicate, None, False),
         Kind("fact", Fact, "Fact", True),
         Kind("variable", Variable, "Variable", False, listed=True),
-        Kind("cause", Cause, None, True, is_edge=True),
+        Kind("cause", Cause, None, True, is_edge=True),  # after all that it may join
     )
 }
 
-CAUSAL = ("episode", "skill", "entity", "variable")
+CAUSAL = ("episode", "skill", "entity", "variable", "fact")
 """Kinds whose nodes causal edges may join."""
 
 SEARCHABLE = tuple(kind.name for kind in KINDS.values() if kind.searchable)
