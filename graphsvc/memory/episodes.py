@@ -13,6 +13,7 @@ from graphsvc.errors import BadInput
 from graphsvc.log.episodes import select_prunable
 from graphsvc.memory.feedback import helpfulness
 from graphsvc.memory.joined import Joined
+from graphsvc.memory.query_cache import request_of
 from graphsvc.memory.results import Hit, Hits, Lesson, Relations, Statistics, Trend
 from graphsvc.memory.retrieval import Mode, Values, Where, check_k, check_share
 from graphsvc.memory.rows_in import rows_of
@@ -244,19 +245,25 @@ class Episodes(Joined):
             FollowerStopped: a projection stopped.
         """
         self._opened.check()
-        query = self._query(
-            text, k, where, agent, mode=mode, weight=weight, mmr=mmr, half_life=half_life,
-            min_similarity=min_similarity, vector=vector,
-        )  # fmt: skip
-        share = check_share(feedback, "feedback") or 0.0
-        if not share:
-            return self._answered(query, lambda: self._opened.retrieval.find(query))
 
-        def rescore(rows: Rows, scores: Values) -> tuple[Values, dict[str, Values]]:
-            helpful = helpfulness(self._opened.log, self.kind, rows, self._namespaces.reads())
-            return (1 - share) * scores + share * helpful, {"feedback": helpful}
+        def find() -> Hits[Episode]:
+            query = self._query(
+                text, k, where, agent, mode=mode, weight=weight, mmr=mmr, half_life=half_life,
+                min_similarity=min_similarity, vector=vector,
+            )  # fmt: skip
+            share = check_share(feedback, "feedback") or 0.0
 
-        return self._opened.retrieval.find(query, rescore=rescore)
+            def rescore(rows: Rows, scores: Values) -> tuple[Values, dict[str, Values]]:
+                helpful = helpfulness(self._opened.log, self.kind, rows, self._namespaces.reads())
+                return (1 - share) * scores + share * helpful, {"feedback": helpful}
+
+            return self._retrieval.find(query, rescore=rescore if share else None)
+
+        request = None
+        if vector is None and half_life is None and type(feedback) is float and not feedback:
+            # Otherwise the answer depends on the clock, or on what was said of records.
+            request = request_of(text, k, where, agent, mode, weight, mmr, min_similarity)
+        return self._answered(request, find)
 
     def retrieve_many(self, /, texts: Sequence[str], k: int = 10, **options: Any) -> ManyHits:
         """`retrieve` for many texts; they are embedded together. Options as there, but `vector`."""

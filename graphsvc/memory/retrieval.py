@@ -25,7 +25,7 @@ from graphsvc.errors import BadInput, Closed, TooLarge, again
 from graphsvc.log.log import Log
 from graphsvc.memory.query_cache import QueryCache
 from graphsvc.memory.results import Hit, Hits
-from graphsvc.model.filters import Expression, Filter, identity, matches, parse
+from graphsvc.model.filters import Expression, Filter, matches, parse
 from graphsvc.model.kinds import KINDS
 from graphsvc.model.records import Record
 from graphsvc.model.texts import WEIGHT
@@ -72,16 +72,6 @@ class Query:
     half_life: float | None = None
     min_similarity: float | None = None
     vector: Vectors | None = None
-
-    @property
-    def key(self) -> Hashable:
-        """What its answer is kept under; None if that depends on more than this: on the clock, on a vector."""
-        if self.half_life is not None or self.vector is not None:
-            return None
-        return (
-            self.kind, self.text, self.k, identity(self.filter), self.agents, self.mode, self.weight, self.mmr,
-            self.min_similarity,
-        )  # fmt: skip
 
 
 def check_query(

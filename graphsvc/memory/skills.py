@@ -16,6 +16,7 @@ from graphsvc.log.skills import select_prunable
 from graphsvc.memory.consolidation import SIMILARITY, Consolidating, Consolidation, Rule, check_similarity
 from graphsvc.memory.episodes import statistics
 from graphsvc.memory.feedback import helpfulness
+from graphsvc.memory.query_cache import request_of
 from graphsvc.memory.results import Hit, Hits, Statistics
 from graphsvc.memory.retrieval import Mode, Values, Where
 from graphsvc.memory.rows_in import rows_of
@@ -418,16 +419,18 @@ class Skills(Verbs):
             At most k hits, best first, with each part of the score.
         """
         self._opened.check()
-        shares = _weights(weights)
-
-        query = self._query(
-            text, k, where, agent, mode=mode, weight=weight, mmr=mmr, min_similarity=min_similarity, vector=vector
-        )
 
         def find() -> Hits[Skill]:
-            return self._opened.retrieval.find(query, rescore=lambda rows, scores: self._utility(shares, rows, scores))
+            shares = _weights(weights)
+            query = self._query(
+                text, k, where, agent, mode=mode, weight=weight, mmr=mmr, min_similarity=min_similarity, vector=vector
+            )
+            return self._retrieval.find(query, rescore=lambda rows, scores: self._utility(shares, rows, scores))
 
-        return find() if dict(shares)["feedback"] else self._answered(query, find, shares)
+        request = None
+        if vector is None and (weights is None or (type(weights) is dict and "feedback" not in weights)):
+            request = request_of(text, k, where, agent, mode, weight, weights, mmr, min_similarity)
+        return self._answered(request, find)
 
     def _utility(
         self, weights: tuple[tuple[str, float], ...], rows: Rows, scores: Values

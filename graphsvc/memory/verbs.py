@@ -47,6 +47,8 @@ class Verbs:
     def __init__(self, opened: Opened, namespaces: Namespaces) -> None:
         self._opened = opened
         self._namespaces = namespaces
+        self._retrieval = opened.retrieval
+        self._seen = (self.kind, namespaces.agent, namespaces.shared)
 
     # --- building ----------------------------------------------------------------------------------------
 
@@ -148,18 +150,23 @@ class Verbs:
             dimension=self._opened.store.vectors.dimension, **options,
         )  # fmt: skip
 
-    def _answered(self, query: Query, compute: Callable[[], Hits[Any]], *more: Hashable) -> Hits[Any]:
-        """The answer to a query: kept from before if nothing changed, else computed; the caller's own either way."""
-        if query.key is None:
+    def _answered(self, request: Hashable, compute: Callable[[], Hits[Any]]) -> Hits[Any]:
+        """The answer to a request: kept from before if nothing changed, else computed; the caller's own either way.
+
+        The request is what the caller gave, unchecked: what isn't right never has an answer that is kept. None where
+        the answer depends on more than that.
+        """
+        if request is None:
             return compute()
-        retrieval = self._opened.retrieval
-        key, stamp = (query.key, *more), retrieval.stamp(self.kind)
+        retrieval = self._retrieval
+        key, stamp = (self._seen, request), retrieval.stamp(self.kind)
         answer: Hits[Any] | None = retrieval.cache.get(key, stamp)
         if answer is None:
             answer = compute()
-            if not answer.pending and not answer.behind:
-                retrieval.cache.put(key, stamp, answer)
-        return answer.copied()
+            if answer.pending or answer.behind:
+                return answer
+            retrieval.cache.put(key, stamp, answer)
+        return answer.again()
 
     def _vectors(self, vectors: Any, count: int, of: str) -> Sequence[Any]:
         """A vector for each of many records, or None for each."""
@@ -174,7 +181,7 @@ class Verbs:
     def _note_given(self, record: Record) -> None:
         """A record was given another vector: until that is searched, the old one doesn't count."""
         stored = self._resolve(record.id, (record.agent,))
-        self._opened.retrieval.note_given(stored.row, stored.last)
+        self._retrieval.note_given(stored.row, stored.last)
 
 
 def check_wait(wait: Any) -> None:

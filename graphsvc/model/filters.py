@@ -306,18 +306,6 @@ def _sound(value: str, where: str) -> None:
         raise BadInput("the text holds half a surrogate pair, which is no character", where=where) from None
 
 
-def identity(filter: Filter | None) -> Any:
-    """A filter as something to look up by: equal only where two filters mean the same. 1 isn't True here."""
-    if filter is None:
-        return None
-    if isinstance(filter, And | Or):
-        return (type(filter).__name__, *(identity(part) for part in filter.parts))
-    if isinstance(filter, Not):
-        return ("Not", identity(filter.part))
-    values = filter.value if isinstance(filter.value, tuple) else (filter.value,)
-    return (filter.field.name, filter.path, filter.op, *((_sort(value), value) for value in values))
-
-
 def matches(filter: Filter | None, record: Record) -> bool:
     """Whether a record passes. The definition that every other way of filtering must agree with."""
     if filter is None:
