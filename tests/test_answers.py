@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -137,6 +138,44 @@ def test_what_a_caller_does_to_an_answer_stays_with_that_caller(memory: graphsvc
         assert hit.episode.metadata == {"r": {"d": 1}}
         hit.parts["evil"] = 1
         hit.episode.metadata["r"]["evil"] = 1
+
+
+def test_a_kept_answer_never_answers_what_is_not_right(memory: graphsvc.Memory) -> None:
+    memory.episodes.store(id="a", session="s", task="deploy", reward=1.0, wait="searchable")
+    assert len(memory.episodes.retrieve("deploy", 1, where={"and": [{"reward": 1}]})) == 1
+    for wrong in ({"k": True}, {"k": 1.0}, {"mmr": True}, {"where": {"and": {"reward": 1}}}, {"weight": "1"}):
+        with pytest.raises(BadInput):
+            memory.episodes.retrieve("deploy", **({"k": 1, "where": {"and": [{"reward": 1}]}} | wrong))  # type: ignore
+    with pytest.raises(GraphsvcError):
+        nested: dict[str, Any] = {"reward": 1}
+        for _ in range(500):
+            nested = {"not": nested}
+        memory.episodes.retrieve("deploy", where=nested)
+
+
+def test_a_filter_changed_after_it_was_given_is_another(memory: graphsvc.Memory) -> None:
+    memory.episodes.store(id="a", session="s", task="deploy", reward=1.0, wait="searchable")
+    where: dict[str, Any] = {"reward": {"in": [0.0, 1.0]}}
+    assert len(memory.episodes.retrieve("deploy", where=where)) == 1
+    where["reward"]["in"].pop()
+    assert len(memory.episodes.retrieve("deploy", where=where)) == 0
+
+
+def test_a_kept_answer_is_awaited_without_a_thread(path: Path) -> None:
+    async def ask() -> None:
+        async with graphsvc.aopen(path, embedder="hashing") as memory:
+            await memory.episodes.store(id="a", session="s", task="deploy", metadata={"n": 1}, wait="searchable")
+            await memory.skills.create(id="k", name="deploy", wait="searchable")
+            first = [await memory.episodes.retrieve("deploy"), await memory.skills.search("deploy")]
+            memory._threads.quick.shutdown()
+            again = [await memory.episodes.retrieve("deploy"), await memory.skills.search("deploy")]
+            assert again == first
+            again[0][0].record.metadata["n"] = 2
+            assert (await memory.episodes.retrieve("deploy"))[0].record.metadata == {"n": 1}
+            with pytest.raises(RuntimeError, match="shutdown"):
+                await memory.episodes.retrieve("another")
+
+    asyncio.run(ask())
 
 
 def test_equal_values_have_equal_ranks() -> None:

@@ -65,11 +65,11 @@ class QueryCache:
         if kept is not None and kept[1] == stamp and kept[0] > time.monotonic():
             self.hits += 1
             return kept[2]
-        self.misses += 1
         return None
 
     def put(self, request: Hashable, stamp: Hashable, answer: Any) -> None:
-        """Keep an answer."""
+        """Keep an answer that had to be computed."""
+        self.misses += 1
         if not self._entries:
             return
         with self._lock:

@@ -39,12 +39,17 @@ def new_id(at_ms: int | None = None) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
+class NotKept(Exception):
+    """An answer would have to be computed, where only kept ones were asked for."""
+
+
 class Verbs:
-    """The verbs of one kind of record, on one handle."""
+    """The verbs of one kind of record, on one handle. With `only_kept`, what no kept answer answers raises NotKept."""
 
     kind: str
 
-    def __init__(self, opened: Opened, namespaces: Namespaces) -> None:
+    def __init__(self, opened: Opened, namespaces: Namespaces, *, only_kept: bool = False) -> None:
+        self._only_kept = only_kept
         self._opened = opened
         self._namespaces = namespaces
         self._retrieval = opened.retrieval
@@ -156,14 +161,14 @@ class Verbs:
         The request is what the caller gave, unchecked: what isn't right never has an answer that is kept. None where
         the answer depends on more than that.
         """
-        if request is None:
-            return compute()
         retrieval = self._retrieval
         key, stamp = (self._seen, request), retrieval.stamp(self.kind)
-        answer: Hits[Any] | None = retrieval.cache.get(key, stamp)
+        answer: Hits[Any] | None = None if request is None else retrieval.cache.get(key, stamp)
         if answer is None:
+            if self._only_kept:
+                raise NotKept
             answer = compute()
-            if answer.pending or answer.behind:
+            if request is None or answer.pending or answer.behind:
                 return answer
             retrieval.cache.put(key, stamp, answer)
         return answer.again()
