@@ -33,7 +33,7 @@ from graphsvc.model.times import seconds
 from graphsvc.store.hot import Rows, Vectors
 from graphsvc.store.store import Store
 from graphsvc.store.text import TextIndex
-from graphsvc.store.vectors import VectorStore
+from graphsvc.store.vectors import Compared, VectorStore, rounded, top
 
 Mode = Literal["blend", "vector", "text", "rrf"]
 MODES = ("blend", "vector", "text", "rrf")
@@ -268,19 +268,21 @@ class Retrieval:
         vector = query.vector if query.vector is not None else vectors.encode_query([query.text])[0]
         positions, embedded, pending = self._embedded(vectors, query.kind, rows, all_of_kind)
         if query.mode == "text":  # cosines only of what words found
-            return self._measured(query, vectors, vector, np.sort(text_rows), text_rows, text_scores), pending
+            compared = Compared(embedded[:0], positions[:0], vector[:0])
+            return self._measured(query, vectors, vector, np.sort(text_rows), text_rows, text_scores, compared), pending
         if query.mode == "vector" and not rescored:
             depth = 2 * k + 10
-        near, cosines = vectors.nearest(query.kind, vector, positions, embedded, depth)
+        compared = vectors.compared(query.kind, vector, positions, embedded, depth)
+        near, cosines = top(compared.rows, compared.cosines, depth)
         if query.mode == "vector":
             nothing, there = np.zeros(len(near)), np.ones(len(near), bool)
             return _close_enough(query, _Found(near, self.log.columns.hash_of(near), cosines, nothing, there)), pending
-        union = np.union1d(near, text_rows) if len(text_rows) else np.sort(near)
+        union = _united(near, text_rows)
         if len(union) < k and pending:
             # Nothing is known of what isn't embedded: the newest of it fills up what was asked for.
             rest = np.setdiff1d(rows, union)
             union = np.sort(np.concatenate([union, rest[-(k - len(union)) :]]))
-        found = self._measured(query, vectors, vector, union, text_rows, text_scores)
+        found = self._measured(query, vectors, vector, union, text_rows, text_scores, compared)
         if len(text_rows) >= depth:  # there may be more that hold a word
             unlisted = np.flatnonzero(found.bm25 == 0)
             found.bm25[unlisted] = text.scores(query.text, found.rows[unlisted])
@@ -316,15 +318,19 @@ class Retrieval:
         union: Rows,
         text_rows: Rows,
         text_scores: NDArray[np.float64],
+        compared: Compared,
     ) -> _Found:
+        """Cosine and BM25 of each of the union; what has been compared already isn't again."""
         hashes = self.log.columns.hash_of(union)
         positions = vectors.hot.fresh(union, hashes)
-        has = positions >= 0
         if outdated := self._outdated():
-            has &= ~np.isin(union, list(outdated))
-        cosine = np.zeros(len(union))
-        cosine[has] = vectors.cosines(vector, positions[has])
-        cosine[~has] = cosine[has].min() if has.any() else 0.0
+            positions[np.isin(union, list(outdated))] = -1
+        has = positions >= 0
+        cosine, known = _looked_up(union, positions, compared)
+        if not known.all():
+            new = has & ~known
+            cosine[new] = vectors.cosines(vector, positions[new])
+            cosine[~has] = cosine[has].min() if has.any() else 0.0
         bm25 = np.zeros(len(union))
         bm25[np.searchsorted(union, text_rows)] = text_scores
         return _close_enough(query, _Found(union, hashes, cosine, bm25, has))
@@ -405,6 +411,21 @@ def _still(query: Query, record: Record) -> bool:
     if query.agents is not None and record.agent not in query.agents:
         return False
     return query.filter is None or matches(query.filter, record)
+
+
+def _united(one: Rows, other: Rows) -> Rows:
+    """What is in either, ascending and each once. For a few hundred twice as fast as `np.union1d`."""
+    both = np.sort(np.concatenate([one, other]))
+    return both[np.concatenate([[True], both[1:] != both[:-1]])] if len(both) else both
+
+
+def _looked_up(union: Rows, positions: NDArray[np.int32], compared: Compared) -> tuple[Values, NDArray[np.bool_]]:
+    """Cosines of the union's rows, to 6 decimals, whose vectors at these positions are compared already; and which."""
+    if not len(compared.rows):
+        return np.zeros(len(union)), np.zeros(len(union), bool)
+    places = np.minimum(np.searchsorted(compared.rows, union), len(compared.rows) - 1)
+    known: NDArray[np.bool_] = (compared.positions[places] == positions) & (compared.rows[places] == union)
+    return np.where(known, rounded(compared.cosines[places]), 0.0), known
 
 
 def _close_enough(query: Query, found: _Found) -> _Found:

@@ -54,6 +54,15 @@ class Pending:
     cut: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Rows, ascending, the positions of their vectors, and the cosines of these with a query."""
+
+    rows: Rows
+    positions: NDArray[np.int32]
+    cosines: Vectors
+
+
 class VectorStore:
     """Vectors of one generation: made by one model, in one hot index and one LanceDB table.
 
@@ -333,15 +342,15 @@ class VectorStore:
             return positions, rows, 0
         return positions[has], rows[has], pending
 
-    def nearest(
+    def compared(
         self, kind: str, query: Vectors, positions: NDArray[np.int32], rows: Rows, k: int
-    ) -> tuple[Rows, NDArray[np.float64]]:
-        """The `k` rows of highest cosine, and all that tie with the last of them; unordered."""
+    ) -> Compared:
+        """Cosines with all these rows, or where they are too many with those among which the `k` nearest are found."""
         if self.over_budget and len(rows) > EXACT_ROWS and self.lance.indexed:
             near = self._approximate(kind, query, rows, k)
             if len(near) >= k:  # else the index, probed in part, doesn't reach them: exact, however long it takes
                 rows, positions = near, self.hot.positions(near)
-        return top(rows, self.hot.cosines(query, positions), k)
+        return Compared(rows, positions, self.hot.cosines(query, positions))
 
     def _approximate(self, kind: str, query: Vectors, rows: Rows, k: int) -> Rows:
         """Candidates from LanceDB's index, fetched deeper until k pass, and what it hasn't been given yet."""
