@@ -99,7 +99,7 @@ class Episodes(Joined):
         """Store many episodes, all or none.
 
         Args:
-            episodes: dicts or Episodes, or a DataFrame or Arrow table with their fields as columns.
+            episodes: dicts or Episodes, or a DataFrame or Arrow table with their fields as columns; `vector` too.
             agent: namespace of those that name none.
             vectors: their embeddings, shape (n, dimension), if you have them.
             wait: as for `store`.
@@ -265,17 +265,21 @@ class Episodes(Joined):
             request = request_of(text, k, where, agent, mode, weight, mmr, min_similarity)
         return self._answered(request, find)
 
-    def retrieve_many(self, /, texts: Sequence[str], k: int = 10, **options: Any) -> ManyHits:
-        """`retrieve` for many texts; they are embedded together. Options as there, but `vector`."""
-        self._opened.check()
-        if isinstance(texts, str) or not isinstance(texts, Sequence):
-            raise BadInput(f"expected a list of texts, got {type(texts).__name__}", where="texts")
-        if options.get("mode", "blend") != "text" and texts:
-            for index, text in enumerate(texts):
-                if not isinstance(text, str) or not text.strip():
-                    raise BadInput("expected text", where=f"texts[{index}]")
-            self._opened.store.vectors.encode_query(list(texts))  # into the cache, in one batch
-        return [self.retrieve(text, k, **options) for text in texts]
+    def retrieve_many(self, /, texts: Sequence[str], k: int = 10, *, vectors: Any = None, **options: Any) -> ManyHits:
+        """`retrieve` for many texts; they are embedded together. Options as there.
+
+        Args:
+            vectors: of the texts, shape (n, dimension), if you have them.
+        """
+        return self._many(self.retrieve, texts, k, vectors, options)
+
+    def vector(self, id: str, *, agent: str | None = None) -> NDArray[np.float32] | None:
+        """The embedding of an episode's present text, of length 1, shape (dimension,); None if it isn't embedded yet.
+
+        Raises:
+            NotFound, Gone, Ambiguous: for the id.
+        """
+        return self._embedding(id, agent)
 
     # --- learning from them ------------------------------------------------------------------------------
 

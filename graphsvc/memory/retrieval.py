@@ -257,14 +257,11 @@ class Retrieval:
         self, query: Query, vectors: VectorStore, text: TextIndex, rows: Rows, all_of_kind: bool, k: int, rescored: bool
     ) -> tuple[_Found, int]:
         depth = max(100, 10 * k)
-        text_rows, text_scores = np.empty(0, np.int64), np.empty(0, np.float64)
-        if query.mode != "vector":
-            text_rows, text_scores = text.search(
-                query.kind, query.text, depth, filter=query.filter, agents=query.agents, rows=rows
-            )
-        if query.mode == "text" and query.min_similarity is None:
-            hashes, there = self.log.columns.hash_of(text_rows), np.ones(len(text_rows), bool)
-            return _Found(text_rows, hashes, np.zeros(len(text_rows)), text_scores, there), 0
+        if query.mode == "text":
+            text_rows, text_scores = self._worded(query, text, depth, rows)
+            if query.min_similarity is None:
+                hashes, there = self.log.columns.hash_of(text_rows), np.ones(len(text_rows), bool)
+                return _Found(text_rows, hashes, np.zeros(len(text_rows)), text_scores, there), 0
         vector = query.vector if query.vector is not None else vectors.encode_query([query.text])[0]
         positions, embedded, pending = self._embedded(vectors, query.kind, rows, all_of_kind)
         if query.mode == "text":  # cosines only of what words found
@@ -272,11 +269,15 @@ class Retrieval:
             return self._measured(query, vectors, vector, np.sort(text_rows), text_rows, text_scores, compared), pending
         if query.mode == "vector" and not rescored:
             depth = 2 * k + 10
-        compared = vectors.compared(query.kind, vector, positions, embedded, depth)
-        near, cosines = top(compared.rows, compared.cosines, depth)
+        comparing = vectors.comparing(query.kind, vector, positions, embedded, depth)
         if query.mode == "vector":
+            compared = comparing()
+            near, cosines = top(compared.rows, compared.cosines, depth)
             nothing, there = np.zeros(len(near)), np.ones(len(near), bool)
             return _close_enough(query, _Found(near, self.log.columns.hash_of(near), cosines, nothing, there)), pending
+        text_rows, text_scores = self._worded(query, text, depth, rows)
+        compared = comparing()
+        near, _ = top(compared.rows, compared.cosines, depth)
         union = _united(near, text_rows)
         if len(union) < k and pending:
             # Nothing is known of what isn't embedded: the newest of it fills up what was asked for.
@@ -287,6 +288,9 @@ class Retrieval:
             unlisted = np.flatnonzero(found.bm25 == 0)
             found.bm25[unlisted] = text.scores(query.text, found.rows[unlisted])
         return found, pending
+
+    def _worded(self, query: Query, text: TextIndex, depth: int, rows: Rows) -> tuple[Rows, Values]:
+        return text.search(query.kind, query.text, depth, filter=query.filter, agents=query.agents, rows=rows)
 
     def _embedded(
         self, vectors: VectorStore, kind: str, rows: Rows, all_of_kind: bool

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graphsvc.errors import BadInput, Gone, NotFound
 from graphsvc.log.consolidation import REL
@@ -135,8 +136,8 @@ class Skills(Verbs):
         """Create many skills and links between them, all or none.
 
         Args:
-            skills: dicts or Skills, or a DataFrame or Arrow table with their fields as columns. What a skill counts
-            (uses, successes, …) isn't taken over from a Skill, and can't be given.
+            skills: dicts or Skills, or a DataFrame or Arrow table with their fields as columns; `vector` too. What a
+            skill counts (uses, successes, …) isn't taken over from a Skill, and can't be given.
             links: source id, target id and type of each link; ends may be new or exist already.
             agent: namespace of those that name none. vectors: shape (n, dimension), if you have them.
             wait: as for `episodes.store`.
@@ -432,6 +433,18 @@ class Skills(Verbs):
             request = request_of(text, k, where, agent, mode, weight, weights, mmr, min_similarity)
         return self._answered(request, find)
 
+    def search_many(self, /, texts: Sequence[str], k: int = 10, *, vectors: Any = None, **options: Any) -> ManySkills:
+        """`search` for many texts; they are embedded together. Options as there.
+
+        Args:
+            vectors: of the texts, shape (n, dimension), if you have them.
+        """
+        return self._many(self.search, texts, k, vectors, options)
+
+    def vector(self, id: str, *, agent: str | None = None) -> NDArray[np.float32] | None:
+        """The embedding of a skill's present text; as `episodes.vector`."""
+        return self._embedding(id, agent)
+
     def _utility(
         self, weights: tuple[tuple[str, float], ...], rows: Rows, scores: Values
     ) -> tuple[Values, dict[str, Values]]:
@@ -545,6 +558,7 @@ class Skills(Verbs):
 
 Versions = list[SkillVersion]
 SkillList = list[Skill]
+ManySkills = list[Hits[Skill]]
 LinkedList = list[Linked]
 Evidence = list[Episode]
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graphsvc.errors import BadInput, WaitTimeout
 from graphsvc.log.log import touching
@@ -60,6 +61,10 @@ class Verbs:
     def _new(self, values: dict[str, Any], *, vector: Any = None, prefix: str = "") -> NewRecord:
         """A record ready to be stored, from what the caller gave."""
         given = {name: value for name, value in values.items() if value is not None}
+        if KINDS[self.kind].searchable and (own := given.pop("vector", None)) is not None:
+            if vector is not None:
+                raise BadInput("is given with the record, and beside it", where=f"{prefix}vector")
+            vector = own
         fresh = "id" not in given
         given.setdefault("at", datetime.now(UTC))
         if fresh:
@@ -172,6 +177,28 @@ class Verbs:
                 return answer
             retrieval.cache.put(key, stamp, answer)
         return answer.again()
+
+    def _many(
+        self, ask: Callable[..., Hits[Any]], texts: Any, k: Any, vectors: Any, options: Mapping[str, Any]
+    ) -> list[Any]:
+        """A search for each of many texts, which are embedded together."""
+        self._opened.check()
+        if isinstance(texts, str) or not isinstance(texts, Sequence):
+            raise BadInput(f"expected a list of texts, got {type(texts).__name__}", where="texts")
+        for index, text in enumerate(texts):
+            if not isinstance(text, str) or not text.strip():
+                raise BadInput("expected text", where=f"texts[{index}]")
+        given = self._vectors(vectors, len(texts), "texts")
+        if texts and vectors is None and options.get("mode") != "text":
+            self._opened.store.vectors.encode_query(list(texts))  # into the cache, in one batch
+        return [ask(text, k, vector=vector, **options) for text, vector in zip(texts, given, strict=True)]
+
+    def _embedding(self, id: Any, agent: Any) -> NDArray[np.float32] | None:
+        """The vector of a record's present text; None where it isn't embedded yet."""
+        row = np.array([self._resolve(id, self._namespaces.reads(agent)).row])
+        hot = self._opened.store.vectors.hot
+        positions = hot.fresh(row, self._opened.log.columns.hash_of(row))
+        return None if positions[0] < 0 else hot.vectors(positions)[0]
 
     def _vectors(self, vectors: Any, count: int, of: str) -> Sequence[Any]:
         """A vector for each of many records, or None for each."""

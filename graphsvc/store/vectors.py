@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -342,15 +342,20 @@ class VectorStore:
             return positions, rows, 0
         return positions[has], rows[has], pending
 
-    def compared(
+    def comparing(
         self, kind: str, query: Vectors, positions: NDArray[np.int32], rows: Rows, k: int
-    ) -> Compared:
-        """Cosines with all these rows, or where they are too many with those among which the `k` nearest are found."""
+    ) -> Callable[[], Compared]:
+        """Begin to compare with these rows, or where they are too many with those among which the `k` nearest are.
+
+        What this gives ends it. The caller may do something else in between; see `HotIndex.comparing`.
+        """
         if self.over_budget and len(rows) > EXACT_ROWS and self.lance.indexed:
             near = self._approximate(kind, query, rows, k)
             if len(near) >= k:  # else the index, probed in part, doesn't reach them: exact, however long it takes
                 rows, positions = near, self.hot.positions(near)
-        return Compared(rows, positions, self.hot.cosines(query, positions))
+        idle = self.follower.applied >= self.log.head  # else what follows the log needs the other core
+        end = self.hot.comparing(query, positions, shared=idle)
+        return lambda: Compared(rows, positions, end())
 
     def _approximate(self, kind: str, query: Vectors, rows: Rows, k: int) -> Rows:
         """Candidates from LanceDB's index, fetched deeper until k pass, and what it hasn't been given yet."""
