@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PARTS = (
     "cosine", "bm25", "vector", "text", "recency", "mmr", "similarity", "success", "reward", "uses", "feedback",
-    "sample", "pending",
+    "sample", "pending", "unread",
 )  # fmt: skip
 """Everything that a score can be made of."""
 
@@ -34,7 +34,8 @@ class Hit(Generic[T_co]):
         score: what it is ranked by, higher is better.
         parts: what the score is made of: `cosine` and `bm25` raw, `vector` and `text` as they were blended
             (0 to 1 within this answer), and others where asked for: `recency`, `success`, `reward`, `uses`,
-            `feedback`, `sample`. `pending` is 1.0 where the record isn't embedded yet.
+            `feedback`, `sample`. `pending` is 1.0 where the record isn't embedded yet. `unread` is how many tokens at
+            the end of its text the model didn't read, where it is longer than the model reads.
     """
 
     record: T_co
@@ -69,9 +70,10 @@ class Hits(Sequence[Hit[T_co]], Generic[T_co]):
         behind: whether graph or text hadn't reached the last write when the wait for them ended.
         query: the text that was asked for.
         kind: of the records: `episode` or `skill`.
+        unread: how many tokens at the end of the query the model didn't read.
     """
 
-    __slots__ = ("_items", "_own", "behind", "kind", "pending", "query")
+    __slots__ = ("_items", "_own", "behind", "kind", "pending", "query", "unread")
 
     def __init__(
         self,
@@ -80,6 +82,7 @@ class Hits(Sequence[Hit[T_co]], Generic[T_co]):
         behind: bool = False,
         query: str = "",
         kind: str = "episode",
+        unread: int = 0,
     ) -> None:
         self._items = items
         self._own = True
@@ -87,6 +90,7 @@ class Hits(Sequence[Hit[T_co]], Generic[T_co]):
         self.behind = behind
         self.query = query
         self.kind = kind
+        self.unread = unread
 
     @property
     def items(self) -> tuple[Hit[T_co], ...]:
@@ -98,7 +102,7 @@ class Hits(Sequence[Hit[T_co]], Generic[T_co]):
 
     def again(self) -> Hits[T_co]:
         """The same answer for another reader, of which nothing that can be changed is shared."""
-        other = Hits(self._items, self.pending, self.behind, self.query, self.kind)
+        other = Hits(self._items, self.pending, self.behind, self.query, self.kind, self.unread)
         other._own = False
         return other
 

@@ -244,9 +244,13 @@ class Retrieval:
         rows, all_of_kind = self.log.mask(query.kind, query.filter, query.agents)
         if not len(rows):
             return Hits((), 0, behind, query.text, query.kind)
+        unread = 0
+        if query.vector is None and (query.mode != "text" or query.min_similarity is not None):
+            vector, unread = vectors.encode_one(query.text)
+            query = replace(query, vector=vector)
         rescored = rescore is not None or query.mmr is not None or query.half_life is not None
         found, pending = self._candidates(query, vectors, text, rows, all_of_kind, query.k * deeper, rescored)
-        return Hits(self._ranked(query, vectors, found, rescore), pending, behind, query.text, query.kind)
+        return Hits(self._ranked(query, vectors, found, rescore), pending, behind, query.text, query.kind, unread)
 
     def _wait_for_text(self, head: int) -> bool:
         return self.store.text_follower.wait(head, self.store.settings.read_wait)
@@ -262,7 +266,8 @@ class Retrieval:
             if query.min_similarity is None:
                 hashes, there = self.log.columns.hash_of(text_rows), np.ones(len(text_rows), bool)
                 return _Found(text_rows, hashes, np.zeros(len(text_rows)), text_scores, there), 0
-        vector = query.vector if query.vector is not None else vectors.encode_query([query.text])[0]
+        assert query.vector is not None, "embedded before"
+        vector = query.vector
         positions, embedded, pending = self._embedded(vectors, query.kind, rows, all_of_kind)
         if query.mode == "text":  # cosines only of what words found
             compared = Compared(embedded[:0], positions[:0], vector[:0])
@@ -363,10 +368,15 @@ class Retrieval:
             rows = found.rows[places]
             records = self.log.records(rows)
             unchanged = self.log.columns.hash_of(rows) == found.hash[places]
-            for place, row, same in zip(places.tolist(), rows.tolist(), unchanged.tolist(), strict=True):
+            unread = vectors.unread(rows)
+            for place, row, same, left in zip(
+                places.tolist(), rows.tolist(), unchanged.tolist(), unread.tolist(), strict=True
+            ):
                 record = records.get(row)
                 if record is not None and same and _still(query, record):
                     parts = _parts(query, found, scaled, place)
+                    if left:
+                        parts["unread"] = float(left)
                     hits.append((Hit(record, float(scores[place]), parts), row))
             start = end
             if len(hits) >= query.k:

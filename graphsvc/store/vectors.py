@@ -372,9 +372,19 @@ class VectorStore:
         """Cosines with the vectors at some positions, in their order, to 6 decimals."""
         return rounded(self.hot.cosines(query, positions))
 
+    def unread(self, rows: Rows) -> NDArray[np.int64]:
+        """How many tokens at the end of each row's text the model didn't read; 0 where it has no vector."""
+        positions = self.hot.positions(rows)
+        return np.where(positions >= 0, self.hot.cut(np.maximum(positions, 0)), 0)
+
     def encode_query(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors of queries; they overtake the backlog."""
         return self.embedding.encode(texts, urgent=True).vectors
+
+    def encode_one(self, text: str) -> tuple[Vectors, int]:
+        """The unit vector of a query, and how many tokens at its end the model didn't read."""
+        embedded = self.embedding.encode([text], urgent=True)
+        return embedded.vectors[0], int(embedded.tokens[0] - embedded.kept[0])
 
     # --- life ----------------------------------------------------------------------------------------------
 
