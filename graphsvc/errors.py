@@ -117,6 +117,20 @@ class Ambiguous(GraphsvcError):
     default_hint = "Pass agent=… to say which one is meant."
 
 
+class OwnedTable(BadInput):
+    """A statement would write a table of the memory's own, which only its verbs write."""
+
+    code = "owned_table"
+    default_hint = "Use the verb for it, like memory.episodes.store(…), or a table of your own."
+
+
+class NeedsUnbound(GraphsvcError):
+    """The user's own tables have no namespace: a handle that is bound to one can't use them."""
+
+    code = "needs_unbound"
+    default_hint = "Open the memory without agent=."
+
+
 class Cycle(GraphsvcError):
     """A prerequisite link would make a skill its own prerequisite."""
 
@@ -242,6 +256,24 @@ class WaitTimeout(GraphsvcError):
 
     code = "wait_timeout"
     retryable = True
+
+
+class Pending(WaitTimeout):
+    """A statement was appended, and its outcome isn't known yet: it runs in its turn, and isn't to be sent again.
+
+    Attributes:
+        change: its number in the log, by which `memory.graph.outcome` tells how it ended.
+    """
+
+    code = "pending"
+    retryable = False
+
+    def __init__(self, what: str, *, change: int, where: str = "", hint: str = "") -> None:
+        self.change = change
+        super().__init__(what, where=where, hint=hint or f"Ask later: memory.graph.outcome({change}).")
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**super().as_dict(), "change": self.change}
 
 
 class AnswerLost(GraphsvcError):
