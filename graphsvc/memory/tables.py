@@ -46,7 +46,7 @@ class Tables:
 
         Args:
             name: of the table. columns: type of each column: "STRING", "INT64", "DOUBLE", "BOOL", "DATE", "TIMESTAMP",
-                "BLOB" and smaller numbers, lists of them like "STRING[]", or the Python type, like `str` or `list[int]`.
+                "BLOB", smaller numbers, lists like "STRING[]", or the Python type, like `str` or `list[int]`.
             key: of nodes, the column that tells them apart, STRING or INT64.
             source, target: of edges, the node tables that they lead from and to, one's own or the memory's
                 (`Episode`, `Skill`, `Entity`, …, whose nodes are known by `record.key`).

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import types
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any, get_args, get_origin
@@ -106,8 +105,8 @@ def type_of(given: Any, where: str) -> str:
     found: Any = given
     if get_origin(given) is list and len(get_args(given)) == 1:
         found = f"{_PYTHON.get(get_args(given)[0], given)}[]"
-    elif isinstance(given, type) and not isinstance(given, types.GenericAlias):
-        found = _PYTHON.get(given, given)
+    elif not isinstance(given, str) and given in _PYTHON:
+        found = _PYTHON[given]
     if isinstance(found, str) and found.upper().replace(" ", "") in TYPES:
         return found.upper().replace(" ", "")
     raise BadInput(f"{given!r} is no type of a column", where=where, hint=f"Types: {', '.join(TYPES)}.")

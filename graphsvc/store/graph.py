@@ -324,7 +324,9 @@ class GraphProjection:
 
     def _cut_user_edges(self, transaction: Transaction, gone: Iterable[tuple[str, str]]) -> None:
         """Edges of the user's onto nodes of the memory's own go when the node goes."""
-        joined = [(rel, ends) for rel in self.tables.values() for ends in rel.ends if not NODE_TABLES.keys().isdisjoint(ends)]
+        joined = [
+            (rel, ends) for rel in self.tables.values() for ends in rel.ends if not NODE_TABLES.keys().isdisjoint(ends)
+        ]
         if not joined:
             return
         keys = _keys(gone)
@@ -361,7 +363,7 @@ class GraphProjection:
         if self._name == "kuzu" and (ask.deletes or ask.ddl or ask.op in ("delete", "drop")) and self._unsaved != set():
             if not self._checkpoint(CHECKPOINT_SECONDS):
                 raise EngineError("the graph couldn't be checkpointed before edges are deleted: it is being read")
-        kept: list[Any] = []
+        kept: list[tuple[Result, Catalog]] = []
 
         def work(transaction: Transaction) -> None:
             run = Run(self._name, transaction, self.tables, timeout)
@@ -374,13 +376,13 @@ class GraphProjection:
             except Exception as error:  # a defect of ours: it must not keep the graph from all that comes after it
                 logger.exception("the statement %d failed unexpectedly", n)
                 raise Refused(EngineError(f"unexpected {type(error).__name__}: {error}")) from error
-            kept[:] = [result, run.catalog]
+            kept[:] = [(result, run.catalog)]
             if known is None:
                 ledger.conclude(Outcome(n, counts=result.counts), run.touched)
 
         whole = self._try(work, n, first=known is None)
         self._unsaved = None  # nobody knows which nodes got edges
-        result, catalog = kept
+        result, catalog = kept[0]
         if whole:  # else it was opened anew, and knows
             self.tables = catalog
         return result
@@ -533,9 +535,9 @@ class GraphProjection:
         """What is declared of the user's own tables, and every row of them, in no order."""
         return user_contents(self.engine.stream, self.tables)
 
-    def digest(self) -> str:
-        """`digest_of` what is in the graph: the same on both engines for the same log."""
-        return digest_of(chain(self.contents(), self.user_contents()))
+    def digest(self, *, own: bool = False) -> str:
+        """`digest_of` what is in the graph, or in the memory's own tables: the same on both engines for the same log."""
+        return digest_of(self.contents() if own else chain(self.contents(), self.user_contents()))
 
     def _dump(self, name: str, table: str, columns: Mapping[str, str]) -> Iterator[list[Any]]:
         for rows in self.engine.stream(_statement(name, table, tuple(columns))):

@@ -71,6 +71,14 @@ def calls(changes: Sequence[Change]) -> Iterable[Sequence[Change]]:
         yield changes[begun:]
 
 
+def whole_calls(log: Log, after: int, limit: int) -> list[Change]:
+    """The next entries; of a statement all, for they are one transaction."""
+    changes = log.read(after, limit)
+    while changes and changes[-1].statement is not None and not changes[-1].last:
+        changes += log.read(changes[-1].n, limit)
+    return changes
+
+
 class Reply:
     """One caller's wait for an outcome."""
 

@@ -24,7 +24,7 @@ from graphsvc.store import lance, text
 from graphsvc.store.directory import Manifest, set_aside
 from graphsvc.store.follower import Follower
 from graphsvc.store.lance import LanceVectors
-from graphsvc.store.ledger import LogLedger, calls
+from graphsvc.store.ledger import LogLedger, calls, whole_calls
 from graphsvc.store.text import TextIndex
 from graphsvc.store.unclean import begin_use, end_use, remove, remove_other_engines
 from graphsvc.store.vectors import VectorStore
@@ -354,10 +354,7 @@ class GraphFollower(Follower):
 
     def read(self) -> list[Change]:
         """The next entries; of a statement all, for they are one transaction."""
-        changes = super().read()
-        while changes and changes[-1].statement is not None and not changes[-1].last:
-            changes += self.log.read(changes[-1].n, self.settings.group_limit)
-        return changes
+        return whole_calls(self.log, self.applied, self.settings.group_limit)
 
     def _apply_to_graph(self, changes: Sequence[Change]) -> None:
         projection = self._projection
