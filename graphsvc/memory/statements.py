@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from graphsvc.errors import BadInput, Closed, GraphsvcError, NeedsUnbound, NotFound, Pending, again
 from graphsvc.memory.namespaces import Namespaces
+from graphsvc.model.names import RESERVED_NODES, RESERVED_RELS
 from graphsvc.model.requests import AppendStatement
-from graphsvc.model.statements import Outcome, Statement
+from graphsvc.model.statements import Outcome, Statement, tagged
 from graphsvc.store.ledger import Reply, Result
+from graphsvc.store.queries import parameters_of
 
 if TYPE_CHECKING:
     from graphsvc.memory.opened import Opened
+    from graphsvc.store.engine import Rows
 
+NOW = "_now"
+"""The parameter that clock functions become."""
 POLL_SECONDS = 0.25
 MARGIN_SECONDS = 30.0
 """How much longer than its time limit a statement is waited for, for others may come before it."""
@@ -95,3 +101,59 @@ def outcome(opened: Opened, n: int) -> Outcome:
             raise NotFound(f"entry {n} is no statement", where="n")
         raise Pending(f"the statement {n} isn't decided yet", change=n)
     return found
+
+
+def run(
+    opened: Opened,
+    namespaces: Namespaces,
+    query: str,
+    params: Mapping[str, Any] | None = None,
+    *,
+    timeout: float | None = None,
+    limit: int | None = None,
+    wait: float | None = None,
+) -> Rows | None:
+    """Write on tables of one's own by Cypher; see `Memory.cypher`.
+
+    Args:
+        params: values of the statement's parameters. timeout: seconds that it may take when its turn has come.
+        limit: rows that it may return. wait: seconds to wait for its outcome, by default `timeout` and half a minute.
+
+    Returns:
+        What its RETURN gives; of one without, no columns.
+
+    Raises:
+        OwnedTable, NotDeterministic, BadInput, TooLarge: it isn't appended. Pending: it is, and not decided yet.
+        EngineError, QueryTimeout, Conflict: it failed, and nothing of it was done. NeedsUnbound: on a bound handle.
+    """
+    opened.check()
+    check_unbound(namespaces)
+    seconds = check_seconds(timeout, "timeout") or opened.settings.graph_timeout
+    statement = checked(query, params, seconds, limit or opened.settings.max_results)
+    return submit(opened, statement, wait=check_seconds(wait, "wait")).rows
+
+
+def checked(query: Any, params: Mapping[str, Any] | None, timeout: float, limit: int) -> Statement:
+    """A statement to be appended, from Cypher that isn't to be trusted yet. The time is filled in."""
+    from graphsvc.cypher.writes import check_write
+
+    write = check_write(query, own_nodes=RESERVED_NODES, own_rels=RESERVED_RELS)
+    wanted = parameters_of(write.statement) - {NOW}
+    given = dict(params or {})
+    if given.keys() != wanted:
+        missing, extra = sorted(wanted - given.keys()), sorted(map(str, given.keys() - wanted))
+        what = f"no value for ${missing[0]}" if missing else f"the statement has no ${extra[0]}"
+        raise BadInput(what, where="params")
+    values = {name: tagged(value, f"${name}") for name, value in given.items()}
+    if NOW in parameters_of(write.statement):
+        values[NOW] = tagged(datetime.now(UTC))
+    return Statement(
+        "cypher",
+        text=write.statement,
+        params=values,
+        writes=tuple(sorted(write.writes)),
+        deletes=write.deletes,
+        ddl=write.kind == "ddl",
+        timeout=timeout,
+        limit=limit,
+    )

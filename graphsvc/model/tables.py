@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any, get_args, get_origin
@@ -19,8 +19,6 @@ SCALARS = (
 TYPES = (*SCALARS, *(f"{name}[]" for name in SCALARS if name != "BLOB"))
 """Types that a column may have: those that come back from both engines as they went in."""
 KEY_TYPES = ("STRING", "INT64")
-OWN = {name.casefold(): name for name in (*RESERVED_NODES, *RESERVED_RELS)}
-"""The memory's own tables; engines take no notice of case."""
 MAX_NAME = 128
 MAX_COLUMNS = 256
 ENDS = ("source", "target")
@@ -29,7 +27,6 @@ ENDS = ("source", "target")
 _PYTHON: dict[Any, str] = {
     str: "STRING", bool: "BOOL", int: "INT64", float: "DOUBLE", date: "DATE", datetime: "TIMESTAMP", bytes: "BLOB",
 }  # fmt: skip
-_IDENTIFIER = re.compile(r"[^\W\d_]\w*")
 
 
 class Table(Struct, frozen=True, omit_defaults=True):
@@ -72,31 +69,47 @@ class Table(Struct, frozen=True, omit_defaults=True):
 
 def quoted(name: str) -> str:
     """A name as it stands in a statement: every name, for many a word of Cypher is a good name of a column."""
-    assert _IDENTIFIER.fullmatch(name), name
+    assert "`" not in name, name
     return f"`{name}`"
 
 
+def folded(name: str) -> str:
+    """A name as it is compared: engines find `Person` by `person`, too."""
+    return name.upper().casefold()
+
+
+OWN = {folded(name): name for name in (*RESERVED_NODES, *RESERVED_RELS)}
+"""The memory's own tables; engines take no notice of case."""
+
+
 def check_identifier(name: Any, where: str) -> str:
-    """A name of a table or column: letters of any script, digits, `_`, a letter first.
+    """A name of a table or column.
 
     Raises:
-        BadInput: it is none. TooLarge: it has over `MAX_NAME` characters.
+        BadInput: it is empty, begins with `_`, begins or ends with a space, or holds a backtick, a dot or a control
+            character. TooLarge: it has over `MAX_NAME` characters.
     """
     if not isinstance(name, str):
         raise BadInput(f"expected text, got {type(name).__name__}", where=where)
-    if not _IDENTIFIER.fullmatch(name):
-        hint = "Letters, digits and _, a letter first; names that begin with _ are graphsvc's and the engine's."
-        raise BadInput(f"{name!r} is no name", where=where, hint=hint)
     if len(name) > MAX_NAME:
         raise TooLarge(f"{len(name)} characters; a name has at most {MAX_NAME}", where=where)
+    if not name or name != name.strip() or any(_odd(character) for character in name):
+        hint = "It has no backtick, dot or control character, and no space at its ends."
+        raise BadInput(f"{name!r} is no name", where=where, hint=hint)
+    if unicodedata.normalize("NFKC", name[0]).startswith("_"):
+        raise BadInput(f"{name!r} begins with _, as names of the memory and the engines do", where=where)
     return name
+
+
+def _odd(character: str) -> bool:
+    return character in "`." or unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def check_table_name(name: Any, where: str = "name") -> str:
     """The name of a table of the user's. Raises OwnedTable for one of the memory's own, else as `check_identifier`."""
     check_identifier(name, where)
-    if name.casefold() in OWN:
-        raise OwnedTable(f"{OWN[name.casefold()]} is a table of the memory's own", where=where)
+    if folded(name) in OWN:
+        raise OwnedTable(f"{OWN[folded(name)]} is a table of the memory's own", where=where)
     return str(name)
 
 
@@ -105,7 +118,7 @@ def type_of(given: Any, where: str) -> str:
     found: Any = given
     if get_origin(given) is list and len(get_args(given)) == 1:
         found = f"{_PYTHON.get(get_args(given)[0], given)}[]"
-    elif not isinstance(given, str) and given in _PYTHON:
+    elif isinstance(given, type) and given in _PYTHON:
         found = _PYTHON[given]
     if isinstance(found, str) and found.upper().replace(" ", "") in TYPES:
         return found.upper().replace(" ", "")
@@ -137,7 +150,7 @@ def declared(name: Any, columns: Any, *, key: Any, source: Any, target: Any, sea
 
 def _node_table(name: Any, where: str) -> str:
     check_identifier(name, where)
-    return OWN.get(name.casefold(), str(name))
+    return OWN.get(folded(name), str(name))
 
 
 def _texts(columns: Any) -> tuple[str, ...]:
@@ -158,12 +171,12 @@ def check(table: Table) -> None:
     for name, type in table.columns.items():
         where = f"columns.{name}"
         check_identifier(name, where)
-        if name.casefold() in seen:
-            raise BadInput(f"is {seen[name.casefold()]!r} in other letters", where=where)
-        seen[name.casefold()] = name
+        if folded(name) in seen:
+            raise BadInput(f"is {seen[folded(name)]!r} in other letters", where=where)
+        seen[folded(name)] = name
         if type not in TYPES:
             raise BadInput(f"{type} is no type of a column", where=where, hint=f"Types: {', '.join(TYPES)}.")
-        if not table.nodes and name.casefold() in ENDS:
+        if not table.nodes and folded(name) in ENDS:
             raise BadInput("is what rows of edges call the keys at their ends", where=where)
     if len(table.columns) > MAX_COLUMNS:
         raise TooLarge(f"{len(table.columns)} columns; a table has at most {MAX_COLUMNS}", where="columns")

@@ -16,7 +16,7 @@ from graphsvc.model.change import Change
 from graphsvc.model.graph import NODE_TABLES
 from graphsvc.model.requests import Touched
 from graphsvc.model.statements import Statement, untagged
-from graphsvc.model.tables import Table, check, check_table_name
+from graphsvc.model.tables import Table, check, check_table_name, folded
 from graphsvc.store.arrow_rows import arrow_type, counted, fitted, from_stream, keys_of, places
 from graphsvc.store.engine import Transaction
 from graphsvc.store.ledger import Result, asked
@@ -73,8 +73,9 @@ class Run:
         if ask.ddl:
             self._renew_catalog()
         else:
+            written = {folded(name) for name in ask.writes}
             for table in self.catalog.values():
-                if table.searchable and table.name in ask.writes:
+                if table.searchable and folded(table.name) in written:
                     self.touched.append(self._all_texts(table))
         return Result({}, rows)
 
@@ -95,9 +96,9 @@ class Run:
         assert table is not None, "a definition declares a table"
         check_table_name(table.name)
         check(table)
-        known = {name.casefold(): name for name in self.catalog}
-        if table.name.casefold() in known:
-            raise Conflict(f"there is a table {known[table.name.casefold()]} already", where="name",
+        known = {folded(name): name for name in self.catalog}
+        if folded(table.name) in known:
+            raise Conflict(f"there is a table {known[folded(table.name)]} already", where="name",
                            hint="Drop it first, or change it with ALTER TABLE.")  # fmt: skip
         for ends in table.ends:
             for end in ends:

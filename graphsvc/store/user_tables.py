@@ -24,6 +24,11 @@ SCHEMA = "_schema"
 """In place of a table: what is declared of one."""
 
 
+def literal(name: str) -> str:
+    """A name within quotes, for what is called with one and takes no parameter."""
+    return name.replace("\\", "\\\\").replace("'", "\\'")
+
+
 def read_catalog(execute: Execute) -> Catalog:
     """The user's tables, by name, as they are now."""
     declared = {
@@ -33,14 +38,14 @@ def read_catalog(execute: Execute) -> Catalog:
     for name, type in sorted(execute(query("show_tables")).rows):
         if name in NODE_TABLES or name in REL_TABLES or name.startswith("_"):
             continue
-        rows = execute(load("table_columns").fill(name=name)).dicts()
+        rows = execute(load("table_columns").fill(name=literal(name))).dicts()
         columns = {row["name"]: row["type"] for row in rows}
         searchable, temporal = declared.get(name, ((), False))
         if type == "NODE":
             key = next(row["name"] for row in rows if row["primary key"])
             found[name] = Table(name, columns, key, (), searchable, temporal)
         else:
-            ends = execute(load("table_ends").fill(name=name)).rows
+            ends = execute(load("table_ends").fill(name=literal(name))).rows
             pairs = tuple(sorted((source, target) for source, target, *_ in ends))
             found[name] = Table(name, columns, "", pairs, searchable, temporal)
     return found
@@ -79,7 +84,7 @@ def statement(
     """
     variable, sign = ("n" if table.nodes else "r"), ("" if bulk else "$")
     names = tuple(columns)
-    holes = {"table": quoted(table.name), "name": table.name}
+    holes = {"table": quoted(table.name), "name": literal(table.name)}
     if table.nodes:
         holes["key"] = quoted(table.key)
     if ends is not None:

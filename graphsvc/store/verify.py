@@ -295,7 +295,7 @@ def _verify_outcomes(log: Log, applied: int, report: Report) -> int:
                 "SELECT n FROM log WHERE last = 1 AND (verb LIKE 'graph.%' OR verb = 'cypher.write')"
             )
         }  # fmt: skip
-        noted = {n: state for n, state in connection.execute("SELECT n, state FROM outcome")}
+        noted = dict(connection.execute("SELECT n, state FROM outcome").fetchall())
     undecided = [n for n in asked - noted.keys() if n <= applied]
     report.note("records", "statements have no outcome", undecided)
     report.note("records", "outcomes are of no statement", sorted(noted.keys() - asked))
