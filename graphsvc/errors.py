@@ -147,13 +147,6 @@ class Ambiguous(GraphsvcError):
     default_hint = "Pass agent=… to say which one is meant."
 
 
-class OwnedTable(BadInput):
-    """A statement would write a table of the memory's own, which only its verbs write."""
-
-    code = "owned_table"
-    default_hint = "Use the verb for it, like memory.episodes.store(…), or a table of your own."
-
-
 class NeedsUnbound(GraphsvcError):
     """The user's own tables have no namespace: a handle that is bound to one can't use them."""
 

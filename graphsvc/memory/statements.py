@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from graphsvc.memory.opened import Opened
     from graphsvc.store.engine import Rows
 
-NOW = "_now"
-"""The parameter that clock functions become."""
 POLL_SECONDS = 0.25
 MARGIN_SECONDS = 30.0
 """How much longer than its time limit a statement is waited for, for others may come before it."""
@@ -135,9 +133,11 @@ def run(
 
 def checked(query: Any, params: Mapping[str, Any] | None, timeout: float, limit: int) -> Statement:
     """A statement to be appended, from Cypher that isn't to be trusted yet. The time is filled in."""
-    from graphsvc.cypher.writes import check_write
+    from graphsvc.cypher.writes import NOW, check_write
 
-    write = check_write(query, own_nodes=RESERVED_NODES, own_rels=RESERVED_RELS)
+    if not isinstance(query, str):
+        raise BadInput(f"expected a text, got {type(query).__name__}", where="query")
+    write = check_write(query, own_nodes=RESERVED_NODES, own_rels=RESERVED_RELS, parameters=dict(params or {}))
     wanted = parameters_of(write.statement) - {NOW}
     given = dict(params or {})
     if given.keys() != wanted:
