@@ -140,7 +140,7 @@ class Log:
                 self._recent_bytes += change.size
             while len(self._recent) > RECENT_CHANGES or self._recent_bytes > RECENT_BYTES:
                 self._recent_bytes -= self._recent.popleft().size
-            if any(change.forgotten for change in changes):
+            if any(change.verb == "forget" for change in changes):
                 self._recent.clear()  # whoever reads on must read what was overwritten
                 self._recent_bytes = 0
             self._head = changes[-1].n

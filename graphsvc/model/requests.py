@@ -281,12 +281,12 @@ class Touched:
     """Searchable rows of one table that a statement wrote or may have written.
 
     Attributes:
-        texts: what each, by its key as text, has to be searched now; None for those that are gone.
+        texts: what each, by its key as text, has to be searched now, by column; None for those that are gone.
         whole: these are all rows that the table has.
     """
 
     table: str
-    texts: dict[str, str | None]
+    texts: dict[str, dict[str, str] | None]
     whole: bool = False
 
 

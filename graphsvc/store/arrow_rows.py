@@ -67,8 +67,7 @@ def fitted(rows: pa.Table, table: Table, op: str, key_types: Sequence[str], *, f
         if wanted[name] == "STRING":
             empty = pc.equal(columns[name], pa.scalar("", pa.string()))
             _refuse(empty, "an empty text is no key", f"{table.name}.{name}", first)
-    found = pa.table(columns)
-    return found
+    return pa.table(columns)
 
 
 def refuse_twice(keys: Sequence[Any], where: str) -> None:
@@ -142,7 +141,9 @@ def _check_values(column: pa.ChunkedArray, where: str, first: int) -> None:
 def _may_become(given: pa.DataType, wanted: pa.DataType) -> bool:
     if pa.types.is_list(wanted):
         is_list = pa.types.is_list(given) or pa.types.is_large_list(given) or pa.types.is_fixed_size_list(given)
-        return bool(is_list) and (pa.types.is_null(given.value_type) or _may_become(given.value_type, wanted.value_type))
+        return bool(is_list) and (
+            pa.types.is_null(given.value_type) or _may_become(given.value_type, wanted.value_type)
+        )
     if given == wanted:
         return True
     number = pa.types.is_integer(given) or pa.types.is_floating(given)

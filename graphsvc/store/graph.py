@@ -360,9 +360,9 @@ class GraphProjection:
     def _attempt(self, call: Sequence[Change], ledger: Ledger, known: Outcome | None) -> Result:
         ask, n = asked(call), call[-1].n
         timeout = ask.timeout or self._settings.graph_timeout if known is None else None
-        if self._name == "kuzu" and (ask.deletes or ask.ddl or ask.op in ("delete", "drop")) and self._unsaved != set():
-            if not self._checkpoint(CHECKPOINT_SECONDS):
-                raise EngineError("the graph couldn't be checkpointed before edges are deleted: it is being read")
+        deletes = ask.deletes or ask.ddl or ask.op in ("delete", "drop")  # see `_checkpoint_before`
+        if self._name == "kuzu" and deletes and self._unsaved != set() and not self._checkpoint(CHECKPOINT_SECONDS):
+            raise EngineError("the graph couldn't be checkpointed before edges are deleted: it is being read")
         kept: list[tuple[Result, Catalog]] = []
 
         def work(transaction: Transaction) -> None:
@@ -536,7 +536,7 @@ class GraphProjection:
         return user_contents(self.engine.stream, self.tables)
 
     def digest(self, *, own: bool = False) -> str:
-        """`digest_of` what is in the graph, or in the memory's own tables: the same on both engines for the same log."""
+        """`digest_of` what is in the graph, or in the memory's own tables; equal on both engines for the same log."""
         return digest_of(self.contents() if own else chain(self.contents(), self.user_contents()))
 
     def _dump(self, name: str, table: str, columns: Mapping[str, str]) -> Iterator[list[Any]]:

@@ -302,11 +302,11 @@ class Run:
             return Touched(table.name, dict.fromkeys(keys))
         text = statement("table_read_node", self.catalog, table, table.searchable, bulk=True)
         data = self._data(table, None, rows, (), keyed=True)
-        return Touched(table.name, dict(map(_text_of, self._transaction.bulk_read(text, data).rows)))
+        return Touched(table.name, _texts_of(table, self._transaction.bulk_read(text, data).rows))
 
     def _all_texts(self, table: Table) -> Touched:
         rows = self._transaction.execute(statement("table_dump_nodes", self.catalog, table, table.searchable)).rows
-        return Touched(table.name, dict(map(_text_of, rows)), whole=True)
+        return Touched(table.name, _texts_of(table, rows), whole=True)
 
     # --- time ----------------------------------------------------------------------------------------------
 
@@ -321,10 +321,12 @@ class Run:
             raise QueryTimeout(f"took longer than {self._timeout:g} s", where="statement")
 
 
-def _text_of(row: Sequence[Any]) -> tuple[str, str | None]:
-    """The key of a row as text, and what is searched of it."""
-    key, *texts = row
-    return str(key), "\n".join(filter(None, texts)) or None
+def _texts_of(table: Table, rows: Iterable[Sequence[Any]]) -> dict[str, dict[str, str] | None]:
+    """What is searched of rows: their keys, as text, and the texts of the searchable columns that have one."""
+    return {
+        str(key): {name: text for name, text in zip(table.searchable, texts, strict=True) if text} or None
+        for key, *texts in rows
+    }
 
 
 def _parted(there: Sequence[int]) -> tuple[list[int], list[int]]:
