@@ -18,8 +18,8 @@ from graphsvc.log import episodes
 from graphsvc.log.arrow import rows_without
 from graphsvc.log.state import FORGOTTEN, LIVE, State, Stored, every
 from graphsvc.model.change import Change, GoneRecord, checksum, decode, encode
-from graphsvc.model.forgetting import PLACEHOLDER, POINTING, overwrite, overwrite_rows
-from graphsvc.model.held import Held, without
+from graphsvc.model.forgetting import POINTING, overwrite, overwrite_rows
+from graphsvc.model.held import PLACEHOLDER, Held, without
 from graphsvc.model.kinds import KINDS, kind_of
 from graphsvc.model.names import key_of, task_key
 from graphsvc.model.records import Episode, Record, Row

@@ -256,6 +256,11 @@ class Log:
         with self.pool.connection() as connection:
             return outcome_of(connection, n)
 
+    def last_outcome(self) -> int:
+        """Number of the last statement that is decided, 0 if none is."""
+        with self.pool.connection() as connection:
+            return int(connection.execute("SELECT coalesce(max(n), 0) FROM outcome").fetchone()[0])
+
     def forgot_after(self, n: int) -> bool:
         """Whether anything was forgotten behind entry `n`: then what was written before may be other than it was."""
         with self.pool.connection() as connection:

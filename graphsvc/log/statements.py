@@ -18,7 +18,7 @@ from graphsvc.log.state import State, Stored
 from graphsvc.model.change import Change
 from graphsvc.model.names import DEFAULT_AGENT
 from graphsvc.model.records import Row, row_place
-from graphsvc.model.requests import AppendStatement, Conclude, NewRecord, Touched
+from graphsvc.model.requests import AppendStatement, Conclude, Follow, NewRecord, Touched
 from graphsvc.model.statements import Outcome, Statement
 from graphsvc.model.texts import embedded_text, text_hash
 from graphsvc.model.times import from_micros
@@ -68,6 +68,13 @@ def outcome_of(connection: sqlite3.Connection, n: int) -> Outcome | None:
     """The outcome that is noted of a statement."""
     row = connection.execute("SELECT body FROM outcome WHERE n = ?", (n,)).fetchone()
     return _decoder.decode(row[0]) if row else None
+
+
+def follow(state: State, request: Follow) -> int:
+    """Bring records of searchable rows up to date; see `Follow`."""
+    first = state.n
+    _follow(state, state.n, request.touched)
+    return state.n - first
 
 
 # --- searchable rows --------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Forgetting in statements: where a value holds a text that is to be forgotten, a placeholder stands in its stead. Pure.
+"""Forgetting in statements: a value that holds a text to be forgotten gives way to a placeholder. Pure.
 
 The statement stays, and is done again by a replay with what it says then.
 """

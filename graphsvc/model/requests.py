@@ -301,6 +301,13 @@ class Conclude:
 
 
 @dataclass(slots=True)
+class Follow:
+    """Have the records of searchable rows say what their tables do. Gives how many entries that took."""
+
+    touched: list[Touched]
+
+
+@dataclass(slots=True)
 class Alone:
     """Do something with the writer's connection between two transactions. Not a change: nothing is logged."""
 
@@ -359,6 +366,7 @@ Request = (
     | Forget
     | AppendStatement
     | Conclude
+    | Follow
     | Alone
     | MoveCursor
     | RebuildRecords

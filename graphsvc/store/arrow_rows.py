@@ -154,9 +154,8 @@ def _may_become(given: pa.DataType, wanted: pa.DataType) -> bool:
         return bool(text)
     if pa.types.is_temporal(wanted):
         return bool(text or pa.types.is_timestamp(given) or pa.types.is_date(given))
-    return bool(
-        pa.types.is_binary(wanted) and (pa.types.is_large_binary(given) or pa.types.is_fixed_size_binary(given))
-    )
+    data = pa.types.is_large_binary(given) or pa.types.is_fixed_size_binary(given)
+    return bool(pa.types.is_binary(wanted)) and bool(data)
 
 
 def _times_as_text(given: pa.DataType, wanted: pa.DataType) -> bool:

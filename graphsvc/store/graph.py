@@ -32,13 +32,14 @@ from graphsvc.model.change import Change, Link, NodeRef
 from graphsvc.model.graph import NODE_TABLES, REL_TABLES, NetEffect, net_effect, node_row, rows_by_table
 from graphsvc.model.kinds import kind_of
 from graphsvc.model.records import Record
+from graphsvc.model.requests import Touched
 from graphsvc.model.statements import Outcome
 from graphsvc.model.times import micros
 from graphsvc.store.engine import CommitUnclear, Engine, Rows, Transaction, check_room, open_engine
 from graphsvc.store.ledger import Ledger, Refused, Result, asked, calls
 from graphsvc.store.queries import assignments, load, projection, query, settings, statements, table_holes
 from graphsvc.store.statements import Run
-from graphsvc.store.user_tables import Catalog, read_catalog, statement, user_contents
+from graphsvc.store.user_tables import Catalog, all_texts, read_catalog, statement, user_contents
 
 logger = logging.getLogger("graphsvc.store")
 
@@ -530,6 +531,11 @@ class GraphProjection:
             for source, target, *values in self._dump("dump_edges", table, rel.columns):
                 if hash((source, target, *values)) in back:
                     yield table, (source, target), tuple(map(_plain, types, values))
+
+    def searched(self) -> list[Touched]:
+        """What is to be searched of every table of the user's that has searchable columns."""
+        tables = [table for table in self.tables.values() if table.searchable]
+        return [all_texts(self.engine.execute, self.tables, table) for table in tables]
 
     def user_contents(self) -> Iterator[Content]:
         """What is declared of the user's own tables, and every row of them, in no order."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import pyarrow as pa
 
@@ -21,7 +20,16 @@ from graphsvc.store.arrow_rows import arrow_type, counted, fitted, from_stream, 
 from graphsvc.store.engine import Transaction
 from graphsvc.store.ledger import Result, asked
 from graphsvc.store.queries import query
-from graphsvc.store.user_tables import Catalog, definition, key_column, key_type, read_catalog, statement
+from graphsvc.store.user_tables import (
+    Catalog,
+    all_texts,
+    definition,
+    key_column,
+    key_type,
+    read_catalog,
+    statement,
+    texts_of,
+)
 
 BULK = {"kuzu": 25, "ladybug": 100}
 """Rows from which `LOAD FROM` is used: on Kuzu it reads the whole table, Ladybug keeps some memory of each."""
@@ -76,7 +84,7 @@ class Run:
             written = {folded(name) for name in ask.writes}
             for table in self.catalog.values():
                 if table.searchable and folded(table.name) in written:
-                    self.touched.append(self._all_texts(table))
+                    self.touched.append(all_texts(self._transaction.execute, self.catalog, table))
         return Result({}, rows)
 
     def _renew_catalog(self) -> None:
@@ -302,11 +310,7 @@ class Run:
             return Touched(table.name, dict.fromkeys(keys))
         text = statement("table_read_node", self.catalog, table, table.searchable, bulk=True)
         data = self._data(table, None, rows, (), keyed=True)
-        return Touched(table.name, _texts_of(table, self._transaction.bulk_read(text, data).rows))
-
-    def _all_texts(self, table: Table) -> Touched:
-        rows = self._transaction.execute(statement("table_dump_nodes", self.catalog, table, table.searchable)).rows
-        return Touched(table.name, _texts_of(table, rows), whole=True)
+        return Touched(table.name, texts_of(table, self._transaction.bulk_read(text, data).rows))
 
     # --- time ----------------------------------------------------------------------------------------------
 
@@ -319,14 +323,6 @@ class Run:
     def _check_time(self) -> None:
         if self._deadline is not None and time.monotonic() >= self._deadline:
             raise QueryTimeout(f"took longer than {self._timeout:g} s", where="statement")
-
-
-def _texts_of(table: Table, rows: Iterable[Sequence[Any]]) -> dict[str, dict[str, str] | None]:
-    """What is searched of rows: their keys, as text, and the texts of the searchable columns that have one."""
-    return {
-        str(key): {name: text for name, text in zip(table.searchable, texts, strict=True) if text} or None
-        for key, *texts in rows
-    }
 
 
 def _parted(there: Sequence[int]) -> tuple[list[int], list[int]]:
