@@ -41,6 +41,12 @@ def from_stream(data: bytes) -> pa.Table:
         return reader.read_all()
 
 
+def schema_of(data: bytes) -> list[str]:
+    """The columns of a table that lies in the log."""
+    with pa.ipc.open_stream(data) as reader:
+        return list(reader.schema.names)
+
+
 def fitted(rows: pa.Table, table: Table, op: str, key_types: Sequence[str], *, first: int = 0) -> pa.Table:
     """Rows with exactly the columns' types, for an operation on a table; the key, or keys at the ends, come first.
 
@@ -155,11 +161,12 @@ def _may_become(given: pa.DataType, wanted: pa.DataType) -> bool:
     if pa.types.is_temporal(wanted):
         return bool(text or pa.types.is_timestamp(given) or pa.types.is_date(given))
     data = pa.types.is_large_binary(given) or pa.types.is_fixed_size_binary(given)
-    return bool(pa.types.is_binary(wanted)) and bool(data)
+    return bool(pa.types.is_binary(wanted) and data)
 
 
 def _times_as_text(given: pa.DataType, wanted: pa.DataType) -> bool:
-    return pa.types.is_timestamp(wanted) and (pa.types.is_string(given) or pa.types.is_large_string(given))
+    text = pa.types.is_string(given) or pa.types.is_large_string(given)
+    return bool(pa.types.is_timestamp(wanted) and text)
 
 
 def _times(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:

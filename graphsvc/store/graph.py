@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import chain
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from graphsvc.model.records import Record
 from graphsvc.model.requests import Touched
 from graphsvc.model.statements import Outcome
 from graphsvc.model.times import micros
+from graphsvc.store import lists
 from graphsvc.store.engine import CommitUnclear, Engine, Rows, Transaction, check_room, open_engine
 from graphsvc.store.ledger import Ledger, Refused, Result, asked, calls
 from graphsvc.store.queries import assignments, load, projection, query, settings, statements, table_holes
@@ -178,6 +179,8 @@ class GraphProjection:
         try:
             # Nodes that got edges since the last checkpoint, by table and key; None where nobody knows.
             self._unsaved: set[tuple[str, str]] | None = None if self.engine.wal_bytes() else set()
+            # What was done since then to tables that have lists, by table; None where nobody knows.
+            self._lists: lists.Effects | None = None if self._unsaved is None else {}
             self._migrate()
             self._applied, self._done = self._read_applied()
             self.tables: Catalog = read_catalog(self.engine.execute)
@@ -236,9 +239,14 @@ class GraphProjection:
     def _apply(self, fresh: Sequence[Change]) -> None:
         try:
             net = net_effect(fresh)
-            self._checkpoint_before(net)
+            effects = lists.of_net(net)
+            if self._name == "kuzu" and lists.BOTH in effects.values():
+                self._apply_apart(fresh)
+                return
+            self._checkpoint_before(net, effects)
             if self._write(_steps(net), fresh[-1].n, gone=net.gone):
                 self._note(net)
+            self._note_lists(effects)
             self._checkpoint_if_due()
             return
         except BufferFull:
@@ -251,6 +259,36 @@ class GraphProjection:
         else:
             self._apply_in_pieces(fresh[0])
 
+    def _apply_apart(self, fresh: Sequence[Change]) -> None:
+        """What makes rows and changes lists of one table, in parts that do one of both; see `store/lists.py`."""
+        middle = len(fresh) // 2
+        if middle:
+            self._apply(fresh[:middle])
+            self._apply(fresh[middle:])
+            return
+        net = net_effect(fresh)
+        steps = list(_steps(net))
+        making = sum(len(step.rows) for step in takewhile(lambda step: step.name != "set_node", steps))
+        effects = lists.of_net(net)
+        self._checkpoint_before(net, effects)
+        self._write(_cut(steps, 0, making), self._applied, making, gone=net.gone)
+        if not self._checkpoint(CHECKPOINT_SECONDS):
+            raise EngineError("the graph couldn't be checkpointed while it is changed: it is being read")
+        self._apply_in_pieces(fresh[0])
+        self._note_lists(effects)
+
+    def _note_lists(self, effects: lists.Effects) -> None:
+        if self._lists is not None:
+            for table, what in effects.items():
+                self._lists[table] = self._lists.get(table, frozenset()) | what
+
+    def _mixes_lists(self, effects: lists.Effects) -> bool:
+        """Whether what is to be done and what was done since the last checkpoint together damage lists."""
+        if self._lists is None:
+            return bool(effects)
+        known = self._lists
+        return any(what | known[table] == lists.BOTH for table, what in effects.items() if known.get(table))
+
     def _apply_in_pieces(self, change: Change) -> None:
         """One entry that is too much for one transaction: its rows in several, each of which notes how many are done.
 
@@ -258,7 +296,7 @@ class GraphProjection:
         """
         net = net_effect([change])
         if not self._done:
-            self._checkpoint_before(net)
+            self._checkpoint_before(net, lists.of_net(net))
         steps = list(_steps(net))
         total = sum(len(step.rows) for step in steps)
         size, renewed = max(1, (total - self._done) // 2), False
@@ -361,14 +399,17 @@ class GraphProjection:
     def _attempt(self, call: Sequence[Change], ledger: Ledger, known: Outcome | None) -> Result:
         ask, n = asked(call), call[-1].n
         timeout = ask.timeout or self._settings.graph_timeout if known is None else None
-        deletes = ask.deletes or ask.ddl or ask.op in ("delete", "drop")  # see `_checkpoint_before`
-        if self._name == "kuzu" and deletes and self._unsaved != set() and not self._checkpoint(CHECKPOINT_SECONDS):
-            raise EngineError("the graph couldn't be checkpointed before edges are deleted: it is being read")
+        effects = lists.of_call(ask, call, self.tables)
+        deletes = (ask.deletes or ask.ddl or ask.op in ("delete", "drop")) and self._unsaved != set()
+        needed = self._name == "kuzu" and (deletes or self._mixes_lists(effects))  # see `_checkpoint_before`
+        if needed and not self._checkpoint(CHECKPOINT_SECONDS):
+            raise EngineError("the graph couldn't be checkpointed before it is changed: it is being read")
         kept: list[tuple[Result, Catalog]] = []
 
         def work(transaction: Transaction) -> None:
             run = Run(self._name, transaction, self.tables, timeout)
             try:
+                lists.refuse_both(ask, effects)
                 result = run.run(call)
             except (BufferFull, StorageFull, Closed):
                 raise
@@ -383,6 +424,7 @@ class GraphProjection:
 
         whole = self._try(work, n, first=known is None)
         self._unsaved = None  # nobody knows which nodes got edges
+        self._note_lists(effects)
         result, catalog = kept[0]
         if whole:  # else it was opened anew, and knows
             self.tables = catalog
@@ -440,14 +482,15 @@ class GraphProjection:
             for _, source_table, source, target_table, target in net.links:
                 self._unsaved.update(((source_table, source), (target_table, target)))
 
-    def _checkpoint_before(self, net: NetEffect) -> None:
-        """Kuzu: put edges into its file before they are deleted.
+    def _checkpoint_before(self, net: NetEffect, effects: lists.Effects) -> None:
+        """Kuzu: put edges into its file before they are deleted, and rows before lists change, or the other way round.
 
         Where all edges that some nodes got since the last checkpoint were deleted again, Kuzu's next checkpoint
         leaves the table such that reading it, or the checkpoint after that, crashes the process.
         """
-        if self._name == "kuzu" and self._deletes_unsaved(net) and not self._checkpoint(CHECKPOINT_SECONDS):
-            raise EngineError("the graph couldn't be checkpointed before edges are deleted: it is being read")
+        needed = self._name == "kuzu" and (self._deletes_unsaved(net) or self._mixes_lists(effects))
+        if needed and not self._checkpoint(CHECKPOINT_SECONDS):
+            raise EngineError("the graph couldn't be checkpointed before it is changed: it is being read")
 
     def _deletes_unsaved(self, net: NetEffect) -> bool:
         if self._unsaved is None:
@@ -466,7 +509,7 @@ class GraphProjection:
     def _checkpoint(self, wait: float) -> bool:
         done = self.engine.checkpoint(wait)
         if done:
-            self._unsaved = set()
+            self._unsaved, self._lists = set(), {}
         return done
 
     def _free_memory(self) -> None:

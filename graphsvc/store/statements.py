@@ -16,6 +16,7 @@ from graphsvc.model.graph import NODE_TABLES
 from graphsvc.model.requests import Touched
 from graphsvc.model.statements import Statement, untagged
 from graphsvc.model.tables import Table, check, check_table_name, folded
+from graphsvc.store import lists
 from graphsvc.store.arrow_rows import arrow_type, counted, fitted, from_stream, keys_of, places
 from graphsvc.store.engine import Transaction
 from graphsvc.store.ledger import Result, asked
@@ -50,6 +51,7 @@ class Run:
         self._timeout = timeout
         self.catalog = catalog
         self.touched: list[Touched] = []
+        self._upserted: set[str] = set()
 
     def run(self, call: Sequence[Change]) -> Result:
         """Do what is asked.
@@ -173,6 +175,7 @@ class Run:
         if op in ("update", "delete") and missing:
             said = f"{counted(missing, 'key is', 'keys are')} not in {table.name}: {places(missing, keys, first)}"
             raise NotFound(said, where=table.name)
+        self._keep_lists_apart(op, table, rows, missing, present)
         if op == "delete":
             self._cut(table, rows)
             self._write("table_delete_node", table, None, rows, ())
@@ -205,12 +208,28 @@ class Run:
         elif missing:
             said = f"{counted(missing, 'edge is', 'edges are')} not in {table.name}: {places(missing, keys, first)}"
             raise NotFound(said, where=table.name)
+        self._keep_lists_apart(op, table, rows, missing, present)
         found = _take(rows, present)
         if op == "delete":
             self._write("table_delete_edge", table, ends, found, (), expected=sum(there))
         else:
             self._write("table_set_edge", table, ends, found, columns, expected=sum(there))
         return _counts(op, created=len(missing), there=sum(there))
+
+    def _keep_lists_apart(
+        self, op: str, table: Table, rows: pa.Table, missing: Sequence[int], present: Sequence[int]
+    ) -> None:
+        """Refuse an upsert that both makes rows and changes lists: see `store/lists.py`."""
+        if op != "upsert" or not any(table.columns.get(name, "").endswith("[]") for name in rows.column_names):
+            return
+        self._upserted |= {lists.MADE} if missing else set()
+        self._upserted |= {lists.CHANGED} if present else set()
+        if self._upserted == lists.BOTH:
+            raise BadInput(
+                "some rows are new and some are there, and there are lists among the values",
+                where=table.name,
+                hint="Kuzu damages lists then: add the new ones in one call, and update the others in another.",
+            )
 
     def _check_ends(self, table: Table, ends: tuple[str, str], rows: pa.Table, first: int) -> None:
         for column, end in zip(("source", "target"), ends, strict=True):
