@@ -151,7 +151,7 @@ class Run:
 
     def _table(self, name: str) -> Table:
         if name not in self.catalog:
-            hint = f"Tables: {', '.join(self.catalog) or 'none yet'}."
+            hint = f"Tables: {', '.join(sorted(self.catalog)) or 'none yet'}."
             raise NotFound(f"there is no table {name}", where="table", hint=hint)
         return self.catalog[name]
 

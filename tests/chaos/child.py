@@ -17,7 +17,7 @@ import graphsvc
 from graphsvc.errors import GraphsvcError
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tests.chaos.killing import die_at  # noqa: E402  it isn't run as part of the package
+from tests.chaos.killing import die_at
 
 
 def run(memory: graphsvc.Memory, command: dict[str, Any]) -> Any:

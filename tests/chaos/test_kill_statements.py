@@ -42,10 +42,13 @@ def steps(path: Path, engine: str, seed: int, count: int, *seams: str) -> dict[s
 def kill_and_compare(tmp_path: Path, engine: str, seed: int, count: int, kills: int) -> dict[str, Any]:
     """Steps with kills at seams, then to the end."""
     chance = random.Random(seed)
+    killed = 0
     for _ in range(kills):
         seam, when = chance.choice(SEAMS), chance.choice(("before", "after"))
         if steps(tmp_path / engine, engine, seed, count, f"{seam}@{when}@{chance.randrange(2, 25)}") is not None:
             break
+        killed += 1
+    assert killed, "a seam was reached"
     found = steps(tmp_path / engine, engine, seed, count)
     assert found is not None
     return found
