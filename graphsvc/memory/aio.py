@@ -21,6 +21,7 @@ from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.memory import Memory, open_memory
 from graphsvc.memory.skills import Skills
+from graphsvc.memory.tables import Tables
 from graphsvc.memory.verbs import Verbs, Wait, check_wait
 from graphsvc.model.records import Episode
 
@@ -162,11 +163,25 @@ class AsyncEntities(AsyncVerbs):
     episodes = awaited(Entities.episodes)
 
 
+class AsyncTables(AsyncVerbs):
+    """Tables of one's own, awaited; each verb as in `Tables`."""
+
+    define = awaited(Tables.define, long=True)
+    drop = awaited(Tables.drop, long=True)
+    add = awaited(Tables.add, long=True)
+    upsert = awaited(Tables.upsert, long=True)
+    update = awaited(Tables.update, long=True)
+    delete = awaited(Tables.delete, long=True)
+    schema = awaited(Tables.schema, long=True)
+    outcome = awaited(Tables.outcome)
+
+
 class AsyncMemory(AsyncVerbs):
     """What an agent remembers, awaited. Made by `graphsvc.aopen`.
 
     Attributes:
         episodes: what was tried. skills: what was learnt to do. entities: what episodes are about.
+        graph: tables of one's own.
     """
 
     def __init__(self, memory: Memory, threads: Threads) -> None:
@@ -174,6 +189,7 @@ class AsyncMemory(AsyncVerbs):
         self.episodes = AsyncEpisodes(memory.episodes, threads)
         self.skills = AsyncSkills(memory.skills, threads)
         self.entities = AsyncEntities(memory.entities, threads)
+        self.graph = AsyncTables(memory.graph, threads)
 
     async def __aenter__(self) -> AsyncMemory:
         return self
