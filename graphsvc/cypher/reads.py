@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any
 
 from graphsvc.cypher.functions import ALGORITHMS, PROCEDURES
@@ -33,6 +34,7 @@ def check_read(
     check_common(statement, query, parameters, tables)
 
 
+@lru_cache(maxsize=512)
 def check_own_read(statement: str) -> None:
     """Refuse a statement of the program's own that isn't a read: hidden names and algorithms are its to use."""
     for clause in every_clause(_reading(statement)):

@@ -89,6 +89,8 @@ def check_common(
                 _check_table(statement, at, name, known)
         if isinstance(clause, Call):
             _check_procedure(statement, clause)
+        elif isinstance(clause, Match) and clause.hint is not None:
+            raise refused(statement, clause.hint, "HINT isn't allowed", "clause")
     check_growth(statement, query, parameters)
 
 

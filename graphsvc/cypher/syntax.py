@@ -82,12 +82,17 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """`MATCH`, `OPTIONAL MATCH`, and what stands in `EXISTS {…}` and `COUNT {…}`."""
+    """`MATCH`, `OPTIONAL MATCH`, and what stands in `EXISTS {…}` and `COUNT {…}`.
+
+    Attributes:
+        hint: where it says in which order to join, if it does.
+    """
 
     at: int
     paths: tuple[Path, ...]
     where: Expr | None = None
     optional: bool = False
+    hint: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
