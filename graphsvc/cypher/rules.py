@@ -16,6 +16,7 @@ from graphsvc.cypher.syntax import (
     Delete,
     Edge,
     Expr,
+    Match,
     Merge,
     Node,
     Query,
