@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from graphsvc.cypher.functions import CRASHES, FUNCTIONS, PROCEDURES
+from graphsvc.cypher.functions import CRASHES, FUNCTIONS, LAMBDAS, PROCEDURES
 from graphsvc.cypher.growth import check_growth
 from graphsvc.cypher.names import folded, hidden
 from graphsvc.cypher.syntax import (
