@@ -37,7 +37,7 @@ def read_catalog(execute: Execute) -> Catalog:
     for name, type in sorted(execute(query("show_tables")).rows):
         if name in NODE_TABLES or name in REL_TABLES or name.startswith("_"):
             continue
-        rows = execute(load("table_columns").fill(name=literal(name))).dicts()
+        rows = execute(load("user_columns").fill(name=literal(name))).dicts()
         columns = {row["name"]: row["type"] for row in rows}
         searchable = declared.get(name, ())
         if type == "NODE":
