@@ -22,26 +22,23 @@ from graphsvc.config import Settings, resource
 from graphsvc.cypher.tokens import statements
 from graphsvc.errors import (
     BufferFull,
-    Closed,
     EngineError,
     FollowerStopped,
     GraphsvcError,
     NewerFormat,
-    StorageFull,
 )
 from graphsvc.model.change import Change, Link, NodeRef
 from graphsvc.model.graph import NODE_TABLES, REL_TABLES, NetEffect, net_effect, node_row, rows_by_table
 from graphsvc.model.kinds import kind_of
 from graphsvc.model.records import Record
 from graphsvc.model.requests import Touched
-from graphsvc.model.statements import Outcome
 from graphsvc.model.times import micros
 from graphsvc.store import lists
+from graphsvc.store.deciding import cut_user_edges, decide
 from graphsvc.store.engine import CommitUnclear, Engine, Rows, Transaction, check_room, open_engine
-from graphsvc.store.ledger import Ledger, Refused, Result, asked, calls
+from graphsvc.store.ledger import Ledger, calls
 from graphsvc.store.queries import assignments, load, projection, query, settings, table_holes
-from graphsvc.store.statements import Run
-from graphsvc.store.user_tables import Catalog, all_texts, read_catalog, statement, user_contents
+from graphsvc.store.user_tables import Catalog, all_texts, read_catalog, user_contents
 
 logger = logging.getLogger("graphsvc.store")
 
@@ -229,7 +226,7 @@ class GraphProjection:
             for fresh in calls(self._fresh(changes)):
                 if fresh[0].statement is not None:
                     assert ledger is not None, "statements need a place for their outcomes"
-                    self._decide(fresh, ledger)
+                    decide(self, fresh, ledger)
                     continue
                 if self._done:
                     self._apply_in_pieces(fresh[0])
@@ -271,12 +268,11 @@ class GraphProjection:
         steps = list(_steps(net))
         making = sum(len(step.rows) for step in takewhile(lambda step: step.name != "set_node", steps))
         effects = lists.of_net(net)
-        self._checkpoint_before(net, effects)
+        self._checkpoint_before(net, lists.making(effects))
         self._write(_cut(steps, 0, making), self._applied, making, gone=net.gone)
-        if not self._checkpoint(CHECKPOINT_SECONDS):
-            raise EngineError("the graph couldn't be checkpointed while it is changed: it is being read")
+        self._note_lists(lists.making(effects))
         self._apply_in_pieces(fresh[0])
-        self._note_lists(effects)
+        self._note_lists(lists.changing(effects))
 
     def _note_lists(self, effects: lists.Effects) -> None:
         if self._lists is not None:
@@ -296,8 +292,8 @@ class GraphProjection:
         In their order the steps are valid one by one, so any cut between rows is.
         """
         net = net_effect([change])
-        if not self._done:
-            self._checkpoint_before(net, lists.of_net(net))
+        effects = lists.of_net(net)
+        self._checkpoint_before(net, lists.changing(effects) if self._done else effects)
         steps = list(_steps(net))
         total = sum(len(step.rows) for step in steps)
         size, renewed = max(1, (total - self._done) // 2), False
@@ -338,7 +334,7 @@ class GraphProjection:
         """Run steps, and note that change `n` is reached and `done` rows of the next; false if that had to be read."""
 
         def work(transaction: Transaction) -> None:
-            self._cut_user_edges(transaction, gone)
+            cut_user_edges(transaction, self.tables, _keys(gone))
             batch = _Batch(self._name, transaction, self._sizes)
             for step in steps:
                 batch.run(step)
@@ -361,111 +357,6 @@ class GraphProjection:
         if (self._applied, self._done) != (n, done):
             raise (BufferFull if full else EngineError)(f"the graph couldn't be written up to change {n}", hint=reason)
         return False
-
-    def _cut_user_edges(self, transaction: Transaction, gone: Iterable[tuple[str, str]]) -> None:
-        """Edges of the user's onto nodes of the memory's own go when the node goes."""
-        joined = [
-            (rel, ends) for rel in self.tables.values() for ends in rel.ends if not NODE_TABLES.keys().isdisjoint(ends)
-        ]
-        if not joined:
-            return
-        keys = _keys(gone)
-        for rel, ends in joined:
-            for end, name in zip(ends, ("table_cut_out_edge", "table_cut_in_edge"), strict=True):
-                if end in NODE_TABLES and end in keys:
-                    transaction.each(statement(name, self.tables, rel, ends=ends), keys[end])
-
-    # statements
-
-    def _decide(self, call: Sequence[Change], ledger: Ledger) -> None:
-        """A statement, alone in a transaction. Its outcome is noted before that commits; then `applied` moves.
-
-        A failure of the machine is no outcome: it is tried again.
-        """
-        n, known = call[-1].n, ledger.outcome(call[-1].n)
-        if known is not None and not known.ok:
-            self._commit(lambda transaction: None, n)
-            ledger.answered(n, known.error())
-            return
-        try:
-            result = self._attempt(call, ledger, known)
-        except Refused as refused:
-            outcome = self._failed(n, refused.error, ledger, known)
-            self._commit(lambda transaction: None, n)
-            ledger.answered(n, outcome.error())
-        else:
-            self._checkpoint_if_due()
-            ledger.answered(n, result)
-
-    def _attempt(self, call: Sequence[Change], ledger: Ledger, known: Outcome | None) -> Result:
-        ask, n = asked(call), call[-1].n
-        timeout = ask.timeout or self._settings.graph_timeout if known is None else None
-        effects = lists.of_call(ask, call, self.tables)
-        deletes = (ask.deletes or ask.ddl or ask.op in ("delete", "drop")) and self._unsaved != set()
-        needed = self._name == "kuzu" and (deletes or self._mixes_lists(effects))  # see `_checkpoint_before`
-        if needed and not self._checkpoint(CHECKPOINT_SECONDS):
-            raise EngineError("the graph couldn't be checkpointed before it is changed: it is being read")
-        kept: list[tuple[Result, Catalog]] = []
-
-        def work(transaction: Transaction) -> None:
-            run = Run(self._name, transaction, self.tables, timeout)
-            try:
-                lists.refuse_both(ask, effects)
-                result = run.run(call)
-            except (BufferFull, StorageFull, Closed):
-                raise
-            except GraphsvcError as error:
-                raise Refused(error) from error
-            except Exception as error:  # a defect of ours: it must not keep the graph from all that comes after it
-                logger.exception("the statement %d failed unexpectedly", n)
-                raise Refused(EngineError(f"unexpected {type(error).__name__}: {error}")) from error
-            kept[:] = [(result, run.catalog)]
-            if known is None:
-                ledger.conclude(Outcome(n, counts=result.counts), run.touched)
-
-        whole = self._try(work, n, first=known is None)
-        self._unsaved = None  # nobody knows which nodes got edges
-        self._note_lists(effects)
-        result, catalog = kept[0]
-        if whole:  # else it was opened anew, and knows
-            self.tables = catalog
-        return result
-
-    def _try(self, work: Callable[[Transaction], None], n: int, *, first: bool) -> bool:
-        """Twice where the engine's memory is full, the second time with all of it free; then it is too small."""
-        try:
-            return self._commit(work, n)
-        except BufferFull:
-            pass  # and the error goes: its frames hold the engine's memory
-        self._free_memory()
-        if not self.engine.closed:
-            self.engine.close()
-            self._open()
-        try:
-            return self._commit(work, n)
-        except BufferFull as error:
-            if first:
-                raise Refused(error) from error
-            raise FollowerStopped(
-                f"the statement {n} needs more than the graph engine's memory",
-                where="graph",
-                hint=f"Raise the setting graph_buffer_bytes, now {self._settings.graph_buffer_bytes:,}.",
-            ) from error
-
-    def _failed(self, n: int, error: GraphsvcError, ledger: Ledger, known: Outcome | None) -> Outcome:
-        """Note that a statement failed. One that was done before may fail only where something was forgotten since."""
-        if known is None:
-            noted = ledger.conclude(Outcome.failed(n, error), [])
-            if noted.ok:  # it was done, and its COMMIT failed: that is the machine's
-                raise error
-            return noted
-        if ledger.forgot_after(n):
-            return ledger.conclude(Outcome.failed(n, error, "forgotten"), [])
-        raise FollowerStopped(
-            f"the statement {n} was done before, and fails now: {error}",
-            where="graph",
-            hint="Run `graphsvc repair`; where that doesn't help, restore a snapshot.",
-        ) from error
 
     def _reopen(self) -> None:
         """After a COMMIT that failed: see what it left. Not before there is room, since each failure costs memory."""

@@ -41,6 +41,16 @@ def of_net(net: NetEffect) -> Effects:
     return {table: frozenset(what) for table, what in found.items() if has_lists(NODE_TABLES[table])}
 
 
+def making(effects: Effects) -> Effects:
+    """The part of it that makes rows."""
+    return {table: frozenset({MADE}) for table, what in effects.items() if MADE in what}
+
+
+def changing(effects: Effects) -> Effects:
+    """The part of it that changes lists."""
+    return {table: frozenset({CHANGED}) for table, what in effects.items() if CHANGED in what}
+
+
 def of_call(ask: Statement, call: Sequence[Change], catalog: Mapping[str, Table]) -> Effects:
     """What a statement may do to the user's tables."""
     if ask.op == "cypher":

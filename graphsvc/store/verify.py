@@ -310,7 +310,8 @@ def _verify_outcomes(log: Log, applied: int, report: Report) -> int:
     report.note("records", "statements have no outcome", undecided)
     report.note("records", "outcomes are of no statement", sorted(noted.keys() - asked))
     report.forgotten = sorted(n for n, state in noted.items() if state == "forgotten")
-    report.checked["statements"] = len(asked)
+    if asked:
+        report.checked["statements"] = len(asked)
     return len(asked)
 
 
