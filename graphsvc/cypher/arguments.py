@@ -65,7 +65,7 @@ def why_refused(name: str, expr: Expr, values: list[Value]) -> tuple[str, str]:
     kinds = _ELEMENTS.get(name)
     if kinds and any(value.kind not in (*kinds, "given") for value in values[:1]):
         return f"{shown} takes {' or '.join(kinds)}", "Give it a variable of a pattern."
-    if name in ("COALESCE", "IFNULL", "NULLIF", "LEAST", "GREATEST") and any(
+    if name in ("CASE", "COALESCE", "IFNULL", "NULLIF", "LEAST", "GREATEST") and any(
         value.kind in ("node", "edge", "path") for value in values
     ):
         return f"{shown} takes no node, edge or path", "Choose between properties."

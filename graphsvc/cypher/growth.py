@@ -296,6 +296,7 @@ class Budget:
     def _case(self, expr: Expr) -> Value:
         values = [self._value(arg) for arg in expr.args][1 if expr.value else 0 :]
         given = values[1::2] + (values[-1:] if len(values) % 2 else [])
+        self._check("CASE", expr, given)
         return self._grows(largest(given), expr)
 
     def _cast(self, expr: Expr) -> Value:
