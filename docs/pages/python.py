@@ -30,6 +30,7 @@ from graphsvc.memory.importing import (
 )
 from graphsvc.memory.memory import Memory
 from graphsvc.memory.travel import migrate, restore, verify_snapshot
+from graphsvc.memory.trimming import TrimReport
 from graphsvc.store.migrate import Migrated
 from graphsvc.store.restore import Restored
 from graphsvc.store.snapshot import Snapshot
@@ -41,7 +42,7 @@ CLASSES: tuple[type, ...] = (
     Memory, Episodes, skills.Skills, Entities, results.Hits, results.Hit, results.Statistics, results.Trend,
     results.Lesson, results.Relations, results.Event, skills.Linked, consolidation.Consolidation, consolidation.Learnt,
     briefing.Brief, briefing.Sentence, ExportReport, ForgetReport, Named, KeptTask, Report, Problem, Snapshot, Restored,
-    Migrated,
+    TrimReport, Migrated,
 )  # fmt: skip
 NOT_FOR_USERS = {Memory: ("owner", "threads"), Report: ("note",), ImportReport: ("skip", "finish", "in_vain")}
 """Members that are public for the program's own parts only."""

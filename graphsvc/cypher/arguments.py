@@ -6,7 +6,9 @@ having checked what those are. Each is shown in `tests/cypher/hostile.toml`.
 
 from __future__ import annotations
 
-from graphsvc.cypher.syntax import Expr
+from collections.abc import Sequence
+
+from graphsvc.cypher.syntax import Clause, Expr, Projection, paths_of
 from graphsvc.cypher.values import Value
 
 _NESTED = (
@@ -63,6 +65,10 @@ def why_refused(name: str, expr: Expr, values: list[Value]) -> tuple[str, str]:
     kinds = _ELEMENTS.get(name)
     if kinds and any(value.kind not in (*kinds, "given") for value in values[:1]):
         return f"{shown} takes {' or '.join(kinds)}", "Give it a variable of a pattern."
+    if name in ("CASE", "COALESCE", "IFNULL", "NULLIF", "LEAST", "GREATEST") and any(
+        value.kind in ("node", "edge", "path") for value in values
+    ):
+        return f"{shown} takes no node, edge or path", "Choose between properties."
     return _numbers(name, expr, values)
 
 
@@ -91,6 +97,22 @@ def _within(value: Value, most: float) -> bool:
 
 def _within_below(value: Value, most: float) -> bool:
     return value.low is not None and value.low >= -most
+
+
+def all_shortest_unseen(part: Sequence[Clause]) -> int | None:
+    """Where ALL SHORTEST stands in a path that isn't given back: if it finds none, the process ends."""
+    final = part[-1]
+    items = final.items if isinstance(final, Projection) and final.final else ()
+    seen = {item.expr.value for item in items if item.expr.kind == "variable"}
+    for item in items:
+        if item.expr.kind == "call" and item.expr.value in ("NODES", "RELS", "RELATIONSHIPS"):
+            seen.update(arg.value for arg in item.expr.args)
+    for clause in part:
+        for path in paths_of(clause):
+            for edge in path.edges:
+                if edge.hops and edge.hops.way == "ALL SHORTEST" and path.variable not in seen:
+                    return edge.at
+    return None
 
 
 def why_reduce_refused(among: Value, body: Expr) -> str:

@@ -8,11 +8,15 @@ had limits too. The estimate is carried over WITH, so growth that is chained mul
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from graphsvc.cypher.arguments import why_reduce_refused, why_refused
+from graphsvc.cypher.arguments import (
+    all_shortest_unseen,
+    why_reduce_refused,
+    why_refused,
+)
 from graphsvc.cypher.functions import AGGREGATES, ELEMENTS, FUNCTIONS, GIVES, LENGTHS, PASSES, Growth
 from graphsvc.cypher.syntax import (
     Call,
@@ -88,6 +92,7 @@ class Budget:
         for part in query.parts:
             self._names, self._unwound, self._matched = {}, 1.0, False
             sourced = False
+            self._check_part(part)
             for clause in part:
                 if isinstance(clause, Projection) and clause.where and not sourced:
                     what = "WITH … WHERE before any MATCH or UNWIND ends the process"
@@ -95,6 +100,14 @@ class Budget:
                     raise NotAllowed(what, where=place(self._statement, clause.at), hint=hint, rule="crash")
                 sourced = sourced or isinstance(clause, Match | Unwind | Call)
                 self._clause(clause)
+
+    def _check_part(self, part: Sequence[Clause]) -> None:
+        """Refuse what ends the process by the whole of a query."""
+        unseen = all_shortest_unseen(part)
+        if unseen is not None:
+            what = "ALL SHORTEST is for paths that are given back"
+            hint = "MATCH p = …* ALL SHORTEST … RETURN p, or nodes(p)."
+            raise NotAllowed(what, where=place(self._statement, unseen), hint=hint, rule="crash")
 
     def _refuse(self, what: str, at: int, hint: str = "") -> NotAllowed:
         return NotAllowed(what, where=place(self._statement, at), hint=hint, rule="growth")
@@ -283,6 +296,7 @@ class Budget:
     def _case(self, expr: Expr) -> Value:
         values = [self._value(arg) for arg in expr.args][1 if expr.value else 0 :]
         given = values[1::2] + (values[-1:] if len(values) % 2 else [])
+        self._check("CASE", expr, given)
         return self._grows(largest(given), expr)
 
     def _cast(self, expr: Expr) -> Value:

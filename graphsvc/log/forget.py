@@ -17,6 +17,7 @@ from graphsvc.errors import BadInput, NotFound
 from graphsvc.log import episodes
 from graphsvc.log.arrow import rows_without
 from graphsvc.log.state import FORGOTTEN, LIVE, State, Stored, every
+from graphsvc.log.trim import COLUMNS, held_from, substitutes
 from graphsvc.model.change import Change, GoneRecord, checksum, decode, encode
 from graphsvc.model.forgetting import POINTING, overwrite, overwrite_rows
 from graphsvc.model.held import PLACEHOLDER, Held, without
@@ -112,15 +113,15 @@ def _parts(connection: sqlite3.Connection, records: dict[int, Stored]) -> list[S
 
 
 def _entries(connection: sqlite3.Connection, rows: dict[int, Stored]) -> Iterator[Change]:
-    """Every entry that touched one of these rows, oldest first."""
+    """Every entry that touched one of these rows, oldest first, after all those in the place of trimmed ones."""
+    yield from substitutes(connection)
     numbers = {one.first for one in rows.values()}
     for row in rows:
         numbers.update(n for (n,) in connection.execute("SELECT n FROM history WHERE row = ?", (row,)))
+    trimmed = held_from(connection)
     for n in sorted(numbers):
-        entry = connection.execute(
-            "SELECT n, at, verb, version, call, last, body, vectors FROM log WHERE n = ?", (n,)
-        ).fetchone()
-        if entry:  # else it was trimmed
+        if n > trimmed:
+            entry = connection.execute(f"SELECT {COLUMNS} FROM log WHERE n = ?", (n,)).fetchone()
             yield decode(*entry)
 
 
@@ -149,6 +150,7 @@ def _read_history(connection: sqlite3.Connection, found: Plan) -> dict[str, None
             found.texts[text] = None
         if isinstance(record, Episode):
             found.tasks[(record.agent, record.task)] = None
+    found.tasks.update(_tasks_of_trimmed(connection, found))
     return said
 
 
@@ -211,6 +213,25 @@ def _statements(connection: sqlite3.Connection, held: Held) -> Iterator[tuple[Ch
             yield change, after
 
 
+def _tasks_of_trimmed(connection: sqlite3.Connection, found: Plan) -> dict[Name, None]:
+    """Tasks of episodes that were gone when the log was trimmed: of them it says digests, the texts stand elsewhere."""
+    tasks: dict[Name, None] = {}
+    for change in substitutes(connection):
+        for held in change.held:
+            if held.row in found.records and held.task:
+                tasks.update(((held.agent, text), None) for text in _texts_of(connection, held.agent, held.task))
+    return tasks
+
+
+def _texts_of(connection: sqlite3.Connection, agent: str, task: str) -> Iterator[str]:
+    """The text of a task by its digest, where an entry makes its node."""
+    for entry in connection.execute(f"SELECT {COLUMNS} FROM log WHERE instr(body, ?)", (task,)).fetchall():
+        for node in decode(*entry).nodes:
+            if node.table == "Task" and node.key == key_of(agent, task) and "text" in node.values:
+                yield node.values["text"]
+                return
+
+
 def _named_by_others(connection: sqlite3.Connection, found: Plan) -> dict[Name, str]:
     """Those of the tasks that an episode which isn't to be forgotten names, or named once; they leave `tasks`."""
     digests = {(agent, task_key(text)): (agent, text) for agent, text in found.tasks}
@@ -233,8 +254,7 @@ def _renamed(connection: sqlite3.Connection, found: Plan) -> dict[int, Stored]:
     """The other episodes whose task was amended, but for those forgotten."""
     rows: dict[int, Stored] = {}
     for entry in connection.execute(
-        "SELECT n, at, verb, version, call, last, body, vectors FROM log "
-        "WHERE verb = 'episode.amend' AND instr(body, '\"task\":')"
+        f"SELECT {COLUMNS} FROM log WHERE verb = 'episode.amend' AND instr(body, '\"task\":')"
     ).fetchall():
         for patch in decode(*entry).patches:
             if "task" in patch.values and patch.row not in found.records:

@@ -27,9 +27,12 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from graphsvc.config import Settings
+from graphsvc.cypher.growth import check_growth
+from graphsvc.cypher.parse import parse
 from graphsvc.cypher.plans import check_plan
 from graphsvc.cypher.reads import check_own_read, check_read
 from graphsvc.cypher.rules import check_statement
+from graphsvc.cypher.syntax import Query
 from graphsvc.cypher.tokens import parameters_of, tokens
 from graphsvc.cypher.values import Schema
 from graphsvc.errors import (
@@ -48,7 +51,7 @@ from graphsvc.errors import (
     ReadOnly,
     StorageFull,
 )
-from graphsvc.store.tables import check_times, defines, read_schema
+from graphsvc.store.tables import check_times, defines, holds_times, read_schema
 from graphsvc.store.watch import Watch
 
 ENGINES = ("kuzu", "ladybug")
@@ -196,7 +199,7 @@ class _Connection:
         self._limit_ms = -1
         try:
             result = self._raw.execute(
-                self._module.PreparedStatement(self._raw, f"EXPLAIN {statement}", {}), parameters
+                self._module.PreparedStatement(self._raw, f"EXPLAIN {statement}", parameters), parameters
             )
             try:
                 return "\n".join(str(row[0]) for row in result.get_all())
@@ -222,7 +225,8 @@ class _Connection:
             return self._module.PreparedStatement(self._raw, statement, parameters)
         prepared = self._prepared.pop(statement, None)
         if prepared is None:
-            prepared = self._module.PreparedStatement(self._raw, statement, {})
+            # with its values: where the engine doesn't know a parameter's type, many a function ends the process
+            prepared = self._module.PreparedStatement(self._raw, statement, parameters)
             if len(self._prepared) >= _PREPARED:
                 self._prepared.popitem(last=False)
         self._prepared[statement] = prepared
@@ -282,7 +286,7 @@ class _Reading:
                 with self._engine._watch.over(self.connection, watched=users):
                     result = run(statement, values, timeout)
                 if users:
-                    check_times(result)
+                    check_times(result, elements=self._engine._timed)
             except BaseException:
                 with suppress(EngineError):
                     run("ROLLBACK", {}, timeout).close()
@@ -333,16 +337,26 @@ class Transaction:
         *,
         timeout: float | None = None,
         limit: int | None = None,
+        users: bool = False,
     ) -> Rows:
         """One statement inside the transaction, at most `limit` rows of it. Without a time limit unless one is given:
         replay has none.
 
+        Args:
+            users: whether it comes from outside. `check_write` has judged it before it was logged; what its arguments
+                are, only the tables tell that there are now.
+
         Raises:
+            NotAllowed: a function of a user's statement would be given what ends the process; nothing was run.
             BadInput: wrong parameters.
             EngineError: the engine failed it; nothing of the transaction will be kept.
         """
         check_statement(statement)
-        return self._run(statement, check_parameters(statement, parameters), timeout, limit)
+        values = check_parameters(statement, parameters)
+        if users and isinstance(parsed := parse(statement), Query):
+            schema = read_schema(lambda asked: _rows(self._connection.run(asked, {}, None)).dicts())
+            check_growth(statement, parsed, values, schema)
+        return self._run(statement, values, timeout, limit)
 
     def bulk_load(self, statement: str, rows: pa.Table) -> int:
         """A `LOAD FROM $rows … RETURN count(*)` over an Arrow table: how many rows it did.
@@ -429,6 +443,7 @@ class Engine:
         self._watch = Watch(settings.graph_memory_bytes + settings.graph_buffer_bytes)
         self._planned: OrderedDict[str, None] = OrderedDict()
         self._tables: Schema | None = None
+        self._timed = True
 
     # reading
 
@@ -500,6 +515,7 @@ class Engine:
         """The tables that there are, with the types of their columns; read anew where a statement has changed them."""
         if self._tables is None:
             self._tables = read_schema(lambda statement: _rows(connection.run(statement, {}, None)).dicts())
+            self._timed = holds_times(self._tables)
         return self._tables
 
     def _check_plan(self, connection: _Connection, statement: str, values: dict[str, Any], timeout: float) -> None:

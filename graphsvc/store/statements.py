@@ -79,7 +79,9 @@ class Run:
 
     def _cypher(self, ask: Statement) -> Result:
         values = {name: untagged(value) for name, value in ask.params.items()}
-        rows = self._transaction.execute(ask.text, values, timeout=self._left(), limit=ask.limit or None)
+        rows = self._transaction.execute(
+            ask.text, values, timeout=self._left(), limit=ask.limit or None, users=True
+        )
         if ask.ddl:
             self._renew_catalog()
         else:
