@@ -13,8 +13,10 @@ import pytest
 
 import graphsvc
 from graphsvc.memory import aio
+from graphsvc.memory.causal import Causal
 from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
+from graphsvc.memory.facts import Facts
 from graphsvc.memory.memory import Memory
 from graphsvc.memory.skills import Skills
 from graphsvc.memory.tables import Tables
@@ -119,7 +121,12 @@ def test_opening_an_empty_memory_is_quick(tmp_path: Path) -> None:
     ("plain", "awaited"),
     [
         (Episodes, aio.AsyncEpisodes), (Skills, aio.AsyncSkills), (Entities, aio.AsyncEntities),
+<<<<<<< HEAD
         (Tables, aio.AsyncTables), (Memory, aio.AsyncMemory),
+=======
+        (Facts, aio.AsyncFacts), (Causal, aio.AsyncCausal),
+        (Memory, aio.AsyncMemory),
+>>>>>>> main
     ],
 )
 def test_every_verb_is_there_asynchronously_too_with_the_same_arguments(plain: type, awaited: type) -> None:

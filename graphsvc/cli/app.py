@@ -11,10 +11,15 @@ from typer.core import TyperGroup
 
 import graphsvc
 from graphsvc.cli import records
+from graphsvc.cli.causal import causal
 from graphsvc.cli.demonstration import demo
 from graphsvc.cli.entities import add_links, entities
 from graphsvc.cli.episodes import add_store, episodes
+<<<<<<< HEAD
 from graphsvc.cli.graph import graph
+=======
+from graphsvc.cli.facts import facts
+>>>>>>> main
 from graphsvc.cli.importing import importing
 from graphsvc.cli.learning import add_learning
 from graphsvc.cli.leaving import add_leaving
@@ -105,6 +110,8 @@ add_learning(app)
 app.add_typer(episodes, name="episodes", rich_help_panel="Remember")
 app.add_typer(skills, name="skills", rich_help_panel="Remember")
 app.add_typer(entities, name="entities", rich_help_panel="Remember")
+app.add_typer(facts, name="facts", rich_help_panel="Remember")
+app.add_typer(causal, name="causal", rich_help_panel="Remember")
 add_links(episodes)
 app.add_typer(graph, name="graph", rich_help_panel="Remember")
 app.add_typer(importing, name="import", rich_help_panel="Remember")

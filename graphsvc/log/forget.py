@@ -14,8 +14,12 @@ from typing import cast
 import msgspec
 
 from graphsvc.errors import BadInput, NotFound
+<<<<<<< HEAD
 from graphsvc.log import episodes
 from graphsvc.log.arrow import rows_without
+=======
+from graphsvc.log import episodes, facts
+>>>>>>> main
 from graphsvc.log.state import FORGOTTEN, LIVE, State, Stored, every
 from graphsvc.log.trim import COLUMNS, held_from, substitutes
 from graphsvc.model.change import Change, GoneRecord, checksum, decode, encode
@@ -23,7 +27,11 @@ from graphsvc.model.forgetting import POINTING, overwrite, overwrite_rows
 from graphsvc.model.held import PLACEHOLDER, Held, without
 from graphsvc.model.kinds import KINDS, kind_of
 from graphsvc.model.names import key_of, task_key
+<<<<<<< HEAD
 from graphsvc.model.records import Episode, Record, Row
+=======
+from graphsvc.model.records import Episode, Fact, Predicate, Record
+>>>>>>> main
 from graphsvc.model.requests import Forget, KindRef
 from graphsvc.model.texts import embedded_text, text_hash
 
@@ -98,17 +106,18 @@ def plan(connection: sqlite3.Connection, refs: list[KindRef]) -> Plan:
 
 
 def _parts(connection: sqlite3.Connection, records: dict[int, Stored]) -> list[Stored]:
-    """Versions and outcomes of the skills among these, and what was said of any of these."""
+    """Versions and outcomes of the skills among these, what was said of any of these, and causal edges at them."""
     owners = {f"{one.kind}:{key_of(one.agent, one.id)}" for one in records.values()}
     rows = connection.execute(
-        "SELECT row, kind, agent, id, first, last, hash, text_hash, state, body, parent FROM record "
-        "WHERE kind IN ('skill_version', 'outcome', 'feedback') AND parent IS NOT NULL AND state != ?",
+        "SELECT row, kind, agent, id, first, last, hash, text_hash, state, body, parent, task FROM record "
+        "WHERE kind IN ('skill_version', 'outcome', 'feedback', 'cause') AND parent IS NOT NULL AND state != ?",
         (FORGOTTEN,),
     )
     return [
         Stored(*row)
-        for *row, parent in rows
-        if (parent if row[1] == "feedback" else f"skill:{key_of(row[2], parent)}") in owners
+        for *row, parent, effect in rows
+        if effect in owners
+        or (parent if row[1] in ("feedback", "cause") else f"skill:{key_of(row[2], parent)}") in owners
     ]
 
 
@@ -287,7 +296,7 @@ def _derived(connection: sqlite3.Connection, found: Plan) -> list[KindRef]:
     for row in found.records:
         for source, kind, agent, id in connection.execute(
             "SELECT source, kind, agent, id FROM link JOIN record ON row = source "
-            "WHERE rel = 'DERIVED_FROM' AND target = ?",
+            "WHERE (rel = 'DERIVED_FROM' OR (rel = 'EVIDENCE' AND kind = 'fact')) AND target = ?",
             (row,),
         ):
             if source not in found.records:
@@ -305,19 +314,28 @@ def forget(state: State, request: Forget) -> Plan:
     if not found.records and not found.rows:
         return found
     change = state.begin("forget")
-    gone: list[Episode] = []
-    for stored in found.records.values():
+    gone: list[Record] = []
+    for stored in sorted(found.records.values(), key=lambda one: one.kind != "cause"):  # else they went with a node
         change.forgotten.append(GoneRecord(stored.kind, stored.agent, stored.id, stored.row))
         if stored.state == LIVE:
             _retire(state, change, stored, gone)
         state.connection.execute("INSERT OR IGNORE INTO history VALUES (?, ?)", (stored.row, change.n))
+<<<<<<< HEAD
     for stored in found.rows.values():
         _clean_row(state, change, stored, found.held)
     episodes.close_gaps(state, change, gone)
+=======
+    episodes.close_gaps(state, change, [one for one in gone if isinstance(one, Episode)])
+    facts.left(state, change, [one for one in gone if isinstance(one, Fact)])
+    for one in gone:
+        if isinstance(one, Predicate):
+            facts.uncount(state, change, one)
+>>>>>>> main
     state.append(change)
     state.flush()
     state.connection.executemany(
-        "UPDATE record SET state = ?, last = ?, hash = x'', text_hash = 0, task = NULL, body = NULL WHERE row = ?",
+        "UPDATE record SET state = ?, last = ?, hash = x'', text_hash = 0, task = NULL, body = NULL, "
+        "parent = iif(kind = 'fact', NULL, parent) WHERE row = ?",
         [(FORGOTTEN, change.n, row) for row in found.records],
     )
     _overwrite(state.connection, change.n, found)
@@ -325,14 +343,14 @@ def forget(state: State, request: Forget) -> Plan:
     return found
 
 
-def _retire(state: State, change: Change, stored: Stored, gone: list[Episode]) -> None:
+def _retire(state: State, change: Change, stored: Stored, gone: list[Record]) -> None:
     record = stored.record
     if isinstance(record, Episode):
         episodes.release(state, change, record)
         state.leave_session(record)
-        gone.append(record)
     elif KINDS[stored.kind].in_columns:
         state.release(change, "Agent", record.agent, record.agent)
+    gone.append(record)
     state.retire(change, stored)
 
 

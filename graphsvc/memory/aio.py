@@ -18,8 +18,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
+from graphsvc.memory.causal import Causal
 from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
+from graphsvc.memory.facts import Facts
 from graphsvc.memory.memory import Memory, open_memory
 from graphsvc.memory.skills import Skills
 from graphsvc.memory.tables import Tables
@@ -178,6 +180,7 @@ class AsyncEntities(AsyncVerbs):
     episodes = awaited(Entities.episodes)
 
 
+<<<<<<< HEAD
 class AsyncTables(AsyncVerbs):
     """Tables of one's own, awaited; each verb as in `Tables`."""
 
@@ -189,14 +192,60 @@ class AsyncTables(AsyncVerbs):
     delete = awaited(Tables.delete, long=True)
     schema = awaited(Tables.schema, long=True)
     outcome = awaited(Tables.outcome)
+=======
+class AsyncFacts(AsyncVerbs):
+    """Facts, awaited; each verb as in `Facts`."""
+
+    predicate = awaited(Facts.predicate)
+    predicates = awaited(Facts.predicates)
+    add = awaited(Facts.add)
+    add_many = awaited(Facts.add_many)
+    retract = awaited(Facts.retract)
+    correct = awaited(Facts.correct)
+    get = awaited(Facts.get)
+    list = awaited(Facts.list)
+    current = awaited(Facts.current)
+    count = awaited(Facts.count)
+    history = awaited(Facts.history)
+    evidence = awaited(Facts.evidence)
+    contradictions = awaited(Facts.contradictions)
+    search = awaited(Facts.search)
+
+
+class AsyncCausal(AsyncVerbs):
+    """Causal edges, awaited; each verb as in `Causal`."""
+
+    variable = awaited(Causal.variable)
+    variables = awaited(Causal.variables)
+    missing = awaited(Causal.missing)
+    delete_variable = awaited(Causal.delete_variable)
+    add = awaited(Causal.add)
+    add_many = awaited(Causal.add_many)
+    get = awaited(Causal.get)
+    expire = awaited(Causal.expire)
+    delete = awaited(Causal.delete)
+    list = awaited(Causal.list)
+    count = awaited(Verbs.count)
+    history = awaited(Verbs.history)
+    effects = awaited(Causal.effects)
+    causes = awaited(Causal.causes)
+    paths = awaited(Causal.paths)
+    what_if = awaited(Causal.what_if)
+    similar = awaited(Causal.similar)
+>>>>>>> main
 
 
 class AsyncMemory(AsyncVerbs):
     """What an agent remembers, awaited. Made by `graphsvc.aopen`.
 
     Attributes:
+<<<<<<< HEAD
         episodes: what was tried. skills: what was learnt to do. entities: what episodes are about.
         graph: tables of one's own.
+=======
+        episodes: what was tried. skills: what was learnt to do. entities: what episodes are about. facts: what is true,
+        since when, until when. causal: what makes a difference to what.
+>>>>>>> main
     """
 
     def __init__(self, memory: Memory, threads: Threads) -> None:
@@ -204,7 +253,12 @@ class AsyncMemory(AsyncVerbs):
         self.episodes = AsyncEpisodes(memory.episodes, threads)
         self.skills = AsyncSkills(memory.skills, threads)
         self.entities = AsyncEntities(memory.entities, threads)
+<<<<<<< HEAD
         self.graph = AsyncTables(memory.graph, threads)
+=======
+        self.facts = AsyncFacts(memory.facts, threads)
+        self.causal = AsyncCausal(memory.causal, threads)
+>>>>>>> main
 
     async def __aenter__(self) -> AsyncMemory:
         return self

@@ -54,7 +54,7 @@ class ForgetReport:
         records: how many records of each kind went, parts and what was said of them counted in.
         statements: how many statements on one's own tables held a text of theirs, and say `[forgotten]` instead.
         tasks: how many texts of tasks went with them. kept_tasks: those that stayed.
-        derived: records that were drawn from them (`DERIVED_FROM`) and may quote them: they stay as they are.
+        derived: records that were drawn from them and may quote them, skills and facts: they stay as they are.
         snapshots: those known that were taken before and still hold the texts.
         embeddings: how many vectors left the cache.
         seconds: that it took.
