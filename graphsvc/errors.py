@@ -90,7 +90,6 @@ class TooLarge(BadInput):
     code = "too_large"
 
 
-<<<<<<< HEAD
 class NotAllowed(BadInput):
     """A statement does what the rules of Cypher here don't allow.
 
@@ -119,12 +118,12 @@ class NotDeterministic(NotAllowed):
 
     code = "not_deterministic"
     default_hint = "Read first, then write the values as parameters."
-=======
+
+
 class NotTemporal(BadInput):
     """`as_of` was asked of something that keeps no times: they are kept of facts, causal edges and temporal tables."""
 
     code = "not_temporal"
->>>>>>> main
 
 
 class NotFound(GraphsvcError):

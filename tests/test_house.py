@@ -121,12 +121,8 @@ def test_opening_an_empty_memory_is_quick(tmp_path: Path) -> None:
     ("plain", "awaited"),
     [
         (Episodes, aio.AsyncEpisodes), (Skills, aio.AsyncSkills), (Entities, aio.AsyncEntities),
-<<<<<<< HEAD
-        (Tables, aio.AsyncTables), (Memory, aio.AsyncMemory),
-=======
         (Facts, aio.AsyncFacts), (Causal, aio.AsyncCausal),
-        (Memory, aio.AsyncMemory),
->>>>>>> main
+        (Tables, aio.AsyncTables), (Memory, aio.AsyncMemory),
     ],
 )
 def test_every_verb_is_there_asynchronously_too_with_the_same_arguments(plain: type, awaited: type) -> None:

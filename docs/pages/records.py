@@ -8,11 +8,7 @@ from typing import Any
 import msgspec
 
 from graphsvc.model import names, texts, validate
-<<<<<<< HEAD
-from graphsvc.model.graph import REL_TABLES
-=======
-from graphsvc.model.graph import REL_TABLES, RESERVED_NODES, RESERVED_RELS, RelTable
->>>>>>> main
+from graphsvc.model.graph import REL_TABLES, RelTable
 from graphsvc.model.kinds import KINDS, Kind
 from graphsvc.model.names import RESERVED_NODES, RESERVED_RELS
 

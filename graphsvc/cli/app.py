@@ -15,11 +15,8 @@ from graphsvc.cli.causal import causal
 from graphsvc.cli.demonstration import demo
 from graphsvc.cli.entities import add_links, entities
 from graphsvc.cli.episodes import add_store, episodes
-<<<<<<< HEAD
-from graphsvc.cli.graph import graph
-=======
 from graphsvc.cli.facts import facts
->>>>>>> main
+from graphsvc.cli.graph import graph
 from graphsvc.cli.importing import importing
 from graphsvc.cli.learning import add_learning
 from graphsvc.cli.leaving import add_leaving

@@ -71,7 +71,6 @@ CREATE TABLE cursor (            -- how far followers without a number of their 
 ) STRICT, WITHOUT ROWID;
 """
 
-<<<<<<< HEAD
 OUTCOME = """
 CREATE TABLE outcome (           -- how statements on the user's own tables ended
     n INTEGER PRIMARY KEY,       -- last entry of the statement
@@ -82,14 +81,12 @@ CREATE TABLE outcome (           -- how statements on the user's own tables ende
 """
 SCHEMA += OUTCOME
 """Format 2 brought it; see `store/formats.py`."""
-=======
 CAUSES = """
 CREATE INDEX IF NOT EXISTS record_cause ON record (parent) WHERE kind = 'cause' AND state = 0;
 CREATE INDEX IF NOT EXISTS record_effect ON record (task) WHERE kind = 'cause' AND state = 0;
 """
 """By what a causal edge leads from and to, to find those of a node that goes. No format of their own: a graphsvc that
 doesn't know them keeps them all the same."""
->>>>>>> main
 
 
 def connect(path: Path, *, writer: bool = False) -> sqlite3.Connection:

@@ -14,12 +14,8 @@ from typing import cast
 import msgspec
 
 from graphsvc.errors import BadInput, NotFound
-<<<<<<< HEAD
-from graphsvc.log import episodes
-from graphsvc.log.arrow import rows_without
-=======
 from graphsvc.log import episodes, facts
->>>>>>> main
+from graphsvc.log.arrow import rows_without
 from graphsvc.log.state import FORGOTTEN, LIVE, State, Stored, every
 from graphsvc.log.trim import COLUMNS, held_from, substitutes
 from graphsvc.model.change import Change, GoneRecord, checksum, decode, encode
@@ -27,11 +23,7 @@ from graphsvc.model.forgetting import POINTING, overwrite, overwrite_rows
 from graphsvc.model.held import PLACEHOLDER, Held, without
 from graphsvc.model.kinds import KINDS, kind_of
 from graphsvc.model.names import key_of, task_key
-<<<<<<< HEAD
-from graphsvc.model.records import Episode, Record, Row
-=======
-from graphsvc.model.records import Episode, Fact, Predicate, Record
->>>>>>> main
+from graphsvc.model.records import Episode, Fact, Predicate, Record, Row
 from graphsvc.model.requests import Forget, KindRef
 from graphsvc.model.texts import embedded_text, text_hash
 
@@ -320,17 +312,13 @@ def forget(state: State, request: Forget) -> Plan:
         if stored.state == LIVE:
             _retire(state, change, stored, gone)
         state.connection.execute("INSERT OR IGNORE INTO history VALUES (?, ?)", (stored.row, change.n))
-<<<<<<< HEAD
     for stored in found.rows.values():
         _clean_row(state, change, stored, found.held)
-    episodes.close_gaps(state, change, gone)
-=======
     episodes.close_gaps(state, change, [one for one in gone if isinstance(one, Episode)])
     facts.left(state, change, [one for one in gone if isinstance(one, Fact)])
     for one in gone:
         if isinstance(one, Predicate):
             facts.uncount(state, change, one)
->>>>>>> main
     state.append(change)
     state.flush()
     state.connection.executemany(

@@ -69,14 +69,11 @@ class Log:
         self._recent_bytes = 0
         self._grown = threading.Condition()
         self._wakings = 0
-<<<<<<< HEAD
         self.waiting: dict[int, Any] = {}
         """Who waits for the outcome of a statement, by its number."""
-=======
         self._adjacent: Adjacent | None = None
         self._missed: list[RowEvent] | None = None
         self._making = threading.Lock()
->>>>>>> main
         connection = database.connect(self.path, writer=True)
         try:
             self.id = database.create(connection, self.path, id)

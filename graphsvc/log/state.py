@@ -20,9 +20,6 @@ from graphsvc.model.facts import line_of, start_of
 from graphsvc.model.graph import cause_edge
 from graphsvc.model.kinds import CAUSAL, KINDS
 from graphsvc.model.names import key_of, task_key
-<<<<<<< HEAD
-from graphsvc.model.records import Episode, Feedback, Outcome, Record, Row, SkillVersion, judged, row_place
-=======
 from graphsvc.model.records import (
     Cause,
     Episode,
@@ -30,11 +27,12 @@ from graphsvc.model.records import (
     Feedback,
     Outcome,
     Record,
+    Row,
     SkillVersion,
     ends_of,
     judged,
+    row_place,
 )
->>>>>>> main
 from graphsvc.model.requests import NewRecord, encode_record
 from graphsvc.model.times import micros
 
@@ -493,16 +491,13 @@ def places(record: Record) -> tuple[str | None, str | None]:
         return record.skill, None
     if isinstance(record, Feedback):
         return judged(record.kind, key_of(record.owner, record.record)), None
-<<<<<<< HEAD
     if isinstance(record, Row):
         return row_place(record.table, record.node), None
-=======
     if isinstance(record, Fact):
         return (line_of(record) if record.known_to is None else None), None
     if isinstance(record, Cause):
         source, target = ends_of(record)
         return judged(source[0], key_of(*source[1:])), judged(target[0], key_of(*target[1:]))
->>>>>>> main
     return None, None
 
 

@@ -18,11 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphsvc.config import Settings
 from graphsvc.errors import Closed, GraphsvcError, Overloaded, StorageFailed, StorageFull, WriterStopped, again
-<<<<<<< HEAD
-from graphsvc.log import consolidation, entities, episodes, feedback, skills, statements, taking
-=======
-from graphsvc.log import causes, consolidation, entities, episodes, facts, feedback, skills, taking
->>>>>>> main
+from graphsvc.log import causes, consolidation, entities, episodes, facts, feedback, skills, statements, taking
 from graphsvc.log.columns import Columns
 from graphsvc.log.database import translated
 from graphsvc.log.forget import forget

@@ -180,7 +180,6 @@ class AsyncEntities(AsyncVerbs):
     episodes = awaited(Entities.episodes)
 
 
-<<<<<<< HEAD
 class AsyncTables(AsyncVerbs):
     """Tables of one's own, awaited; each verb as in `Tables`."""
 
@@ -192,7 +191,8 @@ class AsyncTables(AsyncVerbs):
     delete = awaited(Tables.delete, long=True)
     schema = awaited(Tables.schema, long=True)
     outcome = awaited(Tables.outcome)
-=======
+
+
 class AsyncFacts(AsyncVerbs):
     """Facts, awaited; each verb as in `Facts`."""
 
@@ -232,20 +232,14 @@ class AsyncCausal(AsyncVerbs):
     paths = awaited(Causal.paths)
     what_if = awaited(Causal.what_if)
     similar = awaited(Causal.similar)
->>>>>>> main
 
 
 class AsyncMemory(AsyncVerbs):
     """What an agent remembers, awaited. Made by `graphsvc.aopen`.
 
     Attributes:
-<<<<<<< HEAD
-        episodes: what was tried. skills: what was learnt to do. entities: what episodes are about.
-        graph: tables of one's own.
-=======
         episodes: what was tried. skills: what was learnt to do. entities: what episodes are about. facts: what is true,
-        since when, until when. causal: what makes a difference to what.
->>>>>>> main
+        since when, until when. causal: what makes a difference to what. graph: tables of one's own.
     """
 
     def __init__(self, memory: Memory, threads: Threads) -> None:
@@ -253,12 +247,9 @@ class AsyncMemory(AsyncVerbs):
         self.episodes = AsyncEpisodes(memory.episodes, threads)
         self.skills = AsyncSkills(memory.skills, threads)
         self.entities = AsyncEntities(memory.entities, threads)
-<<<<<<< HEAD
         self.graph = AsyncTables(memory.graph, threads)
-=======
         self.facts = AsyncFacts(memory.facts, threads)
         self.causal = AsyncCausal(memory.causal, threads)
->>>>>>> main
 
     async def __aenter__(self) -> AsyncMemory:
         return self

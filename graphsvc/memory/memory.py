@@ -39,13 +39,8 @@ class Memory:
     """What an agent remembers. Made by `graphsvc.open`; close it, or use it in a `with`.
 
     Attributes:
-<<<<<<< HEAD
-        episodes: what was tried. skills: what was learnt to do. entities: what episodes are about.
-        graph: tables of one's own.
-=======
         episodes: what was tried. skills: what was learnt to do. entities: what episodes are about. facts: what is true,
-        since when, until when. causal: what makes a difference to what.
->>>>>>> main
+        since when, until when. causal: what makes a difference to what. graph: tables of one's own.
     """
 
     def __init__(self, opened: Opened, namespaces: Namespaces, *, owner: bool) -> None:
@@ -55,12 +50,9 @@ class Memory:
         self.episodes = Episodes(opened, namespaces)
         self.skills = Skills(opened, namespaces)
         self.entities = Entities(opened, namespaces)
-<<<<<<< HEAD
         self.graph = Tables(opened, namespaces)
-=======
         self.facts = Facts(opened, namespaces)
         self.causal = Causal(opened, namespaces)
->>>>>>> main
 
     def __enter__(self) -> Memory:
         return self

@@ -18,15 +18,10 @@ from graphsvc.model.held import PLACEHOLDER, Held
 from graphsvc.model.kinds import KINDS, Kind
 from graphsvc.model.names import key_of, task_key
 
-<<<<<<< HEAD
-POINTING = frozenset({"id", "agent", "session", "skill", "episode", "kind", "record", "owner", "answer"})
-=======
-PLACEHOLDER = "[forgotten]"
 POINTING = frozenset({
     "id", "agent", "session", "skill", "episode", "kind", "record", "owner", "answer", "closed_by", "corrects",
     "cause", "cause_kind", "cause_agent", "effect", "effect_kind", "effect_agent", "evidence",
 })  # fmt: skip
->>>>>>> main
 """Fields that say which record is meant, or what one belongs to: they stay."""
 
 Tasks = Mapping[tuple[str, str], str]

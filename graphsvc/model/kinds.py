@@ -8,14 +8,6 @@ from datetime import datetime
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-<<<<<<< HEAD
-from graphsvc.model.records import Entity, Episode, Feedback, Outcome, Record, Row, Skill, SkillVersion
-
-ColumnType = Literal["name", "text", "float", "int", "bool", "time", "tags", "metadata"]
-
-TEXT_FIELDS = frozenset({"input", "output", "critique", "description", "code", "signature", "query", "node"})
-"""Long texts: kept with the record only. Filters on them are answered by SQL."""
-=======
 from graphsvc.model.records import (
     Cause,
     Entity,
@@ -25,6 +17,7 @@ from graphsvc.model.records import (
     Outcome,
     Predicate,
     Record,
+    Row,
     Skill,
     SkillVersion,
     Variable,
@@ -34,10 +27,9 @@ ColumnType = Literal["name", "text", "float", "int", "bool", "time", "tags", "me
 
 TEXT_FIELDS = frozenset({
     "input", "output", "critique", "description", "code", "signature", "query", "source", "closed_by", "corrects",
-    "mechanism",
+    "mechanism", "node",
 })  # fmt: skip
 """Long texts, and ids that are seldom asked for: kept with the record only. Filters on them are answered by SQL."""
->>>>>>> main
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +61,8 @@ class Kind:
     table: str | None
     searchable: bool
     listed: bool = False
-<<<<<<< HEAD
     derived: bool = False
-=======
     is_edge: bool = False
->>>>>>> main
 
     @property
     def in_columns(self) -> bool:
@@ -95,14 +84,11 @@ KINDS: dict[str, Kind] = {
         Kind("outcome", Outcome, None, False),
         Kind("feedback", Feedback, None, False),
         Kind("entity", Entity, "Entity", False, listed=True),
-<<<<<<< HEAD
         Kind("row", Row, None, True, derived=True),
-=======
         Kind("predicate", Predicate, None, False),
         Kind("fact", Fact, "Fact", True),
         Kind("variable", Variable, "Variable", False, listed=True),
         Kind("cause", Cause, None, True, is_edge=True),  # after all that it may join
->>>>>>> main
     )
 }
 

@@ -128,7 +128,6 @@ class Entity(Record, frozen=True, kw_only=True, gc=False):
     metadata: Annotated[dict[str, Any], Meta(description="Anything else, as JSON.")] = {}
 
 
-<<<<<<< HEAD
 class Row(Record, frozen=True, kw_only=True, gc=False):
     """A row of a table of one's own, as far as it is searched. It follows from what is written there, by itself."""
 
@@ -140,7 +139,8 @@ class Row(Record, frozen=True, kw_only=True, gc=False):
 def row_place(table: str, node: str) -> str:
     """What a searchable row belongs to: its table and key. No name of a table holds a dot."""
     return f"{table}.{node}"
-=======
+
+
 class Predicate(Record, frozen=True, kw_only=True, gc=False):
     """What a predicate of facts means, and how many objects a subject has for it at a time. Its id is its name."""
 
@@ -224,4 +224,3 @@ def ends_of(cause: Cause) -> tuple[tuple[str, str, str], tuple[str, str, str]]:
         (cause.cause_kind, cause.cause_agent, cause.cause),
         (cause.effect_kind, cause.effect_agent, cause.effect),
     )
->>>>>>> main

@@ -6,12 +6,9 @@ The model reads only the first 256 word pieces (all-MiniLM-L6-v2), so what tells
 |---|---|---|
 | episode | task, critique, output | date, task, critique, input, output |
 | skill | name in words, description, signature, code | name, name in words, description, signature, tags, code |
-<<<<<<< HEAD
 | row | its searchable columns, as they were declared | the same |
-=======
 | fact | subject, predicate in words, object; source | date of its beginning, all of those, predicate, tags |
 | cause | mechanism; without one the ids of its ends | variables and entities at its ends, mechanism, method |
->>>>>>> main
 
 What the model didn't read is counted per vector (`memory.stats()`), never dropped unsaid; full text indexes
 all of it.
@@ -22,17 +19,10 @@ from __future__ import annotations
 import re
 from hashlib import blake2b
 
-<<<<<<< HEAD
-from graphsvc.model.records import Episode, Record, Row, Skill
-
-TEXTS = 3
-"""Version of these rules; a memory indexed by other rules is indexed anew."""
-=======
-from graphsvc.model.records import Cause, Episode, Fact, Record, Skill
+from graphsvc.model.records import Cause, Episode, Fact, Record, Row, Skill
 
 TEXTS = 3
 """Version of these rules, and of the fields that full text filters by; a memory indexed by others is indexed anew."""
->>>>>>> main
 
 WEIGHT = 0.75
 """How much meaning counts in the blend, words the rest, unless the caller says otherwise: see `docs/quality.md`."""
@@ -53,16 +43,13 @@ def embedded_text(record: Record) -> str | None:
         return "\n".join(
             filter(None, (words_of(record.name), record.description, record.signature, record.code))
         )
-<<<<<<< HEAD
     if isinstance(record, Row):
         return "\n".join(record.texts.values()) or None
-=======
     if isinstance(record, Fact):
         said = f"{record.subject} {words_of(record.predicate) or record.predicate} {record.object}"
         return "\n".join(filter(None, (said, record.source)))
     if isinstance(record, Cause):
         return record.mechanism or f"{record.cause} {record.effect}"
->>>>>>> main
     return None
 
 
@@ -75,9 +62,6 @@ def lexical_text(record: Record) -> str | None:
         tags = " ".join(record.tags)
         parts = (record.name, words_of(record.name), record.description, record.signature, tags, record.code)
         return "\n".join(filter(None, parts))
-<<<<<<< HEAD
-    return embedded_text(record) if isinstance(record, Row) else None
-=======
     if isinstance(record, Fact):
         begins = f"{record.valid_from:%Y-%m-%d %d %B %Y}" if record.valid_from else None
         said = (record.subject, record.predicate, words_of(record.predicate), record.object)
@@ -86,8 +70,7 @@ def lexical_text(record: Record) -> str | None:
         named = [end for kind, end in ((record.cause_kind, record.cause), (record.effect_kind, record.effect))
                  if kind in ("variable", "entity")]  # fmt: skip
         return "\n".join(filter(None, (*named, record.mechanism, record.method)))
-    return None
->>>>>>> main
+    return embedded_text(record) if isinstance(record, Row) else None
 
 
 def text_hash(text: str) -> int:

@@ -19,22 +19,10 @@ import msgspec
 import pyarrow as pa
 
 from graphsvc.config import Settings, resource
-<<<<<<< HEAD
 from graphsvc.cypher.tokens import statements
-from graphsvc.errors import (
-    BufferFull,
-    EngineError,
-    FollowerStopped,
-    GraphsvcError,
-    NewerFormat,
-)
-from graphsvc.model.change import Change, Link, NodeRef
-from graphsvc.model.graph import NODE_TABLES, REL_TABLES, NetEffect, net_effect, node_row, rows_by_table
-=======
 from graphsvc.errors import BufferFull, EngineError, FollowerStopped, GraphsvcError, NewerFormat
 from graphsvc.model.change import Change, Ends, Link, NodeRef
 from graphsvc.model.graph import NODE_TABLES, REL_TABLES, NetEffect, RelTable, net_effect, node_row, rows_by_table
->>>>>>> main
 from graphsvc.model.kinds import kind_of
 from graphsvc.model.records import Record
 from graphsvc.model.requests import Touched
@@ -72,14 +60,9 @@ CHECKPOINT_SECONDS = 30.0
 
 # --- contents, to be compared -------------------------------------------------------------------------
 
-<<<<<<< HEAD
 Content = tuple[str, tuple[Any, ...], tuple[Any, ...]]
-"""One node or edge: its table; its key, or the keys at its ends; its other columns, canonical, in their order."""
-=======
-Content = tuple[str, tuple[str, ...], tuple[Any, ...]]
 """One node or edge: its table; its key, or the keys at its ends, with the tables there where there are several, and its
 id where edges may be parallel; its columns but for a node's key, canonical, in their order."""
->>>>>>> main
 
 
 def node_content(table: str, row: Mapping[str, Any]) -> Content:

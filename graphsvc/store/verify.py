@@ -11,14 +11,9 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-<<<<<<< HEAD
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any
-=======
-from itertools import pairwise
 from typing import Any, cast
->>>>>>> main
 
 import msgspec
 import numpy as np
@@ -35,12 +30,8 @@ from graphsvc.model.facts import changed, cut_line, line_of
 from graphsvc.model.graph import own_links
 from graphsvc.model.kinds import KINDS
 from graphsvc.model.names import key_of, task_key
-<<<<<<< HEAD
-from graphsvc.model.records import Episode, Record, Row
+from graphsvc.model.records import Episode, Fact, Record, Row
 from graphsvc.model.requests import Follow
-=======
-from graphsvc.model.records import Episode, Fact, Record
->>>>>>> main
 from graphsvc.model.times import micros
 from graphsvc.store.follower import Follower
 from graphsvc.store.graph import Content, digest_of, link_content, node_content, record_content

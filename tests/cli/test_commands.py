@@ -62,7 +62,6 @@ CALLS: dict[str, list[str]] = {
     "entities episodes": ["f1"],
     "entities delete": ["f1"],
     "entities history": ["f1"],
-<<<<<<< HEAD
     "graph define": ["New", "a:STRING", "--key", "a", "--searchable", "a"],
     "graph drop": ["JOINS"],
     "graph schema": [],
@@ -71,7 +70,6 @@ CALLS: dict[str, list[str]] = {
     "graph update": ["Part", "known.jsonl"],
     "graph delete": ["JOINS", "joined.csv"],
     "graph outcome": ["1"],
-=======
     "facts add": ["Ada", "lives in", "Rome", "--valid-from", "2022-05-01T00:00:00Z", "--episode", "e1"],
     "facts predicate": ["lives in", "--single", "--description", "where one sleeps"],
     "facts predicates": [],
@@ -97,7 +95,6 @@ CALLS: dict[str, list[str]] = {
     "causal similar": ["deploys"],
     "causal history": ["c1"],
     "causal delete-variable": ["w"],
->>>>>>> main
     "skills create": ["--name", "walk", "--description", "puts one foot before the other", "--needs", "a"],
     "skills revise": ["a", "--code", "new"],
     "brief": ["deploy"],
