@@ -19,17 +19,19 @@ from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.facts import Facts
 from graphsvc.memory.memory import Memory
 from graphsvc.memory.skills import Skills
+from graphsvc.memory.tables import Tables
 
 from .conftest import ROOT
 
 PACKAGE = ROOT / "graphsvc"
 FLOORS = {
     "interfaces": {"memory", "model", "errors", "config"},
-    "memory": {"memory", "store", "log", "embedding", "model", "errors", "config"},
-    "store": {"store", "log", "embedding", "model", "errors", "config"},
+    "memory": {"memory", "store", "log", "embedding", "cypher", "model", "errors", "config"},
+    "store": {"store", "log", "embedding", "cypher", "model", "errors", "config"},
     "log": {"log", "model", "errors", "config"},
     "embedding": {"embedding", "model", "errors", "config"},
     "model": {"model", "errors"},
+    "cypher": {"cypher", "errors"},
     "errors": set(),
     "config": {"errors"},
 }
@@ -120,7 +122,7 @@ def test_opening_an_empty_memory_is_quick(tmp_path: Path) -> None:
     [
         (Episodes, aio.AsyncEpisodes), (Skills, aio.AsyncSkills), (Entities, aio.AsyncEntities),
         (Facts, aio.AsyncFacts), (Causal, aio.AsyncCausal),
-        (Memory, aio.AsyncMemory),
+        (Tables, aio.AsyncTables), (Memory, aio.AsyncMemory),
     ],
 )
 def test_every_verb_is_there_asynchronously_too_with_the_same_arguments(plain: type, awaited: type) -> None:

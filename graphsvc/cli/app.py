@@ -16,6 +16,7 @@ from graphsvc.cli.demonstration import demo
 from graphsvc.cli.entities import add_links, entities
 from graphsvc.cli.episodes import add_store, episodes
 from graphsvc.cli.facts import facts
+from graphsvc.cli.graph import graph
 from graphsvc.cli.importing import importing
 from graphsvc.cli.learning import add_learning
 from graphsvc.cli.leaving import add_leaving
@@ -109,6 +110,7 @@ app.add_typer(entities, name="entities", rich_help_panel="Remember")
 app.add_typer(facts, name="facts", rich_help_panel="Remember")
 app.add_typer(causal, name="causal", rich_help_panel="Remember")
 add_links(episodes)
+app.add_typer(graph, name="graph", rich_help_panel="Remember")
 app.add_typer(importing, name="import", rich_help_panel="Remember")
 add_upkeep(app)
 add_travel(app)

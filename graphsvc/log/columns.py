@@ -126,7 +126,7 @@ class KindColumns:
         }
         self.names = {name: Names() for name in self.columns if kind.fields[name].type == "name"}
         self._encoders = {name: self._encoder(name) for name in self.columns}
-        self._labels = next(field.name for field in kind.fields.values() if field.type == "tags")
+        self._labels = next((field.name for field in kind.fields.values() if field.type == "tags"), "")
         self.tags: dict[str, Postings] = {}
         self.tags_of: list[tuple[str, ...]] = []
         self.tag_counts = Growing(np.int32, 0)
@@ -135,7 +135,7 @@ class KindColumns:
         """Write the values of a record that is there."""
         for name, column in self.columns.items():
             column[local] = self._encoders[name](getattr(record, name))
-        tags: tuple[str, ...] = getattr(record, self._labels)
+        tags = self._tags_of(record)
         if tags != self.tags_of[local]:
             self._retag(local, tags)
         self.rows[local] = row
@@ -148,12 +148,16 @@ class KindColumns:
             encode = self._encoders[name]
             column.extend(start, [encode(getattr(record, name)) for record in records])
         for local, record in enumerate(records, start):
-            tags: tuple[str, ...] = getattr(record, self._labels)
+            tags = self._tags_of(record)
             self.tags_of.append(())
             self._retag(local, tags)
         self.rows.extend(start, rows)
         self.live.extend(start, [True] * len(records))
         self.count = start + len(records)
+
+    def _tags_of(self, record: Record) -> tuple[str, ...]:
+        """Its labels; of a kind that has none, none."""
+        return getattr(record, self._labels) if self._labels else ()
 
     def _encoder(self, name: str) -> Callable[[Any], Any]:
         """What turns a field's value into its column's."""
@@ -207,7 +211,7 @@ class KindColumns:
         """Whether the values are those of a live record."""
         if not self.live.data[local] or self.rows.data[local] != row:
             return False
-        if self.tags_of[local] != getattr(record, self._labels):
+        if self.tags_of[local] != self._tags_of(record):
             return False
         return all(
             self._agrees(name, column.data[local], getattr(record, name)) for name, column in self.columns.items()

@@ -25,6 +25,7 @@ from graphsvc.log.columns import Columns
 from graphsvc.log.forget import clean
 from graphsvc.log.rebuild import replay, rewrite
 from graphsvc.log.state import FORGOTTEN, LIVE, RowEvent, Stored, every, resolve
+from graphsvc.log.statements import outcome_of
 from graphsvc.log.trim import Staged, first_entry, held_from, substitute_of, trimmed
 from graphsvc.log.trim import replace as put_in_place
 from graphsvc.log.writer import Ticket, Writer
@@ -32,6 +33,7 @@ from graphsvc.model.change import Change, Trimmed, checksum, decode, decode_reco
 from graphsvc.model.filters import Filter
 from graphsvc.model.records import Record
 from graphsvc.model.requests import Alone, MoveCursor, RebuildRecords, Request
+from graphsvc.model.statements import Outcome
 
 logger = logging.getLogger("graphsvc.log")
 
@@ -67,6 +69,8 @@ class Log:
         self._recent_bytes = 0
         self._grown = threading.Condition()
         self._wakings = 0
+        self.waiting: dict[int, Any] = {}
+        """Who waits for the outcome of a statement, by its number."""
         self._adjacent: Adjacent | None = None
         self._missed: list[RowEvent] | None = None
         self._making = threading.Lock()
@@ -136,6 +140,7 @@ class Log:
         if not changes:
             return
         self.columns.apply(events, changes[-1].n)
+        self.waiting.update((change.n, change.reply) for change in changes if change.reply is not None)
         with self._grown:
             if self._missed is not None:
                 self._missed.extend(events)
@@ -146,7 +151,7 @@ class Log:
                 self._recent_bytes += change.size
             while len(self._recent) > RECENT_CHANGES or self._recent_bytes > RECENT_BYTES:
                 self._recent_bytes -= self._recent.popleft().size
-            if any(change.forgotten for change in changes):
+            if any(change.verb == "forget" for change in changes):
                 self._drop_recent()  # whoever reads on must read what was overwritten
             self._head = changes[-1].n
             self._grown.notify_all()
@@ -303,6 +308,24 @@ class Log:
     def move_cursor(self, name: str, n: int) -> None:
         """Note how far it has come, durably."""
         self.submit(MoveCursor(name, n))
+
+    # --- statements --------------------------------------------------------------------------------------
+
+    def outcome(self, n: int) -> Outcome | None:
+        """How the statement whose last entry is `n` ended; None if it hasn't yet, or is none."""
+        with self.pool.connection() as connection:
+            return outcome_of(connection, n)
+
+    def last_outcome(self) -> int:
+        """Number of the last statement that is decided, 0 if none is."""
+        with self.pool.connection() as connection:
+            return int(connection.execute("SELECT coalesce(max(n), 0) FROM outcome").fetchone()[0])
+
+    def forgot_after(self, n: int) -> bool:
+        """Whether anything was forgotten behind entry `n`: then what was written before may be other than it was."""
+        with self.pool.connection() as connection:
+            query = "SELECT 1 FROM log WHERE n > ? AND verb = 'forget' LIMIT 1"
+            return connection.execute(query, (n,)).fetchone() is not None
 
     # --- records -----------------------------------------------------------------------------------------
 

@@ -27,9 +27,11 @@ from graphsvc.model.records import (
     Feedback,
     Outcome,
     Record,
+    Row,
     SkillVersion,
     ends_of,
     judged,
+    row_place,
 )
 from graphsvc.model.requests import NewRecord, encode_record
 from graphsvc.model.times import micros
@@ -489,6 +491,8 @@ def places(record: Record) -> tuple[str | None, str | None]:
         return record.skill, None
     if isinstance(record, Feedback):
         return judged(record.kind, key_of(record.owner, record.record)), None
+    if isinstance(record, Row):
+        return row_place(record.table, record.node), None
     if isinstance(record, Fact):
         return (line_of(record) if record.known_to is None else None), None
     if isinstance(record, Cause):

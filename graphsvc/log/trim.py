@@ -33,7 +33,7 @@ PIECE = 500
 """Records, nodes and links in one of them."""
 UNDERSTOOD = frozenset({
     "puts", "patches", "gone", "nodes", "vanished", "links", "unlinks", "forgotten", "trimmed", "held", "vectors",
-    "verb", "n", "at", "version", "call", "last", "live", "size",
+    "verb", "n", "at", "version", "call", "last", "live", "size", "reply",
 })  # fmt: skip
 """Fields of a Change that a fold here takes in, or needs not. An entry with another one can't be trimmed."""
 COLUMNS = "n, at, verb, version, call, last, body, vectors"

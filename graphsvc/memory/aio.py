@@ -24,6 +24,7 @@ from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.facts import Facts
 from graphsvc.memory.memory import Memory, open_memory
 from graphsvc.memory.skills import Skills
+from graphsvc.memory.tables import Tables
 from graphsvc.memory.verbs import NotKept, Verbs, Wait, check_wait
 from graphsvc.model.records import Episode
 
@@ -179,6 +180,19 @@ class AsyncEntities(AsyncVerbs):
     episodes = awaited(Entities.episodes)
 
 
+class AsyncTables(AsyncVerbs):
+    """Tables of one's own, awaited; each verb as in `Tables`."""
+
+    define = awaited(Tables.define, long=True)
+    drop = awaited(Tables.drop, long=True)
+    add = awaited(Tables.add, long=True)
+    upsert = awaited(Tables.upsert, long=True)
+    update = awaited(Tables.update, long=True)
+    delete = awaited(Tables.delete, long=True)
+    schema = awaited(Tables.schema, long=True)
+    outcome = awaited(Tables.outcome)
+
+
 class AsyncFacts(AsyncVerbs):
     """Facts, awaited; each verb as in `Facts`."""
 
@@ -225,7 +239,7 @@ class AsyncMemory(AsyncVerbs):
 
     Attributes:
         episodes: what was tried. skills: what was learnt to do. entities: what episodes are about. facts: what is true,
-        since when, until when. causal: what makes a difference to what.
+        since when, until when. causal: what makes a difference to what. graph: tables of one's own.
     """
 
     def __init__(self, memory: Memory, threads: Threads) -> None:
@@ -233,6 +247,7 @@ class AsyncMemory(AsyncVerbs):
         self.episodes = AsyncEpisodes(memory.episodes, threads)
         self.skills = AsyncSkills(memory.skills, threads)
         self.entities = AsyncEntities(memory.entities, threads)
+        self.graph = AsyncTables(memory.graph, threads)
         self.facts = AsyncFacts(memory.facts, threads)
         self.causal = AsyncCausal(memory.causal, threads)
 

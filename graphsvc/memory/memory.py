@@ -19,6 +19,7 @@ from graphsvc.memory.opened import Embedder, Handle, Opened, acquire
 from graphsvc.memory.results import Event, Hits
 from graphsvc.memory.retrieval import Where
 from graphsvc.memory.skills import Skills
+from graphsvc.memory.tables import Tables
 from graphsvc.memory.verbs import history
 from graphsvc.model.kinds import SEARCHABLE
 
@@ -39,7 +40,7 @@ class Memory:
 
     Attributes:
         episodes: what was tried. skills: what was learnt to do. entities: what episodes are about. facts: what is true,
-        since when, until when. causal: what makes a difference to what.
+        since when, until when. causal: what makes a difference to what. graph: tables of one's own.
     """
 
     def __init__(self, opened: Opened, namespaces: Namespaces, *, owner: bool) -> None:
@@ -49,6 +50,7 @@ class Memory:
         self.episodes = Episodes(opened, namespaces)
         self.skills = Skills(opened, namespaces)
         self.entities = Entities(opened, namespaces)
+        self.graph = Tables(opened, namespaces)
         self.facts = Facts(opened, namespaces)
         self.causal = Causal(opened, namespaces)
 

@@ -17,6 +17,7 @@ from graphsvc.model.records import (
     Outcome,
     Predicate,
     Record,
+    Row,
     Skill,
     SkillVersion,
     Variable,
@@ -26,7 +27,7 @@ ColumnType = Literal["name", "text", "float", "int", "bool", "time", "tags", "me
 
 TEXT_FIELDS = frozenset({
     "input", "output", "critique", "description", "code", "signature", "query", "source", "closed_by", "corrects",
-    "mechanism",
+    "mechanism", "node",
 })  # fmt: skip
 """Long texts, and ids that are seldom asked for: kept with the record only. Filters on them are answered by SQL."""
 
@@ -52,6 +53,7 @@ class Kind:
         searchable: whether it has a vector and a place in full text.
         is_edge: whether it is an edge in the graph, and brings it along.
         listed: whether it can be listed and filtered, and names its agent, though it isn't searchable.
+        derived: whether it follows from the user's tables: nobody stores it, and it isn't exported.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Kind:
     table: str | None
     searchable: bool
     listed: bool = False
+    derived: bool = False
     is_edge: bool = False
 
     @property
@@ -81,6 +84,7 @@ KINDS: dict[str, Kind] = {
         Kind("outcome", Outcome, None, False),
         Kind("feedback", Feedback, None, False),
         Kind("entity", Entity, "Entity", False, listed=True),
+        Kind("row", Row, None, True, derived=True),
         Kind("predicate", Predicate, None, False),
         Kind("fact", Fact, "Fact", True),
         Kind("variable", Variable, "Variable", False, listed=True),

@@ -128,6 +128,19 @@ class Entity(Record, frozen=True, kw_only=True, gc=False):
     metadata: Annotated[dict[str, Any], Meta(description="Anything else, as JSON.")] = {}
 
 
+class Row(Record, frozen=True, kw_only=True, gc=False):
+    """A row of a table of one's own, as far as it is searched. It follows from what is written there, by itself."""
+
+    table: Annotated[Name, Meta(description="The table.")]
+    node: Annotated[str, Meta(description="The row's key, as text.")]
+    texts: Annotated[dict[str, Any], Meta(description="The texts of its searchable columns, by column.")] = {}
+
+
+def row_place(table: str, node: str) -> str:
+    """What a searchable row belongs to: its table and key. No name of a table holds a dot."""
+    return f"{table}.{node}"
+
+
 class Predicate(Record, frozen=True, kw_only=True, gc=False):
     """What a predicate of facts means, and how many objects a subject has for it at a time. Its id is its name."""
 

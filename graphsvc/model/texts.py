@@ -6,6 +6,7 @@ The model reads only the first 256 word pieces (all-MiniLM-L6-v2), so what tells
 |---|---|---|
 | episode | task, critique, output | date, task, critique, input, output |
 | skill | name in words, description, signature, code | name, name in words, description, signature, tags, code |
+| row | its searchable columns, as they were declared | the same |
 | fact | subject, predicate in words, object; source | date of its beginning, all of those, predicate, tags |
 | cause | mechanism; without one the ids of its ends | variables and entities at its ends, mechanism, method |
 
@@ -18,7 +19,7 @@ from __future__ import annotations
 import re
 from hashlib import blake2b
 
-from graphsvc.model.records import Cause, Episode, Fact, Record, Skill
+from graphsvc.model.records import Cause, Episode, Fact, Record, Row, Skill
 
 TEXTS = 3
 """Version of these rules, and of the fields that full text filters by; a memory indexed by others is indexed anew."""
@@ -42,6 +43,8 @@ def embedded_text(record: Record) -> str | None:
         return "\n".join(
             filter(None, (words_of(record.name), record.description, record.signature, record.code))
         )
+    if isinstance(record, Row):
+        return "\n".join(record.texts.values()) or None
     if isinstance(record, Fact):
         said = f"{record.subject} {words_of(record.predicate) or record.predicate} {record.object}"
         return "\n".join(filter(None, (said, record.source)))
@@ -67,7 +70,7 @@ def lexical_text(record: Record) -> str | None:
         named = [end for kind, end in ((record.cause_kind, record.cause), (record.effect_kind, record.effect))
                  if kind in ("variable", "entity")]  # fmt: skip
         return "\n".join(filter(None, (*named, record.mechanism, record.method)))
-    return None
+    return embedded_text(record) if isinstance(record, Row) else None
 
 
 def text_hash(text: str) -> int:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,20 @@ import msgspec
 import pyarrow as pa
 
 from graphsvc.config import Settings, resource
+from graphsvc.cypher.tokens import statements
 from graphsvc.errors import BufferFull, EngineError, FollowerStopped, GraphsvcError, NewerFormat
 from graphsvc.model.change import Change, Ends, Link, NodeRef
 from graphsvc.model.graph import NODE_TABLES, REL_TABLES, NetEffect, RelTable, net_effect, node_row, rows_by_table
 from graphsvc.model.kinds import kind_of
 from graphsvc.model.records import Record
+from graphsvc.model.requests import Touched
 from graphsvc.model.times import micros
+from graphsvc.store import lists
+from graphsvc.store.deciding import cut_user_edges, decide
 from graphsvc.store.engine import CommitUnclear, Engine, Rows, Transaction, check_room, open_engine
-from graphsvc.store.queries import assignments, load, projection, query, settings, statements, table_holes
+from graphsvc.store.ledger import Ledger, calls
+from graphsvc.store.queries import assignments, load, projection, query, settings, table_holes
+from graphsvc.store.user_tables import Catalog, all_texts, read_catalog, user_contents
 
 logger = logging.getLogger("graphsvc.store")
 
@@ -53,7 +60,7 @@ CHECKPOINT_SECONDS = 30.0
 
 # --- contents, to be compared -------------------------------------------------------------------------
 
-Content = tuple[str, tuple[str, ...], tuple[Any, ...]]
+Content = tuple[str, tuple[Any, ...], tuple[Any, ...]]
 """One node or edge: its table; its key, or the keys at its ends, with the tables there where there are several, and its
 id where edges may be parallel; its columns but for a node's key, canonical, in their order."""
 
@@ -176,8 +183,11 @@ class GraphProjection:
         try:
             # Nodes that got edges since the last checkpoint, by table and key; None where nobody knows.
             self._unsaved: set[tuple[str, str]] | None = None if self.engine.wal_bytes() else set()
+            # What was done since then to tables that have lists, by table; None where nobody knows.
+            self._lists: lists.Effects | None = None if self._unsaved is None else {}
             self._migrate()
             self._applied, self._done = self._read_applied()
+            self.tables: Catalog = read_catalog(self.engine.execute)
             self._count_nodes()
         except CommitUnclear as unclear:  # of a migration
             raise EngineError("the graph's schema couldn't be written", hint=str(unclear)) from unclear
@@ -204,30 +214,43 @@ class GraphProjection:
 
     # applying
 
-    def apply(self, changes: Sequence[Change]) -> None:
+    def apply(self, changes: Sequence[Change], ledger: Ledger | None = None) -> None:
         """Apply changes, dense and in order, in one transaction, or in several where the engine's memory is too small
-        for one. Those that the graph has already are passed over.
+        for one. Those that the graph has already are passed over. A statement has a transaction of its own.
+
+        Args:
+            changes: if a statement is among them, all its entries. ledger: keeps the outcomes of statements.
 
         Raises:
-            FollowerStopped: a number is missing, the graph isn't what the changes assume, or one row is too large.
+            FollowerStopped: a number is missing, the graph isn't what the changes assume, or one row is too large; or a
+                statement fails that was done before.
             EngineError, StorageFull: the engine failed; the same call may be repeated.
         """
         with self._lock:
             if self._refused:
                 self._reopen()
-            fresh = self._fresh(changes)
-            if fresh and self._done:
-                self._apply_in_pieces(fresh[0])
-                fresh = fresh[1:]
-            if fresh:
-                self._apply(fresh)
+            for fresh in calls(self._fresh(changes)):
+                if fresh[0].statement is not None:
+                    assert ledger is not None, "statements need a place for their outcomes"
+                    decide(self, fresh, ledger)
+                    continue
+                if self._done:
+                    self._apply_in_pieces(fresh[0])
+                    fresh = fresh[1:]
+                if fresh:
+                    self._apply(fresh)
 
     def _apply(self, fresh: Sequence[Change]) -> None:
         try:
             net = net_effect(fresh)
-            self._checkpoint_before(net)
-            if self._write(_steps(net), fresh[-1].n):
+            effects = lists.of_net(net)
+            if self._name == "kuzu" and lists.BOTH in effects.values():
+                self._apply_apart(fresh)
+                return
+            self._checkpoint_before(net, effects)
+            if self._write(_steps(net), fresh[-1].n, gone=net.gone):
                 self._note(net)
+            self._note_lists(effects)
             self._checkpoint_if_due()
             return
         except BufferFull:
@@ -240,14 +263,43 @@ class GraphProjection:
         else:
             self._apply_in_pieces(fresh[0])
 
+    def _apply_apart(self, fresh: Sequence[Change]) -> None:
+        """What makes rows and changes lists of one table, in parts that do one of both; see `store/lists.py`."""
+        middle = len(fresh) // 2
+        if middle:
+            self._apply(fresh[:middle])
+            self._apply(fresh[middle:])
+            return
+        net = net_effect(fresh)
+        steps = list(_steps(net))
+        making = sum(len(step.rows) for step in takewhile(lambda step: step.name != "set_node", steps))
+        effects = lists.of_net(net)
+        self._checkpoint_before(net, lists.making(effects))
+        self._write(_cut(steps, 0, making), self._applied, making, gone=net.gone)
+        self._note_lists(lists.making(effects))
+        self._apply_in_pieces(fresh[0])
+        self._note_lists(lists.changing(effects))
+
+    def _note_lists(self, effects: lists.Effects) -> None:
+        if self._lists is not None:
+            for table, what in effects.items():
+                self._lists[table] = self._lists.get(table, frozenset()) | what
+
+    def _mixes_lists(self, effects: lists.Effects) -> bool:
+        """Whether what is to be done and what was done since the last checkpoint together damage lists."""
+        if self._lists is None:
+            return bool(effects)
+        known = self._lists
+        return any(what | known[table] == lists.BOTH for table, what in effects.items() if known.get(table))
+
     def _apply_in_pieces(self, change: Change) -> None:
         """One entry that is too much for one transaction: its rows in several, each of which notes how many are done.
 
         In their order the steps are valid one by one, so any cut between rows is.
         """
         net = net_effect([change])
-        if not self._done:
-            self._checkpoint_before(net)
+        effects = lists.of_net(net)
+        self._checkpoint_before(net, lists.changing(effects) if self._done else effects)
         steps = list(_steps(net))
         total = sum(len(step.rows) for step in steps)
         size, renewed = max(1, (total - self._done) // 2), False
@@ -255,7 +307,9 @@ class GraphProjection:
             end = min(total, self._done + size)
             try:
                 piece = _cut(steps, self._done, end)
-                self._write(piece, change.n) if end == total else self._write(piece, self._applied, end)
+                gone = () if self._done else net.gone
+                n, done = (change.n, 0) if end == total else (self._applied, end)
+                self._write(piece, n, done, gone=gone)
                 self._checkpoint_if_due()
                 renewed = False
                 continue
@@ -284,13 +338,22 @@ class GraphProjection:
                 raise FollowerStopped(f"change {expected} is missing; the next one given is {change.n}", where="graph")
         return fresh
 
-    def _write(self, steps: Iterable[_Step], n: int, done: int = 0) -> bool:
+    def _write(self, steps: Iterable[_Step], n: int, done: int = 0, *, gone: Iterable[tuple[str, str]] = ()) -> bool:
         """Run steps, and note that change `n` is reached and `done` rows of the next; false if that had to be read."""
+
+        def work(transaction: Transaction) -> None:
+            cut_user_edges(transaction, self.tables, _keys(gone))
+            batch = _Batch(self._name, transaction, self._sizes)
+            for step in steps:
+                batch.run(step)
+
+        return self._commit(work, n, done)
+
+    def _commit(self, work: Callable[[Transaction], None], n: int, done: int = 0) -> bool:
+        """Work in a transaction that also moves `applied`; false if what it came to had to be read."""
         try:
             with self.engine.transaction() as transaction:
-                batch = _Batch(self._name, transaction, self._sizes)
-                for step in steps:
-                    batch.run(step)
+                work(transaction)
                 transaction.execute(query("set_applied"), {"n": _place(n, done)})
         except CommitUnclear as unclear:
             reason, full = str(unclear), isinstance(unclear.__cause__, BufferFull)
@@ -319,14 +382,15 @@ class GraphProjection:
             for _, source_table, source, target_table, target, _ in net.links:
                 self._unsaved.update(((source_table, source), (target_table, target)))
 
-    def _checkpoint_before(self, net: NetEffect) -> None:
-        """Kuzu: put edges into its file before they are deleted.
+    def _checkpoint_before(self, net: NetEffect, effects: lists.Effects) -> None:
+        """Kuzu: put edges into its file before they are deleted, and rows before lists change, or the other way round.
 
         Where all edges that some nodes got since the last checkpoint were deleted again, Kuzu's next checkpoint
         leaves the table such that reading it, or the checkpoint after that, crashes the process.
         """
-        if self._name == "kuzu" and self._deletes_unsaved(net) and not self._checkpoint(CHECKPOINT_SECONDS):
-            raise EngineError("the graph couldn't be checkpointed before edges are deleted: it is being read")
+        needed = self._name == "kuzu" and (self._deletes_unsaved(net) or self._mixes_lists(effects))
+        if needed and not self._checkpoint(CHECKPOINT_SECONDS):
+            raise EngineError("the graph couldn't be checkpointed before it is changed: it is being read")
 
     def _deletes_unsaved(self, net: NetEffect) -> bool:
         if self._unsaved is None:
@@ -345,7 +409,7 @@ class GraphProjection:
     def _checkpoint(self, wait: float) -> bool:
         done = self.engine.checkpoint(wait)
         if done:
-            self._unsaved = set()
+            self._unsaved, self._lists = set(), {}
         return done
 
     def _free_memory(self) -> None:
@@ -419,9 +483,18 @@ class GraphProjection:
                 id = values[place] if rel.parallel else ""
                 yield table, _edge_key(rel, pair, source, target, id), tuple(map(_plain, types, values))
 
-    def digest(self) -> str:
-        """`digest_of` what is in the graph: the same on both engines for the same log."""
-        return digest_of(self.contents())
+    def searched(self) -> list[Touched]:
+        """What is to be searched of every table of the user's that has searchable columns."""
+        tables = [table for table in self.tables.values() if table.searchable]
+        return [all_texts(self.engine.execute, self.tables, table) for table in tables]
+
+    def user_contents(self) -> Iterator[Content]:
+        """What is declared of the user's own tables, and every row of them, in no order."""
+        return user_contents(self.engine.stream, self.tables)
+
+    def digest(self, *, own: bool = False) -> str:
+        """`digest_of` what is in the graph, or in the memory's own tables; equal on both engines for the same log."""
+        return digest_of(self.contents() if own else chain(self.contents(), self.user_contents()))
 
     def _dump(
         self, name: str, table: str, columns: Mapping[str, str], ends: tuple[str, ...] = ()

@@ -7,6 +7,7 @@
 
 A file with a line `// for: node table` or `// for: rel table` is one statement for each of the memory's own
 tables: `<table>` and the like are filled in by `Query.fill`, with names that the model declares and nothing else.
+`// for: user table` is one for each of the user's: its names are checked (`model/tables.py`), and quoted.
 """
 
 from __future__ import annotations
@@ -23,10 +24,8 @@ from graphsvc.model.graph import NODE_TABLES, REL_TABLES
 _HEADER = re.compile(r"//\s?(?P<text>.*)")
 _TAKES = re.compile(r"takes:\s*\$(?P<name>\w+)\s+(?P<type>\S.*)")
 _GIVES = re.compile(r"gives:\s*(?P<name>\w+)\s+(?P<type>\S.*)")
-_FOR = re.compile(r"for:\s*(?P<what>node table|rel table)")
+_FOR = re.compile(r"for:\s*(?P<what>node table|rel table|user table)")
 _HOLE = re.compile(r"<(\w+)>")
-_QUIET = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`[^`]*`|//[^\n]*|/\*.*?\*/""", re.DOTALL)
-_PARAMETER = re.compile(r"\$(\w+)")
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -40,7 +39,7 @@ class Query:
         text: the statement without its header.
         params: types of its parameters by name.
         columns: types of its columns by name, in order; empty if it returns nothing, or what its table has.
-        scope: '' for one statement, 'node table' or 'rel table' for one a table.
+        scope: '' for one statement, 'node table', 'rel table' or 'user table' for one a table.
     """
 
     name: str
@@ -57,31 +56,6 @@ class Query:
         come from the declared model. A value from a user never gets here: those are parameters.
         """
         return _HOLE.sub(lambda hole: names[hole[1]], self.text)
-
-
-def bare(statement: str) -> str:
-    """A statement with its texts, quoted names and comments blanked, so that its words can be looked at."""
-    return _QUIET.sub(lambda quiet: " " if quiet[0].startswith("/") else "''", statement)
-
-
-def statements(source: str) -> list[str]:
-    """The statements of a migration: parted by `;`, comments taken out."""
-    parts, last = [""], 0
-    for mark in re.finditer(_QUIET.pattern + "|;", source, re.DOTALL):
-        parts[-1] += source[last : mark.start()]
-        last = mark.end()
-        if mark[0] == ";":
-            parts.append("")
-        elif not mark[0].startswith("/"):
-            parts[-1] += mark[0]
-    parts[-1] += source[last:]
-    return [part.strip() for part in parts if part.strip()]
-
-
-@cache
-def parameters_of(statement: str) -> frozenset[str]:
-    """Names of the parameters that a statement uses."""
-    return frozenset(_PARAMETER.findall(bare(statement)))
 
 
 def parse(name: str, source: str) -> Query:

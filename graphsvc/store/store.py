@@ -25,6 +25,7 @@ from graphsvc.store import lance, text
 from graphsvc.store.directory import Manifest, set_aside
 from graphsvc.store.follower import Follower
 from graphsvc.store.lance import LanceVectors
+from graphsvc.store.ledger import LogLedger, calls, whole_calls
 from graphsvc.store.text import TextIndex
 from graphsvc.store.unclean import begin_use, end_use, remove, remove_other_engines
 from graphsvc.store.vectors import VectorStore
@@ -105,7 +106,8 @@ class Store:
         return index
 
     def _open_vectors(self, embedding: dict[str, Any], service: EmbeddingService) -> VectorStore:
-        if not (self.directory / lance.DIRECTORY).exists() and self.log.cursor(f"vectors.{embedding['generation']}"):
+        missing = not (self.directory / lance.DIRECTORY).exists() and self.log.columns.text_hash.data.any()
+        if missing and self.log.cursor(f"vectors.{embedding['generation']}"):
             logger.warning("vectors.lance is missing and is filled again")
             self.log.move_cursor(f"vectors.{embedding['generation']}", 0)
         return VectorStore(
@@ -316,6 +318,7 @@ class GraphFollower(Follower):
     def __init__(self, store: Store) -> None:
         super().__init__("graph", store.log, store.settings, 0, self._apply_to_graph)
         self._store = store
+        self._ledger = LogLedger(store.log)
         self._projection: GraphProjection | None = None
         self._opened = threading.Event()
 
@@ -351,9 +354,18 @@ class GraphFollower(Follower):
             self._opened.set()
         super()._step()
 
+    def read(self) -> list[Change]:
+        """The next entries; of a statement all, for they are one transaction."""
+        return whole_calls(self.log, self.applied, self.settings.group_limit)
+
     def _apply_to_graph(self, changes: Sequence[Change]) -> None:
-        assert self._projection is not None, "opened by the first step"
-        self._projection.apply(changes)
+        projection = self._projection
+        assert projection is not None, "opened by the first step"
+        for run in calls(changes):
+            projection.apply(run, self._ledger)
+            self._ledger.settle(projection.applied, projection.searched)
+            self.moved(run[-1].n)
+            self._ledger.release()
 
     def projection(self) -> GraphProjection:
         """The open graph; waits for it to open."""

@@ -62,6 +62,14 @@ CALLS: dict[str, list[str]] = {
     "entities episodes": ["f1"],
     "entities delete": ["f1"],
     "entities history": ["f1"],
+    "graph define": ["New", "a:STRING", "--key", "a", "--searchable", "a"],
+    "graph drop": ["JOINS"],
+    "graph schema": [],
+    "graph add": ["Part", "parts.csv"],
+    "graph upsert": ["Part", "parts.csv"],
+    "graph update": ["Part", "known.jsonl"],
+    "graph delete": ["JOINS", "joined.csv"],
+    "graph outcome": ["1"],
     "facts add": ["Ada", "lives in", "Rome", "--valid-from", "2022-05-01T00:00:00Z", "--episode", "e1"],
     "facts predicate": ["lives in", "--single", "--description", "where one sleeps"],
     "facts predicates": [],
@@ -140,6 +148,10 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def filled(path: Path, tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[graphsvc.Memory]:
     """A memory that stays open in this process, which commands share: so each of them takes milliseconds."""
     with graphsvc.open(path, embedder="hashing") as memory:
+        memory.graph.define("Part", {"name": str, "note": str}, key="name")  # entry 1
+        memory.graph.define("JOINS", {}, source="Part", target="Part")
+        memory.graph.add("Part", {"name": "p1", "note": EVIL})
+        memory.graph.add("JOINS", {"source": "p1", "target": "p1"})
         memory.episodes.store(id="e1", session="s", task="Deploy the API", critique=EVIL, output=EVIL, success=False)
         memory.episodes.store(id="e2", session="s", task="Deploy the API", output="kubectl", success=True, reward=0.2)
         memory.skills.create(id="a", name="deploy", description=EVIL, code=f"deploy()\n{EVIL}")
@@ -155,6 +167,9 @@ def filled(path: Path, tmp_path: Path, repository: Path, monkeypatch: pytest.Mon
         memory.causal.add("w", "skill:a", 0, id="c2")
         monkeypatch.chdir(tmp_path)
         Path("table.csv").write_text(f"task,output\na row,{EVIL}\n")
+        Path("parts.csv").write_text("name,note\np2,x\n")
+        Path("known.jsonl").write_text(json.dumps({"name": "p1", "note": EVIL}) + "\n")
+        Path("joined.csv").write_text("source,target\np1,p1\n")
         Path("report.xml").write_text('<testsuite name="s"><testcase name="t"/></testsuite>')
         Path("history").symlink_to(repository)
         memory.export("copy")

@@ -15,6 +15,7 @@ from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.facts import Facts
 from graphsvc.memory.memory import Memory
 from graphsvc.memory.skills import Skills
+from graphsvc.memory.tables import Tables
 from graphsvc.model.filters import OPERATORS
 
 from .examples import ROOT, agrees, examples, rewritten, run
@@ -22,6 +23,7 @@ from .examples import ROOT, agrees, examples, rewritten, run
 README = ROOT / "README.md"
 GUIDE = ROOT / "docs" / "getting-started.md"
 IMPORTING = ROOT / "docs" / "importing.md"
+TABLES = ROOT / "docs" / "tables.md"
 FACTS = ROOT / "docs" / "facts.md"
 CAUSAL = ROOT / "docs" / "causal.md"
 
@@ -41,6 +43,10 @@ def test_the_page_on_importing_prints_what_it_shows(tmp_path: Path) -> None:
     check(IMPORTING, tmp_path)
 
 
+def test_the_page_on_tables_prints_what_it_shows(tmp_path: Path) -> None:
+    check(TABLES, tmp_path)
+
+
 def test_the_page_on_facts_prints_what_it_shows(tmp_path: Path) -> None:
     check(FACTS, tmp_path)
 
@@ -54,7 +60,7 @@ def test_the_readme_prints_what_it_shows_and_its_tour_run_again_the_same(tmp_pat
     check(README, tmp_path, languages=["python"])
 
 
-@pytest.mark.parametrize(("kind", "place"), [(Memory, "memory"), (Episodes, "memory.episodes"), (Skills, "memory.skills"), (Entities, "memory.entities"), (Facts, "memory.facts"), (Causal, "memory.causal")])
+@pytest.mark.parametrize(("kind", "place"), [(Memory, "memory"), (Episodes, "memory.episodes"), (Skills, "memory.skills"), (Entities, "memory.entities"), (Facts, "memory.facts"), (Causal, "memory.causal"), (Tables, "memory.graph")])
 def test_every_verb_is_in_the_guide(kind: type, place: str) -> None:
     text = GUIDE.read_text(encoding="utf-8")
     verbs = {name for name, _ in inspect.getmembers(kind, inspect.isfunction) if not name.startswith("_")}
@@ -68,7 +74,7 @@ def test_every_operator_is_in_the_guide(operator: str) -> None:
 
 
 def test_every_block_that_can_be_run_is_run() -> None:
-    for page in (README, GUIDE, IMPORTING, FACTS, CAUSAL):
+    for page in (README, GUIDE, IMPORTING, TABLES, FACTS, CAUSAL):
         text = page.read_text(encoding="utf-8")
         blocks = re.findall(r"^```(\w+)$", text, re.MULTILINE)
         assert set(blocks) <= {"python", "text", "console", "sh"}
