@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphsvc.cypher.syntax import Clause, Expr, Projection, paths_of
-from graphsvc.cypher.values import Value
+from graphsvc.cypher.values import ELEMENTS, Value
 
 _NESTED = (
     "LIST_", "ARRAY_", "MAP", "STRUCT_", "ELEMENT_AT", "NODES", "REL", "START_NODE", "END_NODE", "ID", "LABEL", "KEYS",
@@ -38,6 +38,7 @@ _ELEMENTS: dict[str, tuple[str, ...]] = {
     "NODES": ("path",), "RELATIONSHIPS": ("path",), "RELS": ("path",), "OFFSET": ("id",), "PROPERTIES": ("list",),
 }  # fmt: skip
 """Functions of elements of the graph, and which they take: some end the process on anything else."""
+_COMPARED = frozenset({"=", "<>", "<", "<=", ">", ">="})
 LAMBDAS = {"LIST_TRANSFORM": 1, "LIST_FILTER": 1, "LIST_REDUCE": 2}
 """Functions that take a list and a lambda of so many names. Any other ends the process on one."""
 MAX_FACTORIAL = 1_000
@@ -65,8 +66,10 @@ def why_refused(name: str, expr: Expr, values: list[Value]) -> tuple[str, str]:
     kinds = _ELEMENTS.get(name)
     if kinds and any(value.kind not in (*kinds, "given") for value in values[:1]):
         return f"{shown} takes {' or '.join(kinds)}", "Give it a variable of a pattern."
+    if name in _COMPARED and any(value.kind in ELEMENTS and not value.bound for value in values):
+        return "a node, edge or path out of a list or struct is compared", "Compare its key, or use IN."
     if name in ("CASE", "COALESCE", "IFNULL", "NULLIF", "LEAST", "GREATEST") and any(
-        value.kind in ("node", "edge", "path") for value in values
+        value.kind in ELEMENTS for value in values
     ):
         return f"{shown} takes no node, edge or path", "Choose between properties."
     return _numbers(name, expr, values)

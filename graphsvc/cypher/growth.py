@@ -166,7 +166,7 @@ class Budget:
         kind, tables = ("node", part.labels) if isinstance(part, Node) else ("edge", part.types)
         before = self._names.get(part.variable)
         if before is None or (tables and before.kind == kind):
-            self._names[part.variable] = Value(STORED_SIZE, kind=kind, tables=tables)
+            self._names[part.variable] = Value(STORED_SIZE, kind=kind, tables=tables, bound=True)
 
     def _hops(self, at: int, lower: int | None, upper: int | None) -> None:
         if max(lower or 0, upper or 0) > MAX_HOPS:
@@ -291,7 +291,8 @@ class Budget:
             return column(self._schema, base.tables, expr.value)
         if base == STORED:
             return STORED
-        return Value(base.size, item=base.item, null=base.null)
+        inner = base.item.kind if base.item and base.item.kind in ("node", "edge", "path") and not base.kind else ""
+        return Value(base.size, item=base.item, null=base.null, kind=inner)
 
     def _case(self, expr: Expr) -> Value:
         values = [self._value(arg) for arg in expr.args][1 if expr.value else 0 :]
@@ -335,7 +336,7 @@ class Budget:
         self._check(expr.value, expr, values)
         found = self._grown_by(growth, expr, values)
         if expr.value in GIVES:
-            return replace(found, kind=GIVES[expr.value], null=False)
+            return replace(found, kind=GIVES[expr.value], null=False, bound=expr.value in ("START_NODE", "END_NODE"))
         if expr.value in PASSES:
             return found
         item = found.item if found.kind == "list" else None

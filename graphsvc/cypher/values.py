@@ -30,6 +30,7 @@ class Value:
         null: whether it may be a NULL of which no type is known. Many functions of both engines end the process on one.
         item: of its elements, if that is known apart.
         tables: of a node or edge, those that it may be of; none if it may be of any.
+        bound: whether it is a node or edge that a pattern binds, and not one out of a list or struct.
     """
 
     size: float = 1
@@ -40,6 +41,7 @@ class Value:
     null: bool = False
     item: Value | None = None
     tables: tuple[str, ...] = ()
+    bound: bool = False
 
     @property
     def number(self) -> bool:
@@ -51,7 +53,7 @@ class Value:
 
     @property
     def element(self) -> Value:
-        return self.item or Value(self.size, null=self.null)
+        return replace(self.item, bound=False) if self.item else Value(self.size, null=self.null)
 
     def unbound(self) -> Value:
         """The same, but for the bounds of a number."""
@@ -62,6 +64,7 @@ NUMBER = Value(kind="number")
 STORED = Value(STORED_SIZE, kind="given")
 """What is stored, or given, and of which the type isn't known: trusted to be what is wanted."""
 TRUTH = Value(kind="other")
+ELEMENTS = ("node", "edge", "path")
 
 
 def known(value: Any) -> Value:
@@ -85,7 +88,8 @@ def known(value: Any) -> Value:
 
 
 def struct(fields: list[Value]) -> Value:
-    return Value(1 + sum(field.size for field in fields), null=any(field.null for field in fields))
+    element = next((Value(field.size, kind=field.kind) for field in fields if field.kind in ELEMENTS), None)
+    return Value(1 + sum(field.size for field in fields), null=any(field.null for field in fields), item=element)
 
 
 def listed(items: list[Value]) -> Value:
