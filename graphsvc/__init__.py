@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         restore,
         verify_snapshot,
     )
+    from graphsvc.model.elements import Edge, Node, Path
     from graphsvc.model.filters import F
     from graphsvc.model.records import Entity, Episode, Skill
 
@@ -38,6 +39,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AsyncMemory",
+    "Edge",
     "Entity",
     "Episode",
     "F",
@@ -45,6 +47,8 @@ __all__ = [
     "Hit",
     "Hits",
     "Memory",
+    "Node",
+    "Path",
     "Skill",
     "__version__",
     "amigrate",
@@ -59,6 +63,7 @@ __all__ = [
 
 _HOMES = {
     "AsyncMemory": "graphsvc.memory.aio",
+    "Edge": "graphsvc.model.elements",
     "Entity": "graphsvc.model.records",
     "Episode": "graphsvc.model.records",
     "F": "graphsvc.model.filters",
@@ -66,6 +71,8 @@ _HOMES = {
     "Hit": "graphsvc.memory.results",
     "Hits": "graphsvc.memory.results",
     "Memory": "graphsvc.memory.memory",
+    "Node": "graphsvc.model.elements",
+    "Path": "graphsvc.model.elements",
     "Skill": "graphsvc.model.records",
     **dict.fromkeys(
         ("amigrate", "arestore", "averify_snapshot", "migrate", "restore", "verify_snapshot"), "graphsvc.memory.travel"

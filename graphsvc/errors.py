@@ -117,6 +117,13 @@ class Ambiguous(GraphsvcError):
     default_hint = "Pass agent=… to say which one is meant."
 
 
+class NeedsUnbound(GraphsvcError):
+    """The user's own tables have no namespace: a handle that is bound to one can't use them."""
+
+    code = "needs_unbound"
+    default_hint = "Open the memory without agent=."
+
+
 class Cycle(GraphsvcError):
     """A prerequisite link would make a skill its own prerequisite."""
 
@@ -264,6 +271,12 @@ class EngineError(GraphsvcError):
     """The graph engine refused or failed a statement."""
 
     code = "engine_error"
+
+
+class BadStatement(EngineError):
+    """The graph engine can't make sense of a statement: its syntax, a name in it, the type of a value."""
+
+    code = "bad_statement"
 
 
 class BufferFull(EngineError):

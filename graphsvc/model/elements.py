@@ -67,6 +67,8 @@ class Edge:
     source: End
     target: End
     properties: dict[str, Any] = field(default_factory=dict)
+    _place: tuple[int, int] | None = field(default=None, compare=False)
+    """What tells it from another edge that is equal to it, within one result."""
 
     def __getitem__(self, name: str) -> Any:
         return self.properties[name]

@@ -20,11 +20,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
+from uuid import UUID
 
 import pyarrow as pa
 
@@ -45,6 +47,7 @@ from graphsvc.errors import (
     StorageFull,
     TooLarge,
 )
+from graphsvc.store.answers import Answer, graph_answer, plain_answer
 from graphsvc.store.queries import bare, parameters_of
 
 ENGINES = ("kuzu", "ladybug")
@@ -205,7 +208,7 @@ def _value(value: Any, where: str) -> Any:
         return [_value(item, f"{where}[{index}]") for index, item in enumerate(value)]
     if isinstance(value, dict):
         return {str(name): _value(item, f"{where}.{name}") for name, item in value.items()}
-    if isinstance(value, str | float | bytes | date):
+    if isinstance(value, str | float | bytes | date | timedelta | Decimal | UUID):
         return value
     raise BadInput(f"{kind.__name__} is no type of a parameter", where=where)
 
@@ -320,15 +323,22 @@ class _Reading:
         self._result: Any = None
         self._healthy = False
         self.connection = connection
+        self.kept: Any = None
+        self._timeout = self._until = 0.0
 
-    def run(self, statement: str, values: dict[str, Any], timeout: float) -> None:
-        """Run the statement in a read-only transaction of its own."""
+    def run(
+        self, statement: str, values: dict[str, Any], timeout: float, within: Callable[[Any], Any] | None = None
+    ) -> None:
+        """Run the statement in a read-only transaction of its own; what `within` makes of it there is kept."""
         run = self.connection.run
+        self._timeout, self._until = timeout, time.monotonic() + timeout
         with self._lock, self._engine._transaction_open():
             self._engine._check_open()
             run("BEGIN TRANSACTION READ ONLY", {}, timeout).close()
             try:
                 result = run(statement, values, timeout)
+                if within is not None:
+                    self.kept = within(result)
             except BaseException:
                 with suppress(EngineError):
                     run("ROLLBACK", {}, timeout).close()
@@ -336,6 +346,21 @@ class _Reading:
             self._result = result
             run("COMMIT", {}, timeout).close()
             self._healthy = True
+
+    def ask(self, statement: str, values: dict[str, Any]) -> pa.Table:
+        """Another statement, one of ours, within the same transaction."""
+        result = self.connection.run(statement, values, self._timeout)
+        try:
+            return result.get_as_arrow(chunk_size=100_000)
+        finally:
+            result.close()
+
+    def check(self) -> None:
+        """Between two pieces of a result: whether its time is up, or it was interrupted."""
+        if self.connection.interrupted:
+            raise EngineError("was interrupted while its rows were fetched", where="statement")
+        if time.monotonic() > self._until:
+            raise QueryTimeout(f"took longer than {self._timeout:g} s", where="statement")
 
     def fetch(self, how: Callable[[Any], _T]) -> _T:
         """What `how` makes of the result."""
@@ -482,6 +507,24 @@ class Engine:
         with self._read(statement, parameters, timeout) as reading:
             return reading.fetch(lambda result: _rows(result, limit))
 
+    def answer(
+        self,
+        statement: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        limit: int,
+    ) -> Answer:
+        """At most `limit` rows of a user's reading statement, nodes, edges and paths as ours. Errors as `execute`."""
+
+        def gather(result: Any, reading: _Reading) -> Answer | None:
+            return graph_answer(result, limit, reading.ask, reading.check)
+
+        with self._read(statement, parameters, timeout, gather) as reading:
+            if reading.kept is not None:
+                return cast(Answer, reading.kept)
+            return reading.fetch(lambda result: plain_answer(result, limit, reading.check))
+
     def arrow(
         self, statement: str, parameters: Mapping[str, Any] | None = None, *, timeout: float | None = None
     ) -> pa.Table:
@@ -503,13 +546,20 @@ class Engine:
                 yield rows
 
     @contextmanager
-    def _read(self, statement: str, parameters: Mapping[str, Any] | None, timeout: float | None) -> Iterator[_Reading]:
+    def _read(
+        self,
+        statement: str,
+        parameters: Mapping[str, Any] | None,
+        timeout: float | None,
+        within: Callable[[Any, _Reading], Any] | None = None,
+    ) -> Iterator[_Reading]:
         check_statement(statement)
         check_readable(statement)
         values = check_parameters(statement, parameters)
         reading = self._lend()
         try:
-            reading.run(statement, values, self._settings.graph_timeout if timeout is None else timeout)
+            kept = None if within is None else lambda result: within(result, reading)
+            reading.run(statement, values, self._settings.graph_timeout if timeout is None else timeout, kept)
             yield reading
         finally:
             reading.close()
