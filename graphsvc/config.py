@@ -99,6 +99,9 @@ class Settings:
     max_results: int = _setting(10_000, "The largest k, and the most rows that a listing gives.", least=1)
 
     graph_buffer_bytes: int = _setting(512 << 20, "Buffer pool of the graph engine.", least=16 << 20)
+    graph_memory_bytes: int = _setting(
+        1 << 30, "Memory that a user's statement may take beyond the buffer pool before it is stopped.", least=16 << 20
+    )
     graph_threads: int = _setting(2, "Threads that one graph query may use.", least=1)
     graph_timeout: float = _setting(30.0, "Time limit of one graph query.", least=0.001)
     cypher_rows: int = _setting(1_000_000, "Rows that `memory.cypher` gives at most, where it isn't told.", least=1)

@@ -90,6 +90,36 @@ class TooLarge(BadInput):
     code = "too_large"
 
 
+class NotAllowed(BadInput):
+    """A statement does what the rules of Cypher here don't allow.
+
+    Attributes:
+        rule: its name in `docs/reference/cypher.md`.
+    """
+
+    code = "not_allowed"
+
+    def __init__(self, what: str, *, where: str = "statement", hint: str = "", rule: str = "grammar") -> None:
+        self.rule = rule
+        super().__init__(what, where=where, hint=hint)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**super().as_dict(), "rule": self.rule}
+
+
+class OwnedTable(NotAllowed):
+    """A statement would write a table of the memory's own, which its verbs keep."""
+
+    code = "owned_table"
+
+
+class NotDeterministic(NotAllowed):
+    """A statement would write something else when it is replayed: what it writes hangs on order, chance or place."""
+
+    code = "not_deterministic"
+    default_hint = "Read first, then write the values as parameters."
+
+
 class NotFound(GraphsvcError):
     """No record has this id in the namespaces that the handle sees."""
 
@@ -290,6 +320,13 @@ class QueryTimeout(EngineError):
     """A statement ran longer than it may."""
 
     code = "query_timeout"
+
+
+class MemoryLimit(EngineError):
+    """A statement took more memory than it may, and was stopped."""
+
+    code = "memory_limit"
+    default_hint = "Narrow it, or raise the setting graph_memory_bytes."
 
 
 class ModelNotFound(GraphsvcError):

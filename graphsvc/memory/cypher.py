@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any, overload
 
+from graphsvc.cypher.tokens import parameters_of
 from graphsvc.errors import BadInput, EngineError, MissingExtra, NeedsUnbound
 from graphsvc.memory.namespaces import Namespaces
 from graphsvc.memory.opened import Opened
 from graphsvc.memory.parameters import check_names, converted
 from graphsvc.model.elements import Edge, Node, Path, as_data
-from graphsvc.store.queries import parameters_of
 
 if TYPE_CHECKING:
     import networkx as nx

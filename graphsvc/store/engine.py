@@ -10,7 +10,6 @@ import ctypes
 import importlib
 import importlib.util
 import os
-import re
 import sys
 import tempfile
 import threading
@@ -22,7 +21,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar, cast
@@ -31,6 +29,10 @@ from uuid import UUID
 import pyarrow as pa
 
 from graphsvc.config import Settings
+from graphsvc.cypher.plans import check_plan
+from graphsvc.cypher.reads import check_own_read, check_read
+from graphsvc.cypher.rules import check_statement
+from graphsvc.cypher.tokens import parameters_of, tokens
 from graphsvc.errors import (
     BadInput,
     BufferFull,
@@ -41,25 +43,17 @@ from graphsvc.errors import (
     Forked,
     GraphsvcError,
     InUse,
+    MemoryLimit,
     Overloaded,
     QueryTimeout,
     ReadOnly,
     StorageFull,
-    TooLarge,
 )
 from graphsvc.store.answers import Answer, graph_answer, plain_answer
-from graphsvc.store.queries import bare, parameters_of
+from graphsvc.store.watch import Watch
 
 ENGINES = ("kuzu", "ladybug")
 
-MAX_STATEMENT = 64 << 10
-"""The longest statement, in characters, texts in it included."""
-MAX_TOKENS = 4_000
-"""The most words and marks outside texts: 10,000 terms joined by `+` overflow the stack of both parsers."""
-MAX_NESTING = 32
-"""How deep brackets, CASE and EXISTS may nest: 1,000 lists in one another crash both engines."""
-MAX_CASES = 8
-"""How deep CASE may nest: parsing takes twice as long for each, 24 of them hang both engines past any limit."""
 MAX_DB_SIZE = 64 << 30
 """Address space that an engine reserves. Its own default is 8 TB, which no limit on memory allows."""
 MIN_FREE = 32 << 20
@@ -105,72 +99,6 @@ class Rows:
 
 
 # --- what may go in -----------------------------------------------------------------------------------
-
-
-def check_statement(statement: str) -> None:
-    """Refuse what would crash an engine's parser.
-
-    Raises:
-        TooLarge: too long, or nested too deep.
-        BadInput: it holds a NUL character, which ends it early inside the engine.
-    """
-    if len(statement) > MAX_STATEMENT:
-        raise TooLarge(
-            f"{len(statement):,} characters; a statement has at most {MAX_STATEMENT:,}",
-            where="statement",
-            hint="Pass values as parameters.",
-        )
-    if "\x00" in statement:
-        raise BadInput("holds a NUL character", where="statement")
-    _check_shape(statement)
-
-
-_TOKEN = re.compile(r"\.?\w+|[^\s\w]")
-
-
-@lru_cache(maxsize=512)
-def _check_shape(statement: str) -> None:
-    depth = cases = tokens = 0
-    for word in map(str.upper, _TOKEN.findall(bare(statement))):
-        tokens += 1
-        cases += (word == "CASE") - (word == "END")
-        depth += (word in "([{") - (word in ")]}")
-        if depth + cases > MAX_NESTING or cases > MAX_CASES:
-            raise TooLarge("nests too deep", where="statement", hint="Break it up with WITH, or into several.")
-    if tokens > MAX_TOKENS:
-        raise TooLarge(
-            f"{tokens:,} words and marks; a statement has at most {MAX_TOKENS:,}",
-            where="statement",
-            hint="Pass values as parameters.",
-        )
-
-
-_READS = frozenset({"MATCH", "OPTIONAL", "UNWIND", "WITH", "RETURN", "CALL", "EXPLAIN", "PROFILE"})
-_SCANS = re.compile(r"\bLOAD\s+(?:FROM|WITH)\b", re.IGNORECASE)
-_OPTION = re.compile(r"\bCALL\s+\w+\s*=", re.IGNORECASE)
-_WORD = re.compile(r"\w+")
-
-
-@lru_cache(maxsize=512)
-def check_readable(statement: str) -> None:
-    """Refuse what a read-only transaction lets through though it isn't a read of the graph.
-
-    `LOAD FROM` reads files, and data frames out of the Python frames of whoever calls; `COPY … TO`, `EXPORT` and
-    `ATTACH` write files and more; `CALL timeout=0` lifts the time limit; `COMMIT` ends the transaction.
-
-    Raises:
-        BadInput: the statement isn't a read.
-    """
-    plain = bare(statement)
-    first = _WORD.search(plain)
-    if first is None:
-        raise BadInput("is empty", where="statement")
-    if first[0].upper() not in _READS:
-        raise BadInput(f"{first[0].upper()} doesn't begin a read", where="statement")
-    if _SCANS.search(plain):
-        raise BadInput("LOAD FROM isn't a read of the graph", where="statement")
-    if _OPTION.search(plain):
-        raise BadInput("CALL can't set options", where="statement")
 
 
 def check_parameters(statement: str, parameters: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -241,6 +169,7 @@ class _Connection:
         self._prepared: OrderedDict[str, Any] = OrderedDict()
         self._limit_ms = 0
         self.interrupted = False
+        self.over_memory = False
 
     def run(self, statement: str, parameters: dict[str, Any], timeout: float | None) -> Any:
         """Execute one statement; its result is complete when this returns.
@@ -253,7 +182,7 @@ class _Connection:
         if limit != self._limit_ms:
             self._raw.set_query_timeout(limit)
             self._limit_ms = limit
-        self.interrupted = False
+        self.interrupted = self.over_memory = False
         began = time.monotonic()
         try:
             return self._raw.execute(self._prepare(statement, parameters), parameters)
@@ -262,7 +191,24 @@ class _Connection:
                 raise self._stopped(timeout, time.monotonic() - began) from None
             raise _translated(error) from None
 
+    def explain(self, statement: str, parameters: dict[str, Any], timeout: float) -> str:
+        """The plan of a statement, as the engine draws it. Nothing of the statement is executed."""
+        self._raw.set_query_timeout(max(1, round(timeout * 1000)))
+        self._limit_ms = -1
+        try:
+            result = self._raw.execute(
+                self._module.PreparedStatement(self._raw, f"EXPLAIN {statement}", {}), parameters
+            )
+            try:
+                return "\n".join(str(row[0]) for row in result.get_all())
+            finally:
+                result.close()
+        except Exception as error:
+            raise _translated(error) from None
+
     def _stopped(self, timeout: float | None, took: float) -> EngineError:
+        if self.over_memory:
+            return MemoryLimit(f"was stopped after {took:.1f} s", where="statement")
         if timeout is not None and not self.interrupted:
             return QueryTimeout(f"took longer than {timeout:g} s", where="statement")
         return EngineError(f"was interrupted after {took:.1f} s", where="statement")
@@ -283,8 +229,8 @@ class _Connection:
         self._prepared[statement] = prepared
         return prepared
 
-    def interrupt(self) -> None:
-        self.interrupted = True
+    def interrupt(self, *, over_memory: bool = False) -> None:
+        self.interrupted, self.over_memory = True, over_memory
         self._raw.interrupt()
 
     def close(self) -> None:
@@ -327,18 +273,30 @@ class _Reading:
         self._timeout = self._until = 0.0
 
     def run(
-        self, statement: str, values: dict[str, Any], timeout: float, within: Callable[[Any], Any] | None = None
+        self,
+        statement: str,
+        values: dict[str, Any],
+        timeout: float,
+        *,
+        users: bool = False,
+        within: Callable[[Any, _Reading], Any] | None = None,
     ) -> None:
-        """Run the statement in a read-only transaction of its own; what `within` makes of it there is kept."""
+        """Run the statement in a read-only transaction of its own; a user's only if its plan reads.
+
+        What `within` makes of the result, inside the transaction, is kept.
+        """
         run = self.connection.run
         self._timeout, self._until = timeout, time.monotonic() + timeout
         with self._lock, self._engine._transaction_open():
             self._engine._check_open()
             run("BEGIN TRANSACTION READ ONLY", {}, timeout).close()
             try:
-                result = run(statement, values, timeout)
-                if within is not None:
-                    self.kept = within(result)
+                if users:
+                    self._engine._check_plan(self.connection, statement, values, timeout)
+                with self._engine._watch.over(self.connection, watched=users):
+                    result = run(statement, values, timeout)
+                    if within is not None:
+                        self.kept = within(result, self)
             except BaseException:
                 with suppress(EngineError):
                     run("ROLLBACK", {}, timeout).close()
@@ -406,7 +364,19 @@ class Transaction:
             EngineError: the engine failed it; nothing of the transaction will be kept.
         """
         check_statement(statement)
-        return self._run(statement, check_parameters(statement, parameters), timeout)
+        return cast(Rows, self._run(statement, check_parameters(statement, parameters), timeout))
+
+    def answer(self, statement: str, parameters: Mapping[str, Any] | None = None, *, limit: int = 1_000_000) -> Answer:
+        """The same, with what it returns as `Engine.answer` gives it."""
+        check_statement(statement)
+
+        def gather(result: Any) -> Answer:
+            return graph_answer(result, limit, self._ask, self._check) or plain_answer(result, limit, self._check)
+
+        return self._run(statement, check_parameters(statement, parameters), None, gather)
+
+    def _ask(self, statement: str, values: dict[str, Any]) -> pa.Table:
+        return self._run(statement, values, None, lambda result: result.get_as_arrow(chunk_size=100_000))
 
     def bulk_load(self, statement: str, rows: pa.Table) -> int:
         """A `LOAD FROM $rows … RETURN count(*)` over an Arrow table: how many rows it did.
@@ -433,16 +403,22 @@ class Transaction:
         row = rows.one()
         return 0 if row is None else int(row[0])
 
-    def _run(self, statement: str, parameters: dict[str, Any], timeout: float | None) -> Rows:
+    def _run(
+        self,
+        statement: str,
+        parameters: dict[str, Any],
+        timeout: float | None,
+        gather: Callable[[Any], Any] | None = None,
+    ) -> Any:
         # After an error the engine has rolled back and would run what follows in auto-commit.
         self._check()
-        if bare(statement).lstrip()[:4].upper() == "COPY":
+        if tokens(statement)[0].word == "COPY":
             # COPY of relationships and then ROLLBACK leaves Kuzu's table empty for good.
             raise BadInput("COPY can't share a transaction", where="statement")
         try:
             result = self._connection.run(statement, parameters, timeout)
             try:
-                return _rows(result)
+                return _rows(result) if gather is None else gather(result)
             finally:
                 result.close()
         except GraphsvcError as error:
@@ -484,6 +460,8 @@ class Engine:
         self._readings: set[_Reading] = set()
         self._open_reads = 0
         self._checkpointing = False
+        self._watch = Watch(settings.graph_memory_bytes + settings.graph_buffer_bytes)
+        self._planned: OrderedDict[str, None] = OrderedDict()
 
     # reading
 
@@ -494,17 +472,21 @@ class Engine:
         *,
         timeout: float | None = None,
         limit: int | None = None,
+        users: bool = False,
     ) -> Rows:
         """Rows of a reading statement, at most `limit` of them.
 
         Args:
             timeout: seconds; None means the setting graph_timeout.
+            users: whether it comes from outside, so that it is judged by all rules of `graphsvc.cypher`, then by the
+                plan that the engine shows, and watched for the memory that it takes.
 
         Raises:
             BadInput: not a read, or wrong parameters. TooLarge: too long or too deep.
+            NotAllowed: a user's statement breaks a rule. MemoryLimit: it took too much memory, and was stopped.
             QueryTimeout, EngineError: from the engine. Closed: after close.
         """
-        with self._read(statement, parameters, timeout) as reading:
+        with self._read(statement, parameters, timeout, users=users) as reading:
             return reading.fetch(lambda result: _rows(result, limit))
 
     def answer(
@@ -520,7 +502,7 @@ class Engine:
         def gather(result: Any, reading: _Reading) -> Answer | None:
             return graph_answer(result, limit, reading.ask, reading.check)
 
-        with self._read(statement, parameters, timeout, gather) as reading:
+        with self._read(statement, parameters, timeout, users=True, within=gather) as reading:
             if reading.kept is not None:
                 return cast(Answer, reading.kept)
             return reading.fetch(lambda result: plain_answer(result, limit, reading.check))
@@ -551,18 +533,34 @@ class Engine:
         statement: str,
         parameters: Mapping[str, Any] | None,
         timeout: float | None,
+        *,
+        users: bool = False,
         within: Callable[[Any, _Reading], Any] | None = None,
     ) -> Iterator[_Reading]:
-        check_statement(statement)
-        check_readable(statement)
+        if not users:
+            check_own_read(statement)
         values = check_parameters(statement, parameters)
+        if users:
+            check_read(statement, parameters=values)
         reading = self._lend()
         try:
-            kept = None if within is None else lambda result: within(result, reading)
-            reading.run(statement, values, self._settings.graph_timeout if timeout is None else timeout, kept)
+            seconds = self._settings.graph_timeout if timeout is None else timeout
+            reading.run(statement, values, seconds, users=users, within=within)
             yield reading
         finally:
             reading.close()
+
+    def _check_plan(self, connection: _Connection, statement: str, values: dict[str, Any], timeout: float) -> None:
+        """The second wall: the operators that a user's statement would run as. Judged once a statement."""
+        if statement in self._planned:
+            return
+        explains = [token for token in tokens(statement)[:2] if token.word in ("EXPLAIN", "LOGICAL")]
+        asked = statement[explains[-1].end :] if explains and explains[0].at == tokens(statement)[0].at else statement
+        check_plan(connection.explain(asked, values, timeout))
+        with self._state:
+            self._planned[statement] = None
+            if len(self._planned) > _PREPARED:
+                self._planned.popitem(last=False)
 
     @contextmanager
     def _transaction_open(self) -> Iterator[None]:

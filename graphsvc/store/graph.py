@@ -18,6 +18,7 @@ import msgspec
 import pyarrow as pa
 
 from graphsvc.config import Settings, resource
+from graphsvc.cypher.tokens import statements
 from graphsvc.errors import BufferFull, EngineError, FollowerStopped, GraphsvcError, NewerFormat
 from graphsvc.model.change import Change, Link, NodeRef
 from graphsvc.model.graph import NODE_TABLES, REL_TABLES, NetEffect, net_effect, node_row, rows_by_table
@@ -25,7 +26,7 @@ from graphsvc.model.kinds import kind_of
 from graphsvc.model.records import Record
 from graphsvc.model.times import micros
 from graphsvc.store.engine import CommitUnclear, Engine, Rows, Transaction, check_room, open_engine
-from graphsvc.store.queries import assignments, load, projection, query, settings, statements, table_holes
+from graphsvc.store.queries import assignments, load, projection, query, settings, table_holes
 
 logger = logging.getLogger("graphsvc.store")
 

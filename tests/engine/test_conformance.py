@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from graphsvc.config import Settings
+from graphsvc.cypher.tokens import parameters_of
 from graphsvc.errors import GraphsvcError
 from graphsvc.memory.parameters import check_names, converted
 from graphsvc.store.engine import Engine, open_engine
-from graphsvc.store.queries import parameters_of
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
