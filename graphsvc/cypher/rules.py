@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from graphsvc.cypher.functions import CRASHES, FUNCTIONS, PROCEDURES
+from graphsvc.cypher.functions import AGGREGATES, CRASHES, FUNCTIONS, PROCEDURES
 from graphsvc.cypher.growth import check_growth
 from graphsvc.cypher.names import folded, hidden
 from graphsvc.cypher.syntax import (
@@ -19,10 +19,12 @@ from graphsvc.cypher.syntax import (
     Match,
     Merge,
     Node,
+    Projection,
     Query,
     Set,
     every_clause,
     in_clause,
+    inside,
     paths_of,
 )  # fmt: skip
 from graphsvc.cypher.tokens import place, tokens
@@ -92,7 +94,24 @@ def check_common(
             _check_procedure(statement, clause)
         elif isinstance(clause, Match) and clause.hint is not None:
             raise refused(statement, clause.hint, "HINT isn't allowed", "clause")
+    _check_filter_of_nothing(statement, query)
     check_growth(statement, query, parameters)
+
+
+def _check_filter_of_nothing(statement: str, query: Query) -> None:
+    """`WITH 1 AS x WHERE x = 1 …`: Kuzu crashes where it filters a row that comes from no table, list or call."""
+    for part in query.parts:
+        for clause in part:
+            if not isinstance(clause, Projection):
+                break  # rows come from somewhere
+            counted = any(
+                one.kind == "call" and one.value in AGGREGATES for item in clause.items for one in inside(item.expr)
+            )
+            if counted:
+                break
+            if clause.where is not None:
+                hint = "Begin with UNWIND [1] AS one, say."
+                raise refused(statement, clause.at, "WITH … WHERE before any rows ends the process", "crash", hint)
 
 
 def refused(statement: str, at: int, what: str, rule: str, hint: str = "") -> NotAllowed:
