@@ -74,8 +74,10 @@ CHANCE = frozenset({"GEN_RANDOM_UUID"})
 PLACE = frozenset({"ID", "OFFSET", "HASH"})
 """Where a row lies, or a checksum of an engine's own: other after a rebuild, or on the other engine."""
 
-CRASHES = {"COST": "cost of a path ends the process on both engines"}
-"""Functions that end the process, and how that is said."""
+CRASHES = {"COST": "cost of a path ends the process"}
+"""Functions that end the process on an engine, and how that is said."""
+LAMBDAS = {"LIST_TRANSFORM": 1, "LIST_FILTER": 1, "LIST_REDUCE": 2}
+"""Functions that take a list and a lambda of so many names. Given to any other function, a lambda ends the process."""
 
 PROCEDURES = frozenset({"SHOW_TABLES", "TABLE_INFO", "SHOW_CONNECTION", "SHOW_FUNCTIONS", "SHOW_INDEXES", "DB_VERSION"})
 """What CALL may call: they tell of the schema."""

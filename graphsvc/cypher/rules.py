@@ -6,9 +6,10 @@ import difflib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from graphsvc.cypher.functions import AGGREGATES, CRASHES, FUNCTIONS, PROCEDURES
+from graphsvc.cypher.functions import CRASHES, FUNCTIONS, LAMBDAS, PROCEDURES
 from graphsvc.cypher.growth import check_growth
 from graphsvc.cypher.names import folded, hidden
+from graphsvc.cypher.shapes import check_shapes
 from graphsvc.cypher.syntax import (
     Call,
     Clause,
@@ -19,12 +20,10 @@ from graphsvc.cypher.syntax import (
     Match,
     Merge,
     Node,
-    Projection,
     Query,
     Set,
     every_clause,
     in_clause,
-    inside,
     paths_of,
 )  # fmt: skip
 from graphsvc.cypher.tokens import place, tokens
@@ -47,6 +46,7 @@ RULES = {
     "procedure": "CALL calls only functions that tell of the schema.",
     "function": "Only listed functions can be called.",
     "crash": "What ends the process on an engine is refused.",
+    "wrong": "What an engine is known to answer wrongly, or not in time, is refused on both.",
     "hidden": "Names of tables, properties and parameters that begin with `_` belong to the memory.",
     "growth": "How large values may become is bounded before a statement runs.",
     "plan": "The plan of a read has only operators that read.",
@@ -94,24 +94,8 @@ def check_common(
             _check_procedure(statement, clause)
         elif isinstance(clause, Match) and clause.hint is not None:
             raise refused(statement, clause.hint, "HINT isn't allowed", "clause")
-    _check_filter_of_nothing(statement, query)
+    check_shapes(statement, query)
     check_growth(statement, query, parameters)
-
-
-def _check_filter_of_nothing(statement: str, query: Query) -> None:
-    """`WITH 1 AS x WHERE x = 1 …`: Kuzu crashes where it filters a row that comes from no table, list or call."""
-    for part in query.parts:
-        for clause in part:
-            if not isinstance(clause, Projection):
-                break  # rows come from somewhere
-            counted = any(
-                one.kind == "call" and one.value in AGGREGATES for item in clause.items for one in inside(item.expr)
-            )
-            if counted:
-                break
-            if clause.where is not None:
-                hint = "Begin with UNWIND [1] AS one, say."
-                raise refused(statement, clause.at, "WITH … WHERE before any rows ends the process", "crash", hint)
 
 
 def refused(statement: str, at: int, what: str, rule: str, hint: str = "") -> NotAllowed:

@@ -45,6 +45,6 @@ CASES = [
     case("UNWIND [[1, 2], [1, 2], [2, 1]] AS x RETURN DISTINCT x", [([1, 2],), ([2, 1],)]),
     case("MATCH (p:Person) WITH p ORDER BY p.name DESC LIMIT 2 RETURN p.name ORDER BY p.name", [("Dee",), ("Eve",)]),
     case("MATCH (p:Person) RETURN p.age AS age, count(*) AS n ORDER BY n DESC, age LIMIT 2", [(30, 2), (25, 1)]),
-    case("MATCH (p:Person) WITH p.age AS age ORDER BY age LIMIT 3 RETURN collect(age) AS ages", [([25, 30, 30],)], differs={"ladybug": "order-before-collect"}),
+    case("MATCH (p:Person) WITH p.age AS age ORDER BY age LIMIT 3 RETURN collect(age) AS ages", [([25, 30, 30],)], differs="order-before-aggregates"),
     case("MATCH (p:Person) RETURN p.name AS name, p.age AS age ORDER BY p.age + 0, name LIMIT 2", [("Bob", 25), ("Ann", 30)]),
 ]  # fmt: skip
