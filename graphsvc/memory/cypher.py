@@ -196,7 +196,7 @@ def cypher(
     return Result(answer, time.perf_counter() - began, behind=not reached)
 
 
-def schema(opened: Opened, namespaces: Namespaces) -> Schema:
+def schema(opened: Opened, namespaces: Namespaces, counts: bool) -> Schema:
     """The tables of the graph; see `Memory.schema`."""
     from graphsvc.store.catalog import Schema, describe
 
@@ -204,7 +204,7 @@ def schema(opened: Opened, namespaces: Namespaces) -> Schema:
     _check_unbound(namespaces, "schema")
     store = opened.store
     store.wait((store.graph_follower,), opened.log.head, opened.settings.read_wait)
-    return Schema(tuple(describe(store.graph.engine)))
+    return Schema(tuple(describe(store.graph.engine, count=counts)))
 
 
 def _check_unbound(namespaces: Namespaces, where: str) -> None:

@@ -278,15 +278,18 @@ class Memory:
 
         return cypher(self._opened, self._namespaces, query, params, timeout, limit)
 
-    def schema(self) -> Schema:
+    def schema(self, *, counts: bool = True) -> Schema:
         """The tables of the graph as the engine has them, the memory's own and yours: columns, types, ends, counts.
+
+        Args:
+            counts: whether to count what each of them holds.
 
         Raises:
             NeedsUnbound: this handle is bound to a namespace, and the counts are of all.
         """
         from graphsvc.memory.cypher import schema
 
-        return schema(self._opened, self._namespaces)
+        return schema(self._opened, self._namespaces, counts)
 
     def interrupt(self) -> None:
         """Stop all statements that are reading the graph now, each with `EngineError`; for another thread to call."""

@@ -373,7 +373,7 @@ class Transaction:
         def gather(result: Any) -> Answer:
             return graph_answer(result, limit, self._ask, self._check) or plain_answer(result, limit, self._check)
 
-        return self._run(statement, check_parameters(statement, parameters), None, gather)
+        return cast(Answer, self._run(statement, check_parameters(statement, parameters), None, gather))
 
     def _ask(self, statement: str, values: dict[str, Any]) -> pa.Table:
         return self._run(statement, values, None, lambda result: result.get_as_arrow(chunk_size=100_000))
