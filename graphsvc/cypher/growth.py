@@ -17,11 +17,9 @@ from graphsvc.cypher.syntax import (
     Call,
     Clause,
     Create,
-    Edge,
     Expr,
     Match,
     Merge,
-    Node,
     Path,
     Projection,
     Query,
@@ -185,8 +183,7 @@ class Budget:
 
     def _path(self, path: Path) -> None:
         length = len(path.nodes) + len(path.edges)
-        parts: tuple[Node | Edge, ...] = (*path.nodes, *path.edges)
-        for part in parts:
+        for part in path.parts:
             for _, value in part.properties:
                 self._value(value)
             if part.variable:
@@ -245,13 +242,13 @@ class Budget:
     def _times(self) -> float:
         return max(self._unwound, _BATCH) if self._matched else self._unwound
 
-    def _grows(self, value: Value, expr: Expr) -> Value:
-        """Count what an expression makes."""
+    def _grows(self, value: Value, expr: Expr, times: float = 0) -> Value:
+        """Count what an expression makes, `times` in all or, if that is 0, once a row."""
         what = f"{expr.value} " if expr.kind == "call" else ""
         if value.size > MAX_VALUE:
             raise self._refuse(f"{what}may make a value of more than {MAX_VALUE:,} elements or characters", expr.at)
         if value.size > _SMALL:
-            self._grown += self._times() * value.size
+            self._grown += (times or self._times()) * value.size
             if self._grown > MAX_GROWN:
                 raise self._refuse(
                     f"{what}may make values of more than {MAX_GROWN:,} elements or characters in all", expr.at
@@ -378,7 +375,7 @@ class Budget:
                 return self._grows(Value(max(first.size, self._bound(expr, values, 1))), expr)
             case "collect":
                 rows = self._unwound * (_MATCHED if self._matched else 1)
-                return self._grows(Value(rows * first.size, rows, item=first), expr)
+                return self._grows(Value(rows * first.size, rows, item=first), expr, times=1)
         return self._grows(Value(_product(sizes)), expr)
 
     def _numeric(self, name: str, values: list[Value]) -> Value:

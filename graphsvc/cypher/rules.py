@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from graphsvc.cypher.functions import CRASHES, FUNCTIONS, LAMBDAS, PROCEDURES
+from graphsvc.cypher.functions import CRASHES, FUNCTIONS, PROCEDURES
 from graphsvc.cypher.growth import check_growth
 from graphsvc.cypher.names import folded, hidden
 from graphsvc.cypher.shapes import check_shapes
@@ -136,8 +136,7 @@ def _check_procedure(statement: str, clause: Call) -> None:
 def _names(clause: Clause) -> Iterator[tuple[int, str, str]]:
     """The names of tables and properties in a clause, but for those in expressions."""
     for path in paths_of(clause):
-        parts: tuple[Node | Edge, ...] = (*path.nodes, *path.edges)
-        for part in parts:
+        for part in path.parts:
             tables = part.labels if isinstance(part, Node) else part.types
             yield from ((part.at, name, "table") for name in tables)
             yield from ((part.at, key, "property") for key, _ in part.properties)

@@ -80,6 +80,11 @@ class Path:
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...] = ()
 
+    @property
+    def parts(self) -> tuple[Node | Edge, ...]:
+        """Its nodes, then its edges."""
+        return (*self.nodes, *self.edges)
+
 
 @dataclass(frozen=True, slots=True)
 class Match:
@@ -268,8 +273,7 @@ def inside(expr: Expr) -> Iterator[Expr]:
 
 
 def in_path(path: Path) -> Iterator[Expr]:
-    parts: tuple[Node | Edge, ...] = (*path.nodes, *path.edges)
-    for part in parts:
+    for part in path.parts:
         for _, value in part.properties:
             yield from inside(value)
         if isinstance(part, Edge) and part.hops:
