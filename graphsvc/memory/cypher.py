@@ -5,13 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
+from graphsvc.cypher.expected import expected
+from graphsvc.cypher.parse import parse
+from graphsvc.cypher.syntax import Query
 from graphsvc.cypher.tokens import parameters_of
 from graphsvc.errors import BadInput, EngineError, MissingExtra, NeedsUnbound
 from graphsvc.memory.namespaces import Namespaces
 from graphsvc.memory.opened import Opened
-from graphsvc.memory.parameters import check_names, converted
+from graphsvc.memory.parameters import check_names, check_types, converted
 from graphsvc.model.elements import Edge, Node, Path, as_data
 
 if TYPE_CHECKING:
@@ -186,13 +190,18 @@ def cypher(
     given = check_names(parameters_of(query), params)
     values = {name: converted(value, f"${name}") for name, value in given.items()}
     store = opened.store
+    graph = store.graph  # once it is open: only then does the wait for what it has yet to take in begin
     reached = store.wait((store.graph_follower,), opened.log.head, opened.settings.read_wait)
+    if values and isinstance(parsed := parse(query), Query):
+        from graphsvc.store.catalog import column_types
+
+        check_types(expected(parsed), values, partial(column_types, graph))
     try:
-        answer = store.graph.engine.answer(query, values, timeout=seconds, limit=most)
+        answer = graph.engine.answer(query, values, timeout=seconds, limit=most)
     except EngineError as error:
         from graphsvc.memory.cypher_errors import explained
 
-        raise explained(error, query, store.graph.engine) from None
+        raise explained(error, query, graph.engine) from None
     return Result(answer, time.perf_counter() - began, behind=not reached)
 
 
@@ -203,8 +212,9 @@ def schema(opened: Opened, namespaces: Namespaces, counts: bool) -> Schema:
     opened.check()
     _check_unbound(namespaces, "schema")
     store = opened.store
+    graph = store.graph
     store.wait((store.graph_follower,), opened.log.head, opened.settings.read_wait)
-    return Schema(tuple(describe(store.graph.engine, count=counts)))
+    return Schema(tuple(describe(graph.engine, count=counts)))
 
 
 def _check_unbound(namespaces: Namespaces, where: str) -> None:

@@ -23,6 +23,11 @@ _NO_MATCH = re.compile(
     re.DOTALL,
 )
 _SMALL = re.compile(r"not within (?:INT8|INT16|INT32) range")
+_WRONG_CALL = re.compile(
+    r"Function (?P<name>\S+) did not receive correct arguments:\s*Actual:\s*\((?P<given>.*?)\)\s*"
+    r"Expected:\s*(?P<known>.*)",
+    re.DOTALL,
+)
 STATEMENT = "statement"
 
 
@@ -76,6 +81,8 @@ def _syntax(text: str, statement: str, engine: Engine) -> GraphsvcError | None:
     invalid = re.match(r"Invalid input <(.*)>", what, re.DOTALL)
     near = f" near {invalid[1].strip()[-30:]!r}" if invalid else f": {what.strip().splitlines()[0][:120]}"
     column = int(found["offset"]) + 1
+    if found["line"] == "1" and "<EXPLAIN " in what and statement.lstrip()[:7].upper() != "EXPLAIN":
+        column -= len("EXPLAIN ")  # the plan was asked for first
     return BadStatement(f"isn't Cypher{near}", where=f"{STATEMENT}, line {found['line']}, column {column}",
                         hint="See docs/cypher.md for what there is.")  # fmt: skip
 
@@ -123,12 +130,12 @@ def _function(text: str, statement: str, engine: Engine) -> GraphsvcError | None
 
 
 def _arguments(text: str, statement: str, engine: Engine) -> GraphsvcError | None:
-    found = _NO_MATCH.search(text)
+    found = _NO_MATCH.search(text) or _WRONG_CALL.search(text)
     if not found:
         return None
     known = [line.partition(" -> ")[0].strip() for line in found["known"].splitlines() if line.strip()]
     hint = f"It takes {', '.join(known[:5])}{' and more' if len(known) > 5 else ''}." if known else ""
-    name = found["name"].strip()
+    name = found["name"].strip().lower()
     where = _where(statement, _word(name)) if name.isidentifier() else STATEMENT
     return BadStatement(f"{name} doesn't take ({found['given']})", where=where, hint=hint)
 

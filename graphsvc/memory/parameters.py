@@ -7,18 +7,19 @@ list of numbers and texts fails with an error of Python, a map with a null in it
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from graphsvc.cypher.expected import Wanted
 from graphsvc.errors import BadInput
 from graphsvc.model.elements import Edge, Node, Path
 
 _INT64 = 1 << 63
 _DEPTH = 16
-_SIMPLE = str | bytes | bool | float | date | timedelta | Decimal | UUID
+_SIMPLE = str | bool | float | date | timedelta | Decimal | UUID
 
 
 def check_names(wanted: frozenset[str], params: Any) -> dict[str, Any]:
@@ -82,7 +83,8 @@ def converted(value: Any, where: str, depth: int = 0) -> Any:
 
 _HINTS = {
     "set": "Pass a list.", "frozenset": "Pass a list.", "generator": "Pass a list.", "time": "Pass a text.",
-    "Table": "Pass table.to_pylist().", "complex": "Pass two numbers.",
+    "Table": "Pass table.to_pylist().",
+    "bytes": "Pass a text, and write blob($x) of it.", "complex": "Pass two numbers.",
 }  # fmt: skip
 
 
@@ -129,7 +131,7 @@ def _family(value: Any) -> str:
 
 
 _NAMES: dict[type, str] = {
-    str: "STRING", bytes: "BLOB", date: "DATE", timedelta: "INTERVAL", Decimal: "DECIMAL", list: "LIST", dict: "MAP",
+    str: "STRING", date: "DATE", timedelta: "INTERVAL", Decimal: "DECIMAL", list: "LIST", dict: "MAP",
 }  # fmt: skip
 
 
@@ -163,3 +165,78 @@ def _same_keys(items: list[Any], where: str) -> list[Any]:
         for item, value in zip(made, column, strict=True):
             item[name] = value
     return made
+
+
+# --- what the statement wants -------------------------------------------------------------------------
+
+ColumnTypes = Callable[[str], Mapping[str, str]]
+"""Types by column of a table; empty if there is no such table."""
+
+
+def check_types(wanted: Iterable[Wanted], values: dict[str, Any], columns: ColumnTypes) -> None:
+    """Compare values with what the statement wants of them; texts of times become times.
+
+    Engines compare all the same: a text with an integer by reading every text of the table as a number, a map's
+    value of another type with nothing.
+
+    Raises:
+        BadInput: a value can't be equal to anything in the column that it is compared with, or isn't a list or number
+            of rows where one stands.
+    """
+    for one in wanted:
+        value = values.get(one.name)
+        if value is None:
+            continue
+        where = f"${one.name}"
+        if one.form == "list" and not isinstance(value, list):
+            raise BadInput(f"is {_family(value)}; a list is wanted", where=where)
+        if one.form == "text" and not isinstance(value, str):
+            raise BadInput(f"is {_family(value)}; a text is wanted", where=where)
+        if one.form == "count" and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+            raise BadInput(f"is {value!r}; a number of rows is wanted, 0 or more", where=where)
+        types = {table: columns(table).get(one.column) for table in one.tables}
+        known = [type for type in types.values() if type is not None]
+        if len(known) == len(types) and len(set(known)) == 1:
+            values[one.name] = _fitting(value, known[0], one, where)
+
+
+def _fitting(value: Any, type: str, wanted: Wanted, where: str) -> Any:
+    column = f"{wanted.tables[0]}.{wanted.column} is {type}"
+    if wanted.form == "values":
+        return [_fit(item, type, column, f"{where}[{place}]") for place, item in enumerate(value)]
+    if wanted.form == "element":
+        return _fit(value, type.removesuffix("[]"), column, where)
+    return _fit(value, type, column, where)
+
+
+def _fit(value: Any, type: str, column: str, where: str) -> Any:
+    if value is None:
+        return None
+    if type.endswith("[]"):
+        if not isinstance(value, list):
+            raise BadInput(f"is {_family(value)}, and {column}", where=where)
+        return [_fit(item, type[:-2], column, f"{where}[{place}]") for place, item in enumerate(value)]
+    if type in ("DATE", "TIMESTAMP") and isinstance(value, str):
+        return _time(value, type, column, where)
+    allowed = _ALLOWED.get(_NUMBER if type.startswith(_NUMBERS) else type)
+    if allowed is not None and _family(value) not in allowed:
+        raise BadInput(f"is {_family(value)}, and {column}", where=where, hint="They can't be compared.")
+    return value
+
+
+_NUMBERS = ("INT", "UINT", "DOUBLE", "FLOAT", "DECIMAL", "SERIAL")
+_NUMBER = "a number"
+_ALLOWED = {
+    "STRING": {"STRING"}, "BOOL": {"BOOL"}, _NUMBER: {"INT64", "DOUBLE", "DECIMAL"}, "DATE": {"DATE", "TIMESTAMP"},
+    "TIMESTAMP": {"DATE", "TIMESTAMP"}, "BLOB": {"BLOB"}, "INTERVAL": {"INTERVAL"},
+}  # fmt: skip
+
+
+def _time(text: str, type: str, column: str, where: str) -> Any:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadInput(f"{text!r} is no time in ISO 8601, and {column}", where=where) from None
+    if type == "DATE" and len(text) <= len("2020-01-01"):
+        return moment.date()
+    return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
