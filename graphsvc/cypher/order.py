@@ -3,9 +3,9 @@
 Rows come in no fixed order. So where a statement gives a value to a node or edge, that value must follow from the node
 or edge alone, however many rows are about it: it is a constant, or of the node itself, or of the ends of the edge, or
 of what the pattern says is equal to a property of it, or an aggregate over it. This is functional dependency, as
-databases have it. Where a list of rows is unwound, `UNWIND $rows AS r MERGE (p:P {id: r.id}) SET p.name = r.name`, the rows
-themselves decide: no two of them may be about the same with different values. The engines do differ here: the first of
-two wins on one, the last on the other.
+databases have it. Where a list of rows is unwound, UNWIND $rows AS r MERGE (p:P {id: r.id}) SET p.name = r.name, the
+rows themselves decide: no two of them may be about the same with different values. The engines do differ here: the
+first of two wins on one, the last on the other.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _whole(args: tuple[Expr, ...]) -> bool:
         return expr.value in ("SIZE", "LENGTH", "COUNT") or expr.value.startswith(("TO_INT", "TO_UINT"))
     if expr.kind == "op" and expr.value in ("+", "-", "*"):
         return all(_whole((arg,)) for arg in expr.args)
-    return expr.kind == "case" and all(_whole((arg,)) for arg in expr.args[1::2])
+    return expr.kind == "case" and all(_whole((arg,)) for arg in expr.args[2 if expr.value else 1 :: 2])
 
 
 # --- what follows from what -----------------------------------------------------------------------------

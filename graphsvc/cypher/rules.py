@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from graphsvc.cypher.functions import CRASHES, FUNCTIONS, PROCEDURES
@@ -27,6 +27,7 @@ from graphsvc.cypher.syntax import (
     paths_of,
 )  # fmt: skip
 from graphsvc.cypher.tokens import place, tokens
+from graphsvc.cypher.values import Schema
 from graphsvc.errors import BadInput, NotAllowed
 
 RULES = {
@@ -74,9 +75,7 @@ def check_statement(statement: str) -> None:
     tokens(statement)
 
 
-def check_common(
-    statement: str, query: Query, parameters: Mapping[str, Any] | None, tables: Collection[str] | None
-) -> None:
+def check_common(statement: str, query: Query, parameters: Mapping[str, Any] | None, tables: Schema | None) -> None:
     """What holds for reads and writes: functions, hidden names, known tables, growth."""
     for token in tokens(statement):
         if token.kind == "parameter" and hidden(token.value):
@@ -95,7 +94,7 @@ def check_common(
         elif isinstance(clause, Match) and clause.hint is not None:
             raise refused(statement, clause.hint, "HINT isn't allowed", "clause")
     check_shapes(statement, query)
-    check_growth(statement, query, parameters)
+    check_growth(statement, query, parameters, tables)
 
 
 def refused(statement: str, at: int, what: str, rule: str, hint: str = "") -> NotAllowed:

@@ -14,9 +14,9 @@ class Expr:
     Attributes:
         kind: `literal` (value: it), `parameter`, `variable` (value: name), `property` (value: key, or `*`),
             `call` (value: the function in capitals), `lambda` (value: names), `list`, `struct` (value: keys),
-            `case` (value: whether it begins with what is compared), `op` (value: operator), `index`, `slice`,
-            `cast` (value: type), `quantifier` (value: variable),
-            `exists` and `count` (value: a `Match`), `pattern` (value: a `Path`), `all` (the star of `count(*)`).
+            `case` (value: whether it compares its first), `op` (value: operator), `index`, `slice`, `cast` (value:
+            type), `quantifier` (value: variable), `exists` and `count` (value: a `Match`), `pattern` (value: a `Path`),
+            `all` (the star of `count(*)`).
         args: the expressions in it.
         distinct: whether a call says so.
     """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
-from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
 from graphsvc.cypher.expected import expected
@@ -193,9 +192,7 @@ def cypher(
     graph = store.graph  # once it is open: only then does the wait for what it has yet to take in begin
     reached = store.wait((store.graph_follower,), opened.log.head, opened.settings.read_wait)
     if values and isinstance(parsed := parse(query), Query):
-        from graphsvc.store.catalog import column_types
-
-        check_types(expected(parsed), values, partial(column_types, graph))
+        check_types(expected(parsed), values, graph.engine.schema())
     try:
         answer = graph.engine.answer(query, values, timeout=seconds, limit=most)
     except EngineError as error:

@@ -7,13 +7,14 @@ list of numbers and texts fails with an error of Python, a map with a null in it
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from graphsvc.cypher.expected import Wanted
+from graphsvc.cypher.values import Schema
 from graphsvc.errors import BadInput
 from graphsvc.model.elements import Edge, Node, Path
 
@@ -169,11 +170,7 @@ def _same_keys(items: list[Any], where: str) -> list[Any]:
 
 # --- what the statement wants -------------------------------------------------------------------------
 
-ColumnTypes = Callable[[str], Mapping[str, str]]
-"""Types by column of a table; empty if there is no such table."""
-
-
-def check_types(wanted: Iterable[Wanted], values: dict[str, Any], columns: ColumnTypes) -> None:
+def check_types(wanted: Iterable[Wanted], values: dict[str, Any], schema: Schema) -> None:
     """Compare values with what the statement wants of them; texts of times become times.
 
     Engines compare all the same: a text with an integer by reading every text of the table as a number, a map's
@@ -194,7 +191,7 @@ def check_types(wanted: Iterable[Wanted], values: dict[str, Any], columns: Colum
             raise BadInput(f"is {_family(value)}; a text is wanted", where=where)
         if one.form == "count" and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
             raise BadInput(f"is {value!r}; a number of rows is wanted, 0 or more", where=where)
-        types = {table: columns(table).get(one.column) for table in one.tables}
+        types = {table: schema.get(table, {}).get(one.column) for table in one.tables}
         known = [type for type in types.values() if type is not None]
         if len(known) == len(types) and len(set(known)) == 1:
             values[one.name] = _fitting(value, known[0], one, where)

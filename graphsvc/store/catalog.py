@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from graphsvc.errors import NotFound
-from graphsvc.model.graph import NODE_TABLES, REL_TABLES, RESERVED_NODES, RESERVED_RELS
+from graphsvc.model.graph import RESERVED_NODES, RESERVED_RELS
 from graphsvc.store.answers import quoted
 from graphsvc.store.engine import Engine
-from graphsvc.store.graph import GraphProjection
 from graphsvc.store.queries import load, query
 
 _OWN = {*RESERVED_NODES, *RESERVED_RELS}
@@ -85,27 +83,6 @@ def describe(engine: Engine, *, count: bool = True) -> list[GraphTable]:
         if not name.startswith("_") and type in ("NODE", "REL")
     ]
     return sorted(found, key=lambda table: (not table.nodes, table.name))
-
-
-_known: WeakKeyDictionary[GraphProjection, tuple[int, dict[str, Mapping[str, str]]]] = WeakKeyDictionary()
-"""Types of columns by table, and the change up to which that was so."""
-
-
-def column_types(graph: GraphProjection, table: str) -> Mapping[str, str]:
-    """Types by column of a table; empty if there is no such table. Asked again once the graph has changed."""
-    if table in NODE_TABLES:
-        return NODE_TABLES[table]
-    if table in REL_TABLES:
-        return REL_TABLES[table].columns
-    applied, known = _known.get(graph, (-1, {}))
-    if applied != graph.applied:
-        known = {}
-        _known[graph] = graph.applied, known
-    if table not in known:
-        names = dict(graph.engine.execute(query("show_tables")).rows)
-        found = _table(graph.engine, table, names[table] == "NODE", False).columns if table in names else {}
-        known[table] = found
-    return known[table]
 
 
 def _table(engine: Engine, name: str, nodes: bool, count: bool) -> GraphTable:

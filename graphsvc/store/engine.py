@@ -33,6 +33,7 @@ from graphsvc.cypher.plans import check_plan
 from graphsvc.cypher.reads import check_own_read, check_read
 from graphsvc.cypher.rules import check_statement
 from graphsvc.cypher.tokens import parameters_of, tokens
+from graphsvc.cypher.values import Schema
 from graphsvc.errors import (
     BadInput,
     BufferFull,
@@ -50,6 +51,7 @@ from graphsvc.errors import (
     StorageFull,
 )
 from graphsvc.store.answers import Answer, graph_answer, plain_answer
+from graphsvc.store.tables import check_times, defines, read_schema
 from graphsvc.store.watch import Watch
 
 ENGINES = ("kuzu", "ladybug")
@@ -292,9 +294,12 @@ class _Reading:
             run("BEGIN TRANSACTION READ ONLY", {}, timeout).close()
             try:
                 if users:
+                    check_read(statement, tables=self._engine._schema(self.connection), parameters=values)
                     self._engine._check_plan(self.connection, statement, values, timeout)
                 with self._engine._watch.over(self.connection, watched=users):
                     result = run(statement, values, timeout)
+                    if users:
+                        check_times(result)
                     if within is not None:
                         self.kept = within(result, self)
             except BaseException:
@@ -353,6 +358,7 @@ class Transaction:
     def __init__(self, connection: _Connection) -> None:
         self._connection = connection
         self._failed: GraphsvcError | None = None
+        self.defines = False
 
     def execute(
         self, statement: str, parameters: Mapping[str, Any] | None = None, *, timeout: float | None = None
@@ -415,9 +421,11 @@ class Transaction:
         if tokens(statement)[0].word == "COPY":
             # COPY of relationships and then ROLLBACK leaves Kuzu's table empty for good.
             raise BadInput("COPY can't share a transaction", where="statement")
+        self.defines = self.defines or defines(statement)
         try:
             result = self._connection.run(statement, parameters, timeout)
             try:
+                check_times(result)
                 return _rows(result) if gather is None else gather(result)
             finally:
                 result.close()
@@ -462,6 +470,7 @@ class Engine:
         self._checkpointing = False
         self._watch = Watch(settings.graph_memory_bytes + settings.graph_buffer_bytes)
         self._planned: OrderedDict[str, None] = OrderedDict()
+        self._tables: Schema | None = None
 
     # reading
 
@@ -540,8 +549,6 @@ class Engine:
         if not users:
             check_own_read(statement)
         values = check_parameters(statement, parameters)
-        if users:
-            check_read(statement, parameters=values)
         reading = self._lend()
         try:
             seconds = self._settings.graph_timeout if timeout is None else timeout
@@ -549,6 +556,18 @@ class Engine:
             yield reading
         finally:
             reading.close()
+
+    def schema(self) -> Schema:
+        """The types of columns by table and name, of all tables that there are."""
+        if self._tables is None:
+            self._tables = read_schema(lambda statement: self.execute(statement).dicts())
+        return self._tables
+
+    def _schema(self, connection: _Connection) -> Schema:
+        """The tables that there are, with the types of their columns; read anew where a statement has changed them."""
+        if self._tables is None:
+            self._tables = read_schema(lambda statement: _rows(connection.run(statement, {}, None)).dicts())
+        return self._tables
 
     def _check_plan(self, connection: _Connection, statement: str, values: dict[str, Any], timeout: float) -> None:
         """The second wall: the operators that a user's statement would run as. Judged once a statement."""
@@ -631,6 +650,8 @@ class Engine:
             except GraphsvcError as error:
                 self._abandon(error)
                 raise CommitUnclear(str(error)) from error
+            if transaction.defines:
+                self._tables = None
 
     def _roll_back(self, writer: _Connection) -> None:
         """Leave the transaction, whatever state it is in, and its connection for good."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import date
 
-from .case import value
+from .case import case, value
 
 INF, NAN = math.inf, math.nan
 
@@ -95,6 +95,7 @@ CASES = [
     value("$x", 1.5, params={"x": 1.5}),
     value("$x", date(2020, 1, 2), params={"x": date(2020, 1, 2)}),
     value("$x * $y", 10000, params={"x": 100, "y": 100}, differs="small-parameters"),
+    case("UNWIND range(1, $n) AS x RETURN x * 0.5 AS y", [(0.5,), (1.0,)], params={"n": 2}, differs="small-parameters"),
     value("$`a b`", 1, params={"a b": 1}, differs="quoted-parameters"),
     value("$x + $x", "aa", params={"x": "a"}),
 ]

@@ -84,7 +84,7 @@ def test_a_statement_gives_what_opencypher_says_or_the_difference_is_documented(
 
 
 def test_the_page_lists_the_differences_that_the_suite_shows_and_no_others(engine_name: str) -> None:
-    listed = {name: engines for name, engines in DIFFERENCE.findall(PAGE)}
+    listed = dict(DIFFERENCE.findall(PAGE))
     shown: dict[str, set[str]] = {}
     for cases in SECTIONS.values():
         for case in cases:
