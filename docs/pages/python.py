@@ -12,7 +12,7 @@ from typing import Any, Union, get_args, get_origin
 
 import graphsvc
 from graphsvc.errors import every_error
-from graphsvc.memory import briefing, consolidation, joined, opened, results, retrieval, skills, verbs
+from graphsvc.memory import briefing, consolidation, cypher, joined, opened, results, retrieval, skills, verbs
 from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.exporting import ExportReport
@@ -30,6 +30,8 @@ from graphsvc.memory.importing import (
 )
 from graphsvc.memory.memory import Memory
 from graphsvc.memory.travel import migrate, restore, verify_snapshot
+from graphsvc.model.elements import Edge, Node, Path
+from graphsvc.store.catalog import GraphTable, Schema
 from graphsvc.store.migrate import Migrated
 from graphsvc.store.restore import Restored
 from graphsvc.store.snapshot import Snapshot
@@ -39,7 +41,7 @@ from .markdown import code, entries, page, said, sections, table
 
 CLASSES: tuple[type, ...] = (
     Memory, Episodes, skills.Skills, Entities, results.Hits, results.Hit, results.Statistics, results.Trend,
-    results.Lesson, results.Relations, results.Event, skills.Linked, consolidation.Consolidation, consolidation.Learnt,
+    results.Lesson, results.Relations, results.Event, cypher.Result, Node, Edge, Path, Schema, GraphTable, skills.Linked, consolidation.Consolidation, consolidation.Learnt,
     briefing.Brief, briefing.Sentence, ExportReport, ForgetReport, Named, KeptTask, Report, Problem, Snapshot, Restored,
     Migrated,
 )  # fmt: skip

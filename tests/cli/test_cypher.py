@@ -30,14 +30,25 @@ NAMES = "MATCH (e:Episode) RETURN e.id AS id, e.reward AS reward ORDER BY id"
 
 
 @pytest.fixture
-def filled(path: Path) -> Path:
+def filled(path: Path) -> Iterator[Path]:
+    """A memory that stays open in this process, which commands share: so each of them takes milliseconds."""
     with graphsvc.open(path, embedder="hashing") as memory:
-        for number in range(3):
-            memory.episodes.store(
-                id=f"e{number}", session="s", task="deploy | it", output="done", reward=number / 2 if number else None
-            )
-        memory.wait()
+        fill(memory)
+        yield path
+
+
+@pytest.fixture
+def closed(path: Path) -> Path:
+    with graphsvc.open(path, embedder="hashing") as memory:
+        fill(memory)
     return path
+
+
+def fill(memory: graphsvc.Memory) -> None:
+    for number in range(3):
+        memory.episodes.store(
+            id=f"e{number}", session="s", task="deploy | it", output="done", reward=number / 2 if number else None
+        )
 
 
 # --- one statement ------------------------------------------------------------------------------------
@@ -172,11 +183,11 @@ def plain(shown: str) -> str:
 
 
 @pytest.fixture
-def terminal(filled: Path, tmp_path: Path) -> Iterator[Callable[[], Terminal]]:
+def terminal(closed: Path, tmp_path: Path) -> Iterator[Callable[[], Terminal]]:
     opened: list[Terminal] = []
 
     def start() -> Terminal:
-        opened.append(Terminal(filled, tmp_path / "state"))
+        opened.append(Terminal(closed, tmp_path / "state"))
         opened[-1].until("cypher>")
         return opened[-1]
 

@@ -20,6 +20,7 @@ from .examples import ROOT, agrees, examples, rewritten, run
 README = ROOT / "README.md"
 GUIDE = ROOT / "docs" / "getting-started.md"
 IMPORTING = ROOT / "docs" / "importing.md"
+CYPHER = ROOT / "docs" / "cypher.md"
 
 
 def check(page: Path, directory: Path, **options: Any) -> None:
@@ -35,6 +36,10 @@ def test_the_guide_prints_what_it_shows(tmp_path: Path) -> None:
 
 def test_the_page_on_importing_prints_what_it_shows(tmp_path: Path) -> None:
     check(IMPORTING, tmp_path)
+
+
+def test_the_page_on_cypher_prints_what_it_shows(tmp_path: Path) -> None:
+    check(CYPHER, tmp_path)
 
 
 def test_the_readme_prints_what_it_shows_and_its_tour_run_again_the_same(tmp_path: Path) -> None:
@@ -56,7 +61,7 @@ def test_every_operator_is_in_the_guide(operator: str) -> None:
 
 
 def test_every_block_that_can_be_run_is_run() -> None:
-    for page in (README, GUIDE, IMPORTING):
+    for page in (README, GUIDE, IMPORTING, CYPHER):
         text = page.read_text(encoding="utf-8")
         blocks = re.findall(r"^```(\w+)$", text, re.MULTILINE)
         assert set(blocks) <= {"python", "text", "console", "sh"}

@@ -19,7 +19,7 @@ from graphsvc.store.engine import Engine, open_engine
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from conformance import SECTIONS  # noqa: E402
+from conformance import SECTIONS, instead  # noqa: E402
 from conformance.case import SETUP, Case, same_rows  # noqa: E402
 
 CASES = [pytest.param(case, id=f"{section}-{number}") for section, cases in SECTIONS.items() for number, case in enumerate(cases)]
@@ -92,6 +92,12 @@ def test_the_page_lists_the_differences_that_the_suite_shows_and_no_others(engin
                 if name := case.difference(engine):
                     shown.setdefault(name, set()).add(engine)
     assert listed == {name: "both" if len(engines) == 2 else min(engines).capitalize() for name, engines in shown.items()}
+
+
+@pytest.mark.parametrize("case", instead.CASES, ids=lambda case: case.statement)
+def test_what_the_page_offers_instead_gives_what_opencypher_says(people: Engine, case: Case) -> None:
+    right, found = met(people, case)
+    assert right, f"{case.statement}\n  gives    {found}\n  instead of {case.rows}"
 
 
 def test_the_suite_is_as_large_as_it_is_said_to_be() -> None:
