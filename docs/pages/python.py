@@ -41,7 +41,8 @@ from .markdown import code, entries, page, said, sections, table
 
 CLASSES: tuple[type, ...] = (
     Memory, Episodes, skills.Skills, Entities, results.Hits, results.Hit, results.Statistics, results.Trend,
-    results.Lesson, results.Relations, results.Event, cypher.Result, Node, Edge, Path, Schema, GraphTable, skills.Linked, consolidation.Consolidation, consolidation.Learnt,
+    results.Lesson, results.Relations, results.Event, cypher.Result, Node, Edge, Path, Schema, GraphTable,
+    skills.Linked, consolidation.Consolidation, consolidation.Learnt,
     briefing.Brief, briefing.Sentence, ExportReport, ForgetReport, Named, KeptTask, Report, Problem, Snapshot, Restored,
     Migrated,
 )  # fmt: skip
