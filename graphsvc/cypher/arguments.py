@@ -52,6 +52,8 @@ def why_refused(name: str, expr: Expr, values: list[Value]) -> tuple[str, str]:
         return f"{shown} is given what isn't surely a text", "Cast it: cast(x AS STRING)."
     if name in ("SLICE", "LIST_SLICE", "ARRAY_SLICE") and values and values[0].kind not in ("list", "text", "given"):
         return "a part is taken of what isn't surely a list or text", "Cast it: cast(x AS STRING)."
+    if name in ("LIST_SORT", "LIST_REVERSE_SORT") and any(value.kind not in ("text", "given") for value in values[1:]):
+        return f"{shown} is told its order by texts: 'DESC', 'NULLS LAST'", ""
     if name in ("LABEL", "LABELS") and any(value.kind not in ("node", "edge", "given") for value in values):
         return f"{shown} takes a variable of a node or edge", ""
     return _numbers(name, expr, values)
@@ -65,13 +67,13 @@ def _numbers(name: str, expr: Expr, values: list[Value]) -> tuple[str, str]:
     if name == "SPLIT_PART" and not (len(values) == 3 and (last.low or 0) >= 1):
         return "split_part counts from 1: its last argument is a known whole number", ""
     if name == "FACTORIAL" and not _within(first, MAX_FACTORIAL):
-        return f"factorial is of a number that is known to be at most {MAX_FACTORIAL:,}", "factorial(least(x, 20))"
-    if name == "REPEAT" and (last.low is None or last.low < 0) and expr.args[-1].kind != "parameter":
-        return "repeat may be given a negative number", "repeat(s, greatest(0, least(n, 100)))"
+        return f"factorial is of a number that is known to be at most {MAX_FACTORIAL:,}", "factorial(abs(x) % 20)"
+    if name == "REPEAT" and (last.low is None or last.low < 0) and last.kind != "given":
+        return "repeat may be given a negative number", "repeat(s, abs(n) % 100)"
     if name in _SPANS and not (_within(first, _MAX_SPAN) and _within_below(first, _MAX_SPAN)):
         return (
             f"{name.lower()} is of a number that is known to be small",
-            f"Bound it: least(greatest(x, 0), {_MAX_SPAN}).",
+            f"Bound it: x % {_MAX_SPAN}.",
         )
     return "", ""
 

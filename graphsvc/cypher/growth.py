@@ -87,7 +87,13 @@ class Budget:
         """Raises: NotAllowed, if it would grow too far."""
         for part in query.parts:
             self._names, self._unwound, self._matched = {}, 1.0, False
+            sourced = False
             for clause in part:
+                if isinstance(clause, Projection) and clause.where and not sourced:
+                    what = "WITH … WHERE before any MATCH or UNWIND ends the process"
+                    hint = "Begin with UNWIND [1] AS x, or say it in the WHERE of a MATCH."
+                    raise NotAllowed(what, where=place(self._statement, clause.at), hint=hint, rule="crash")
+                sourced = sourced or isinstance(clause, Match | Unwind | Call)
                 self._clause(clause)
 
     def _refuse(self, what: str, at: int, hint: str = "") -> NotAllowed:
@@ -194,7 +200,7 @@ class Budget:
 
     def _grows(self, value: Value, expr: Expr, times: float = 0) -> Value:
         """Count what an expression makes, `times` in all or, if that is 0, once a row."""
-        what = f"{expr.value} " if expr.kind == "call" else ""
+        what = f"{expr.value.lower()} " if expr.kind == "call" else ""
         if value.size > MAX_VALUE:
             raise self._refuse(f"{what}may make a value of more than {MAX_VALUE:,} elements or characters", expr.at)
         if value.size > _SMALL:
@@ -366,6 +372,9 @@ class Budget:
     def _numeric(self, name: str, values: list[Value]) -> Value:
         if name == "COUNT":
             return Value(low=0, most=None if self._matched else self._unwound, kind="number")
+        if values and name == "ABS":
+            bounds = [abs(bound) for bound in (values[0].low, values[0].most) if bound is not None]
+            return Value(low=0, most=max(bounds) if len(bounds) == 2 else None, kind="number")
         if values and (name in ("CEIL", "CEILING", "FLOOR", "ROUND") or name.startswith(("TO_INT", "TO_UINT"))):
             low, most = values[0].low, values[0].most
             return Value(low=None if low is None else low - 1, most=None if most is None else most + 1, kind="number")
@@ -373,14 +382,16 @@ class Budget:
 
     def _bound(self, expr: Expr, values: list[Value], index: int) -> float:
         """What a number that decides over a length is at most."""
-        value = values[index] if index < len(values) else Value()
+        if index >= len(values):
+            raise self._refuse(f"{expr.value.lower()} lacks an argument", expr.at)
+        value = values[index]
         if value.most is None:
             if self._parameters is None and expr.args[index].kind == "parameter":
                 return STORED_SIZE
             raise self._refuse(
-                f"how far {expr.value} goes isn't known before it runs",
+                f"how far {expr.value.lower()} goes isn't known before it runs",
                 expr.at,
-                "Bound it: least(…, 1000), or give a literal or a parameter.",
+                "Bound it: x % 1000, or give a literal or a parameter.",
             )
         return max(1, value.most)
 

@@ -132,7 +132,7 @@ def computed(operator: str, left: Value, right: Value) -> Value:
     bounds = [left.low, left.most, right.low, right.most]
     if operator == "%" and right.most is not None and right.low is not None:
         most = max(abs(right.most), abs(right.low))
-        return Value(low=-most, most=most, kind="number")
+        return Value(low=0 if left.low is not None and left.low >= 0 else -most, most=most, kind="number")
     if operator not in ("+", "-", "*") or None in bounds:
         return NUMBER
     low, most, below, above = (bound or 0.0 for bound in bounds)
