@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from graphsvc.cli.cypher import FORMATS, parameter, show
 from graphsvc.cli.output import console, safe, table
-from graphsvc.cypher.functions import FUNCTIONS
 from graphsvc.errors import BadInput, GraphsvcError
+from graphsvc.memory.cypher import functions
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
@@ -232,8 +232,8 @@ def completions(text: str, schema: Schema) -> Iterator[tuple[str, int]]:
     elif mark == "$":
         names = []
     else:
-        functions = (f"{name.lower()}(" for name in sorted(FUNCTIONS))
-        names = [*KEYWORDS, *functions, *(one.name for one in schema), *columns] if word else []
+        calls = (f"{name}(" for name in functions())
+        names = [*KEYWORDS, *calls, *(one.name for one in schema), *columns] if word else []
     yield from ((name, len(word)) for name in names if name.casefold().startswith(word.casefold()))
 
 

@@ -8,6 +8,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, overload
 
 from graphsvc.cypher.expected import expected
+from graphsvc.cypher.functions import FUNCTIONS
 from graphsvc.cypher.parse import parse
 from graphsvc.cypher.syntax import Query
 from graphsvc.cypher.tokens import parameters_of
@@ -212,6 +213,11 @@ def schema(opened: Opened, namespaces: Namespaces, counts: bool) -> Schema:
     graph = store.graph
     store.wait((store.graph_follower,), opened.log.head, opened.settings.read_wait)
     return Schema(tuple(describe(graph.engine, count=counts)))
+
+
+def functions() -> list[str]:
+    """Names of the functions that a statement may call."""
+    return sorted(map(str.lower, FUNCTIONS))
 
 
 def _check_unbound(namespaces: Namespaces, where: str) -> None:
