@@ -30,6 +30,12 @@ _SPANS = (
     "TO_YEARS",
 )
 _MAX_SPAN = 10**9
+_ELEMENTS: dict[str, tuple[str, ...]] = {
+    "END_NODE": ("edge",), "START_NODE": ("edge",), "ID": ("node", "edge"), "KEYS": ("node", "edge"),
+    "LABEL": ("node", "edge"), "LABELS": ("node", "edge"), "IS_ACYCLIC": ("path",), "IS_TRAIL": ("path",),
+    "NODES": ("path",), "RELATIONSHIPS": ("path",), "RELS": ("path",), "OFFSET": ("id",), "PROPERTIES": ("list",),
+}  # fmt: skip
+"""Functions of elements of the graph, and which they take: some end the process on anything else."""
 LAMBDAS = {"LIST_TRANSFORM": 1, "LIST_FILTER": 1, "LIST_REDUCE": 2}
 """Functions that take a list and a lambda of so many names. Any other ends the process on one."""
 MAX_FACTORIAL = 1_000
@@ -56,8 +62,9 @@ def why_refused(name: str, expr: Expr, values: list[Value]) -> tuple[str, str]:
         return "a part is taken of what isn't surely a list or text", "Cast it: cast(x AS STRING)."
     if name in ("LIST_SORT", "LIST_REVERSE_SORT") and any(value.kind not in ("text", "given") for value in values[1:]):
         return f"{shown} is told its order by texts: 'DESC', 'NULLS LAST'", ""
-    if name in ("LABEL", "LABELS") and any(value.kind not in ("node", "edge", "given") for value in values):
-        return f"{shown} takes a variable of a node or edge", ""
+    kinds = _ELEMENTS.get(name)
+    if kinds and any(value.kind not in (*kinds, "given") for value in values[:1]):
+        return f"{shown} takes {' or '.join(kinds)}", "Give it a variable of a pattern."
     return _numbers(name, expr, values)
 
 

@@ -145,9 +145,9 @@ class Budget:
                 inner = dict.fromkeys(edge.hops.names, STORED)
                 for expr in (*filter(None, [edge.hops.where]), *edge.hops.shown):
                     self._within(expr, inner, 1)
-                self._names[edge.variable] = Value(STORED_SIZE * length, length, kind="other")
+                self._names[edge.variable] = Value(STORED_SIZE * length, length, kind="path")
         if path.variable:
-            self._names[path.variable] = Value(STORED_SIZE * length, length, kind="other")
+            self._names[path.variable] = Value(STORED_SIZE * length, length, kind="path")
 
     def _bind(self, part: Node | Edge) -> None:
         kind, tables = ("node", part.labels) if isinstance(part, Node) else ("edge", part.types)

@@ -24,7 +24,8 @@ class Value:
         size: its elements and characters, all in all, at most.
         count: its elements, if it is a list.
         low, most: what it is at least and at most, if it is a number of which that is known.
-        kind: what it surely is: `number`, `text`, `list`, `time` (a date too), `interval`, `node`, `edge`, `other`;
+        kind: what it surely is: `number`, `text`, `list`, `array` (of fixed length), `time` (a date too), `interval`, `node`, `edge`, `path`,
+            `id` (an internal one), `other`;
             `given` if it is trusted to be what is wanted; '' if it may be anything.
         null: whether it may be a NULL of which no type is known. Many functions of both engines end the process on one.
         item: of its elements, if that is known apart.
@@ -165,8 +166,9 @@ def of_type(kind: str) -> Value:
     """A stored value of an engine's type."""
     kind = kind.strip().upper()
     if kind.endswith("]"):
-        item = of_type(kind[: kind.rindex("[")])
-        return Value(STORED_SIZE, STORED_SIZE, kind="list", item=item)
+        begin = kind.rindex("[")
+        fixed = kind[begin + 1 : -1].strip()
+        return Value(STORED_SIZE, STORED_SIZE, kind="array" if fixed else "list", item=of_type(kind[:begin]))
     word = kind.split("(")[0].strip()
     if word in ("STRING", "VARCHAR", "TEXT"):
         return Value(STORED_SIZE, kind="text")

@@ -256,7 +256,7 @@ class _Elements:
             if label in REL_TABLES:
                 names: Iterable[str] = REL_TABLES[label].columns
             else:
-                names = self._ask(load("edge_columns").fill(name=quoted(label)), {})["name"].to_pylist()
+                names = self._ask(load("table_columns").fill(name=quoted(label)), {})["name"].to_pylist()
             self._columns[label] = _visible(names), ""
         return self._columns[label][0]
 

@@ -88,7 +88,7 @@ def describe(engine: Engine, *, count: bool = True) -> list[GraphTable]:
 def _table(engine: Engine, name: str, nodes: bool, count: bool) -> GraphTable:
     within = quoted(name)
     own = name in _OWN
-    columns = engine.execute(load("node_columns" if nodes else "edge_columns").fill(name=within)).rows
+    columns = engine.execute(load("node_columns" if nodes else "table_columns").fill(name=within)).rows
     types = {column[0]: column[1] for column in columns if not column[0].startswith("_")}
     number = None
     if count:

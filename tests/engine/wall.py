@@ -19,7 +19,7 @@ from graphsvc.store.engine import Engine, open_engine
 from graphsvc.store.watch import resident
 
 DATA = Path(__file__).parents[1] / "cypher"
-TIMEOUT = 1.0
+TIMEOUT = 0.5
 SETUP = (
     "CREATE NODE TABLE Person (id INT64, name STRING, age INT64, score DOUBLE, tags STRING[], born DATE, seen TIMESTAMP, "
     "emb DOUBLE[3], PRIMARY KEY (id))",
