@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
+from graphsvc.cypher.parse import parse
 from graphsvc.cypher.syntax import (
     Clause,
     Expr,
@@ -39,8 +41,18 @@ class Wanted:
     column: str = ""
 
 
-def expected(query: Query) -> list[Wanted]:
-    """What is known of the parameters of a statement; of a variable that is bound twice, nothing."""
+@lru_cache(maxsize=512)
+def expected(statement: str) -> tuple[Wanted, ...]:
+    """What is known of the parameters of a statement; of a variable that is bound twice, nothing.
+
+    Raises:
+        NotAllowed, BadInput: as `parse`.
+    """
+    query = parse(statement)
+    return tuple(_expected(query)) if isinstance(query, Query) else ()
+
+
+def _expected(query: Query) -> list[Wanted]:
     tables = _tables(query)
     found: list[Wanted] = []
     for clause in every_clause(query):

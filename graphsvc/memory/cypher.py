@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, overload
 
 from graphsvc.cypher.expected import expected
 from graphsvc.cypher.functions import FUNCTIONS
-from graphsvc.cypher.parse import parse
-from graphsvc.cypher.syntax import Query
 from graphsvc.cypher.tokens import parameters_of
 from graphsvc.errors import BadInput, EngineError, MissingExtra, NeedsUnbound
 from graphsvc.memory.namespaces import Namespaces
@@ -192,8 +190,8 @@ def cypher(
     store = opened.store
     graph = store.graph  # once it is open: only then does the wait for what it has yet to take in begin
     reached = store.wait((store.graph_follower,), opened.log.head, opened.settings.read_wait)
-    if values and isinstance(parsed := parse(query), Query):
-        check_types(expected(parsed), values, graph.engine.schema())
+    if values:
+        check_types(expected(query), values, graph.engine.schema())
     try:
         answer = graph.engine.answer(query, values, timeout=seconds, limit=most)
     except EngineError as error:

@@ -191,6 +191,8 @@ def check_types(wanted: Iterable[Wanted], values: dict[str, Any], schema: Schema
             raise BadInput(f"is {_family(value)}; a text is wanted", where=where)
         if one.form == "count" and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
             raise BadInput(f"is {value!r}; a number of rows is wanted, 0 or more", where=where)
+        if not one.tables:
+            continue
         types = {table: schema.get(table, {}).get(one.column) for table in one.tables}
         known = [type for type in types.values() if type is not None]
         if len(known) == len(types) and len(set(known)) == 1:

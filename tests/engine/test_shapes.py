@@ -86,3 +86,27 @@ def test_aggregating_the_first_of_an_order_takes_any_on_ladybug_and_is_refused(
     check_read("MATCH (p:Agent) WITH p.age AS age ORDER BY age LIMIT 2 RETURN age, count(*)")
     with pytest.raises(NotAllowed, match="takes any"):
         check_read(wrong)
+
+
+NULL_NODES = """
+from pathlib import Path
+from graphsvc.config import Settings
+from graphsvc.store.engine import open_engine
+engine = open_engine(ENGINE, Path(sys.argv[1]), Settings(graph_buffer_bytes=128 << 20))
+with engine.transaction() as transaction:
+    transaction.execute("CREATE NODE TABLE P (name STRING, age INT64, born DATE, nicks STRING[], PRIMARY KEY (name))")
+    transaction.execute("CREATE REL TABLE R (FROM P TO P, days DATE[])")
+    transaction.execute("CREATE (:P {name: 'a', born: date('2020-01-01'), nicks: ['x', 'y']}), (:P {name: 'b', age: 41})")
+for _ in range(20):
+    answer = engine.answer("MATCH (p:P) WITH p WHERE p.age > 30 OPTIONAL MATCH (p)-[r:R]->(q) RETURN p, r, q", limit=10)
+    assert answer.rows[0][1:] == (None, None)
+engine.close()
+"""
+
+
+def test_nodes_and_edges_that_are_null_end_no_process(
+    tmp_path: Path, script: Callable[..., subprocess.CompletedProcess[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MALLOC_PERTURB_", "165")  # memory that nobody has written isn't zero by chance
+    done = script(NULL_NODES, str(tmp_path / "graph"))
+    assert done.returncode == 0, done.stderr
