@@ -6,7 +6,10 @@ having checked what those are. Each is shown in `tests/cypher/hostile.toml`.
 
 from __future__ import annotations
 
-from graphsvc.cypher.syntax import Expr
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from graphsvc.cypher.syntax import Clause, Expr, Projection, in_clause, paths_of
 from graphsvc.cypher.values import Value
 
 _NESTED = (
@@ -93,6 +96,38 @@ def _within(value: Value, most: float) -> bool:
 
 def _within_below(value: Value, most: float) -> bool:
     return value.low is not None and value.low >= -most
+
+
+def why_parameter_refused(clauses: Iterable[Clause], values: Mapping[str, Any]) -> tuple[str, int]:
+    """A list among the parameters, given to a function of lists and used elsewhere too; ('', 0) if there is none.
+
+    The function gives the parameter its own type, and the process ends where the other use finds that.
+    """
+    uses: dict[str, list[int]] = {}
+    taken: set[str] = set()
+    for clause in clauses:
+        for expr in in_clause(clause):
+            if expr.kind == "parameter" and isinstance(values.get(expr.value), list | tuple | dict):
+                uses.setdefault(expr.value, []).append(expr.at)
+            elif expr.kind == "call" and expr.value.startswith(_NESTED):
+                taken.update(arg.value for arg in expr.args if arg.kind == "parameter")
+    return next(((name, places[1]) for name, places in uses.items() if len(places) > 1 and name in taken), ("", 0))
+
+
+def all_shortest_unseen(part: Sequence[Clause]) -> int | None:
+    """Where ALL SHORTEST stands in a path that isn't given back: if it finds none, the process ends."""
+    final = part[-1]
+    items = final.items if isinstance(final, Projection) and final.final else ()
+    seen = {item.expr.value for item in items if item.expr.kind == "variable"}
+    for item in items:
+        if item.expr.kind == "call" and item.expr.value in ("NODES", "RELS", "RELATIONSHIPS"):
+            seen.update(arg.value for arg in item.expr.args)
+    for clause in part:
+        for path in paths_of(clause):
+            for edge in path.edges:
+                if edge.hops and edge.hops.way == "ALL SHORTEST" and path.variable not in seen:
+                    return edge.at
+    return None
 
 
 def why_reduce_refused(among: Value, body: Expr) -> str:

@@ -8,11 +8,16 @@ had limits too. The estimate is carried over WITH, so growth that is chained mul
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from graphsvc.cypher.arguments import why_reduce_refused, why_refused
+from graphsvc.cypher.arguments import (
+    all_shortest_unseen,
+    why_parameter_refused,
+    why_reduce_refused,
+    why_refused,
+)
 from graphsvc.cypher.functions import AGGREGATES, ELEMENTS, FUNCTIONS, GIVES, LENGTHS, PASSES, Growth
 from graphsvc.cypher.syntax import (
     Call,
@@ -88,6 +93,7 @@ class Budget:
         for part in query.parts:
             self._names, self._unwound, self._matched = {}, 1.0, False
             sourced = False
+            self._check_part(part)
             for clause in part:
                 if isinstance(clause, Projection) and clause.where and not sourced:
                     what = "WITH … WHERE before any MATCH or UNWIND ends the process"
@@ -95,6 +101,18 @@ class Budget:
                     raise NotAllowed(what, where=place(self._statement, clause.at), hint=hint, rule="crash")
                 sourced = sourced or isinstance(clause, Match | Unwind | Call)
                 self._clause(clause)
+
+    def _check_part(self, part: Sequence[Clause]) -> None:
+        """Refuse what ends the process by the whole of a query."""
+        name, at = why_parameter_refused(part, self._parameters or {})
+        if name:
+            what = f"the list ${name} is given to a function, and used again"
+            raise NotAllowed(what, where=place(self._statement, at), hint="Pass it twice, by two names.", rule="crash")
+        unseen = all_shortest_unseen(part)
+        if unseen is not None:
+            what = "ALL SHORTEST is for paths that are given back"
+            hint = "MATCH p = …* ALL SHORTEST … RETURN p, or nodes(p)."
+            raise NotAllowed(what, where=place(self._statement, unseen), hint=hint, rule="crash")
 
     def _refuse(self, what: str, at: int, hint: str = "") -> NotAllowed:
         return NotAllowed(what, where=place(self._statement, at), hint=hint, rule="growth")

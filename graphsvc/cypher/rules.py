@@ -60,6 +60,7 @@ RULES = {
     "last_wins": "No row is given several values by one statement, of which the last would win.",
     "read_after_write": "Within a statement, nothing reads the tables that it has written before.",
     "default": "A column's default is a constant, and no column counts by itself.",
+    "escape": "Texts in a write escape backslashes and quotes alone: other escapes the engines read differently.",
     "type": "A column has a type that both engines keep alike.",
 }
 """The rules: the name in an error, and what it says. `docs/reference/cypher.md` is made of it."""

@@ -5,7 +5,7 @@ made to see a comment or text where the engine sees a clause:
 
 - `/***/` isn't closed: in a comment, a star takes the character behind it along, if that isn't a slash;
 - `//` is a comment only up to a line feed or the end, and none at all where a bare carriage return comes first;
-- a text takes few escapes, and nothing else behind a backslash; `''` doesn't escape a quote, and a backtick can't be
+- a text takes few escapes, and nothing else behind a backslash; two quotes don't escape one, and a backtick can't be
   escaped within backticks: `` `a``b` `` is one name with two backticks in it;
 - `$` and other signs of currency may be part of a name; so may connectors other than `_`;
 - dashes and arrow heads of other scripts are those of patterns, and two dozen characters are spaces.
@@ -39,7 +39,7 @@ LEFT_HEADS = frozenset("<\u27e8\u3008\ufe64\uff1c")
 RIGHT_HEADS = frozenset(">\u27e9\u3009\ufe65\uff1e")
 
 _SPACES = "\t-\r\x1c-\x20\u00a0\u1680\u180e\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-_ESCAPE = r"""\\(?:[\\'"BbFfNnRrTt]|[Xx][0-9A-Fa-f]{2}|[Uu][0-9A-Fa-f]{8}|[Uu][0-9A-Fa-f]{4})"""
+_ESCAPE = r"""\\(?:[\\'"BbFfNnRrTt]|[Uu][0-9A-Fa-f]{8}|[Uu][0-9A-Fa-f]{4})"""
 _TOKEN = re.compile(
     rf"""
     (?P<space>   [{_SPACES}]+ | /\*(?:[^*]|\*[^/])*\*/ | //[^\n\r]*\r?(?:\n|\Z) )

@@ -24,9 +24,9 @@ class Value:
         size: its elements and characters, all in all, at most.
         count: its elements, if it is a list.
         low, most: what it is at least and at most, if it is a number of which that is known.
-        kind: what it surely is: `number`, `text`, `list`, `array` (of fixed length), `time` (a date too), `interval`, `node`, `edge`, `path`,
-            `id` (an internal one), `other`;
-            `given` if it is trusted to be what is wanted; '' if it may be anything.
+        kind: what it surely is: `number`, `text`, `list`, `array` (a list of fixed length), `time` (a date too),
+            `interval`, `node`, `edge`, `path`, `id` (an internal one), `other`; `given` if it is trusted to be what is
+            wanted; '' if it may be anything.
         null: whether it may be a NULL of which no type is known. Many functions of both engines end the process on one.
         item: of its elements, if that is known apart.
         tables: of a node or edge, those that it may be of; none if it may be of any.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -133,6 +134,7 @@ def check_write(
     check_common(statement, parsed, parameters, tables)
     if call := next((clause for clause in clauses if isinstance(clause, Call)), None):
         raise refused(statement, call.at, "a write calls no procedure", "procedure", "Read first.")
+    _check_texts(statement)
     written = _Written(statement, owned)
     for clause in clauses:
         written.clause(clause)
@@ -144,6 +146,14 @@ def check_write(
         returns=isinstance(clauses[-1], Projection),
         deletes=any(isinstance(clause, Delete) for clause in clauses),
     )
+
+
+def _check_texts(statement: str) -> None:
+    """Refuse escapes of more than backslashes and quotes: of an escaped n one engine makes a new line, the other an n."""
+    for token in tokens(statement):
+        if token.kind == "text" and re.search(r"\\[^\\'\"]", token.text.replace("\\\\", "")):
+            what = "the engines read this escape differently"
+            raise refused(statement, token.at, what, "escape", "Pass the text as a parameter.")
 
 
 class _Written:

@@ -29,9 +29,12 @@ from uuid import UUID
 import pyarrow as pa
 
 from graphsvc.config import Settings
+from graphsvc.cypher.growth import check_growth
+from graphsvc.cypher.parse import parse
 from graphsvc.cypher.plans import check_plan
 from graphsvc.cypher.reads import check_own_read, check_read
 from graphsvc.cypher.rules import check_statement
+from graphsvc.cypher.syntax import Query
 from graphsvc.cypher.tokens import parameters_of, tokens
 from graphsvc.cypher.values import Schema
 from graphsvc.errors import (
@@ -361,16 +364,30 @@ class Transaction:
         self.defines = False
 
     def execute(
-        self, statement: str, parameters: Mapping[str, Any] | None = None, *, timeout: float | None = None
+        self,
+        statement: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        users: bool = False,
     ) -> Rows:
         """One statement inside the transaction. Without a time limit unless one is given: replay has none.
 
+        Args:
+            users: whether it comes from outside. `check_write` has judged it before it was logged; what its arguments
+                are, only the tables tell that there are now.
+
         Raises:
+            NotAllowed: a function of a user's statement would be given what ends the process; nothing was run.
             BadInput: wrong parameters.
             EngineError: the engine failed it; nothing of the transaction will be kept.
         """
         check_statement(statement)
-        return cast(Rows, self._run(statement, check_parameters(statement, parameters), timeout))
+        values = check_parameters(statement, parameters)
+        if users and isinstance(parsed := parse(statement), Query):
+            schema = read_schema(lambda asked: _rows(self._connection.run(asked, {}, None)).dicts())
+            check_growth(statement, parsed, values, schema)
+        return cast(Rows, self._run(statement, values, timeout))
 
     def answer(self, statement: str, parameters: Mapping[str, Any] | None = None, *, limit: int = 1_000_000) -> Answer:
         """The same, with what it returns as `Engine.answer` gives it."""

@@ -50,7 +50,7 @@ def test_every_benign_look_alike_runs(script: Script, tmp_path: Path) -> None:
 
 def test_every_rule_of_a_read_has_a_hostile_statement() -> None:
     writing = {"no_write", "own", "label", "order", "float", "chance", "place", "last_wins", "read_after_write", "default",
-        "type"}  # fmt: skip
+        "type", "escape"}  # fmt: skip
     assert wall.hostile().keys() - {"limits"} == RULES.keys() - writing - {"plan"}
 
 
@@ -96,6 +96,17 @@ def test_the_plan_is_a_wall_of_its_own(engine: Engine, monkeypatch: pytest.Monke
         with pytest.raises((NotAllowed, EngineError), match=r"engine would do|read-only transaction"):
             engine.execute(statement, users=True)
     assert engine.execute("MATCH (p:Person) RETURN count(*)", users=True).rows == [[2]]
+
+
+def test_a_write_gives_no_function_what_ends_the_process(engine: Engine) -> None:
+    statement = "MATCH (p:Person) WHERE p.age =~ 'x' SET p.age = 1"
+    with engine.transaction() as transaction:
+        with pytest.raises(NotAllowed, match="surely a text"):
+            transaction.execute(statement, users=True)
+        transaction.execute(statement.replace("p.age =~", "p.name =~"), users=True)
+    with pytest.raises(EngineError, match="years 1 to 9999"), engine.transaction() as transaction:
+        transaction.execute("MATCH (p:Person) SET p.age = 2 RETURN make_date(99999, 1, 1)", users=True)
+    assert engine.execute("MATCH (p:Person {age: 2}) RETURN count(*)").rows == [[0]]
 
 
 GATHERS = "UNWIND range(1, 1000000) AS x UNWIND range(1, 9) AS y RETURN x, y, md5(cast(x * y AS STRING)) AS z"
