@@ -199,8 +199,15 @@ class NotRetained(GraphsvcError):
     code = "not_retained"
 
 
+class NeedsSnapshot(GraphsvcError):
+    """What would leave the log must be in a snapshot first: one of this memory, noted, present and whole."""
+
+    code = "needs_snapshot"
+    default_hint = "Take one with memory.snapshot(path), keep it, and trim again."
+
+
 class Unsupported(GraphsvcError):
-    """This platform or file system can't keep the promises that graphsvc makes."""
+    """It can't be done: the platform or file system can't keep the promises that graphsvc makes, or the log can't."""
 
     code = "unsupported"
 

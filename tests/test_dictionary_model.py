@@ -79,6 +79,7 @@ class MemoryMachine(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         self.model: dict[tuple[str, str], dict[str, Any]] = {}
         self.count = 0
+        self.snapshots = 0
 
     @initialize()
     def start(self) -> None:
@@ -149,6 +150,13 @@ class MemoryMachine(RuleBasedStateMachine):
     def kill(self) -> None:
         self.child.kill()
         self.child = Child(self.folder / "memory", "kuzu")
+
+    @rule(back=st.integers(0, 9))
+    def trim(self, back: int) -> None:
+        self.snapshots += 1
+        self.child.ask("snapshot", path=str(self.folder / f"snapshot{self.snapshots}"))
+        before = max(1, self.child.ask("status")["head"] + 1 - back)
+        self.child.ask("trim", before=before)
 
     @rule(where=filters)
     def filter_and_count(self, where: dict[str, Any]) -> None:

@@ -176,6 +176,39 @@ def test_snapshots_that_still_hold_it_are_listed(memory: graphsvc.Memory, tmp_pa
     assert not found_in(tmp_path / "before", forms(WORDS[0]))
 
 
+@pytest.mark.parametrize("source", ["memory", "before", pytest.param("after", marks=pytest.mark.slow)])
+def test_a_point_before_a_forget_is_restored_without_what_was_forgotten(apart: Path, source: str) -> None:
+    """But from a snapshot that was taken before: that holds it still, as `forget` said."""
+    path = apart / "memory"
+    with graphsvc.open(path, embedder="hashing") as memory:
+        told, gone, skill, vector = fill(memory)
+        stored = memory.status()["head"]
+        kept = [one.id for one in memory.episodes.list(k=100) if one.id != told]
+        memory.snapshot(apart / "before")
+        memory.forget([told, gone, skill])
+        forgotten = memory.status()["head"]
+        memory.episodes.store(session="s", task="later")
+        memory.snapshot(apart / "after")
+    again = apart / "again"
+    graphsvc.restore(apart / source, again / "then", to=stored)
+    with graphsvc.open(again / "then") as restored:
+        assert restored.verify().problems == []
+        assert {one.id for one in restored.episodes.list(k=100)} == {told, *kept}
+        assert restored.episodes.get(told).output == (f"{WORDS[1]} it was" if source == "before" else "")
+        assert [event.what for event in restored.history(told)] == ["store", "amend"]
+        restored.forget(told)
+        assert restored.verify().problems == []
+    if source != "before":
+        for to in (forgotten, None):
+            graphsvc.restore(apart / source, again / f"at-{to}", to=to)
+            with graphsvc.open(again / f"at-{to}") as restored:
+                assert restored.verify().problems == []
+                with pytest.raises(Gone, match="forgotten"):
+                    restored.episodes.get(told)
+                assert restored.episodes.get(kept[0])
+        assert found_in(again, every_needle(vector)) == []
+
+
 def test_ids_are_checked_and_all_or_none_are_forgotten(memory: graphsvc.Memory) -> None:
     told = memory.episodes.store(session="s", task="one", id="e")
     memory.skills.create(name="one", id="e")

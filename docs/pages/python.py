@@ -30,6 +30,7 @@ from graphsvc.memory.importing import (
 )
 from graphsvc.memory.memory import Memory
 from graphsvc.memory.travel import migrate, restore, verify_snapshot
+from graphsvc.memory.trimming import TrimReport
 from graphsvc.model.elements import Edge, Node, Path
 from graphsvc.store.catalog import GraphTable, Schema
 from graphsvc.store.migrate import Migrated
@@ -44,7 +45,7 @@ CLASSES: tuple[type, ...] = (
     results.Lesson, results.Relations, results.Event, cypher.Result, Node, Edge, Path, Schema, GraphTable,
     skills.Linked, consolidation.Consolidation, consolidation.Learnt,
     briefing.Brief, briefing.Sentence, ExportReport, ForgetReport, Named, KeptTask, Report, Problem, Snapshot, Restored,
-    Migrated,
+    TrimReport, Migrated,
 )  # fmt: skip
 NOT_FOR_USERS = {Memory: ("owner", "threads"), Report: ("note",), ImportReport: ("skip", "finish", "in_vain")}
 """Members that are public for the program's own parts only."""

@@ -1,4 +1,4 @@
-"""`graphsvc snapshot`, `snapshots`, `restore`, `migrate`, `size`."""
+"""`graphsvc snapshot`, `snapshots`, `restore`, `trim`, `migrate`, `size`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from graphsvc.cli import records
+from graphsvc.cli.options import DryRun
 from graphsvc.cli.output import Answer, fields, size, table
 from graphsvc.cli.shell import PROBLEMS, Shell, command
 from graphsvc.errors import GraphsvcError
@@ -24,6 +25,7 @@ def add_travel(app: typer.Typer) -> None:
     command(app, "snapshot", example="graphsvc snapshot ./monday", panel=PANEL)(snapshot)
     command(app, "snapshots", example="graphsvc snapshots --verify", panel=PANEL)(snapshots)
     command(app, "restore", example="graphsvc restore ./monday ./memory-again --to 1200", panel=PANEL)(restore)
+    command(app, "trim", example="graphsvc trim --before 1200 --dry-run", panel=PANEL)(trim)
     command(app, "migrate", example="graphsvc migrate --engine ladybug", panel=PANEL)(migrate)
     command(app, "size", example="graphsvc size --json", panel=PANEL)(size_)
 
@@ -85,6 +87,25 @@ def restore(
         restored = graphsvc.restore(source, target, to=to, report=report)
     anew = f"; made anew when it is opened: {', '.join(restored.rebuilt)}" if restored.rebuilt else ""
     return records.told(restored.as_dict(), f"{restored.path}: the memory at entry {restored.n:,}{anew}")
+
+
+def trim(
+    shell: Shell,
+    before: Annotated[int, typer.Option(help="The first entry of the log that stays as it is.")],
+    dry_run: DryRun = False,
+) -> Answer:
+    """Take entries out of the log that a snapshot holds. Records stay; earlier points are the snapshot's then."""
+    with shell.open() as memory, shell.bar("Trimming") as show:
+        done = memory.trim(before=before, dry_run=dry_run, progress=show)
+    title = "Would be trimmed (nothing was changed)" if dry_run else "Trimmed"
+    shown = {
+        "entries": f"{done.entries:,}, {size(done.bytes)}",
+        "in their place": f"{done.base_entries:,}, {size(done.base_bytes)}",
+        "held by the snapshot": done.snapshot or None,
+        "memory.sqlite is smaller by": None if dry_run else size(done.freed),
+    }
+    view = fields({name: value for name, value in shown.items() if value is not None}, title)
+    return Answer(done.as_dict(), records.printed(view))
 
 
 def migrate(

@@ -58,11 +58,12 @@ def stats(shell: Shell) -> Answer:
         with contextlib.suppress(WaitTimeout):
             memory.wait(timeout=SETTLE_SECONDS)
         data = memory.stats()
+    trimmed = f", trimmed before {data['trimmed']['before']:,}" if data["trimmed"] else ""
     shown = {
         "path": data["path"], "id": data["id"], "graph engine": data["engine"],
         "embedding": f"{data['embedding']['name']}, {data['embedding']['dimension']} dimensions",
         **{name: f"{count:,}" for name, count in data["records"].items()},
-        "vectors": f"{data['vectors']['vectors']:,}", "log entries": f"{data['head']:,}",
+        "vectors": f"{data['vectors']['vectors']:,}", "log entries": f"{data['head']:,}{trimmed}",
         "behind": ", ".join(f"{name} {lag:,}" for name, lag in data["lag"].items() if lag) or "nothing",
         "errors": "; ".join(f"{name}: {error}" for name, error in data["errors"].items()) or "none",
     }  # fmt: skip

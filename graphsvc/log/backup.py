@@ -12,6 +12,7 @@ from graphsvc.errors import NotRetained
 from graphsvc.log import database
 from graphsvc.log.log import ENTRY, entry_of
 from graphsvc.log.rebuild import fold, rewrite
+from graphsvc.log.trim import held_from
 from graphsvc.model.change import Change
 
 
@@ -88,18 +89,19 @@ def cut(path: Path, to: int) -> None:
         raise database.translated(error, path) from error
 
 
-def check_point(connection: sqlite3.Connection, to: int) -> None:
+def check_point(connection: sqlite3.Connection, to: int, where: str = "to") -> None:
     """Refuse a number at which there was no whole memory. Raises NotRetained."""
-    last = last_entry(connection)
-    if not 0 <= to <= last:
-        raise NotRetained(f"entry {to} isn't held", where="to", hint=f"It can be any of 0 to {last}.")
-    if to == 0:
+    first, last = held_from(connection), last_entry(connection)
+    if not first <= to <= last:
+        why = f": the log was trimmed before {first + 1}" if 0 <= to < first else ""
+        raise NotRetained(f"entry {to} isn't held{why}", where=where, hint=f"It can be any of {first} to {last}.")
+    if to == first:
         return
     call, ends = connection.execute("SELECT call, last FROM log WHERE n = ?", (to,)).fetchone()
     if not ends:
         after = connection.execute("SELECT min(n) FROM log WHERE n >= ? AND last = 1", (to,)).fetchone()[0]
         raise NotRetained(
             f"entry {to} lies within one call, which is kept whole or not at all",
-            where="to",
+            where=where,
             hint=f"The nearest points are {call - 1} and {after}.",
         )

@@ -185,6 +185,16 @@ class ReadPool:
                 connection = None
             self._free.put(connection)
 
+    @contextmanager
+    def instant(self) -> Iterator[sqlite3.Connection]:
+        """The same, and all that is read within is of one state, whatever is written meanwhile."""
+        with self.connection() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.execute("ROLLBACK")
+
     def close(self) -> None:
         """Close what is free now; what is lent is closed when it comes back."""
         self._closed.set()

@@ -15,6 +15,7 @@ import msgspec
 from graphsvc.errors import BadInput, NotFound
 from graphsvc.log import episodes
 from graphsvc.log.state import FORGOTTEN, LIVE, State, Stored, every
+from graphsvc.log.trim import COLUMNS, held_from, substitutes
 from graphsvc.model.change import Change, GoneRecord, checksum, decode, encode
 from graphsvc.model.forgetting import PLACEHOLDER, overwrite
 from graphsvc.model.kinds import KINDS, kind_of
@@ -99,15 +100,15 @@ def _parts(connection: sqlite3.Connection, records: dict[int, Stored]) -> list[S
 
 
 def _entries(connection: sqlite3.Connection, rows: dict[int, Stored]) -> Iterator[Change]:
-    """Every entry that touched one of these rows, oldest first."""
+    """Every entry that touched one of these rows, oldest first, after all those in the place of trimmed ones."""
+    yield from substitutes(connection)
     numbers = {one.first for one in rows.values()}
     for row in rows:
         numbers.update(n for (n,) in connection.execute("SELECT n FROM history WHERE row = ?", (row,)))
+    trimmed = held_from(connection)
     for n in sorted(numbers):
-        entry = connection.execute(
-            "SELECT n, at, verb, version, call, last, body, vectors FROM log WHERE n = ?", (n,)
-        ).fetchone()
-        if entry:  # else it was trimmed
+        if n > trimmed:
+            entry = connection.execute(f"SELECT {COLUMNS} FROM log WHERE n = ?", (n,)).fetchone()
             yield decode(*entry)
 
 
@@ -133,6 +134,26 @@ def _read_history(connection: sqlite3.Connection, found: Plan) -> None:
             found.texts[text] = None
         if isinstance(record, Episode):
             found.tasks[(record.agent, record.task)] = None
+    found.tasks.update(_tasks_of_trimmed(connection, found))
+
+
+def _tasks_of_trimmed(connection: sqlite3.Connection, found: Plan) -> dict[Name, None]:
+    """Tasks of episodes that were gone when the log was trimmed: of them it says digests, the texts stand elsewhere."""
+    tasks: dict[Name, None] = {}
+    for change in substitutes(connection):
+        for held in change.held:
+            if held.row in found.records and held.task:
+                tasks.update(((held.agent, text), None) for text in _texts_of(connection, held.agent, held.task))
+    return tasks
+
+
+def _texts_of(connection: sqlite3.Connection, agent: str, task: str) -> Iterator[str]:
+    """The text of a task by its digest, where an entry makes its node."""
+    for entry in connection.execute(f"SELECT {COLUMNS} FROM log WHERE instr(body, ?)", (task,)).fetchall():
+        for node in decode(*entry).nodes:
+            if node.table == "Task" and node.key == key_of(agent, task) and "text" in node.values:
+                yield node.values["text"]
+                return
 
 
 def _named_by_others(connection: sqlite3.Connection, found: Plan) -> dict[Name, str]:
@@ -157,8 +178,7 @@ def _renamed(connection: sqlite3.Connection, found: Plan) -> dict[int, Stored]:
     """The other episodes whose task was amended, but for those forgotten."""
     rows: dict[int, Stored] = {}
     for entry in connection.execute(
-        "SELECT n, at, verb, version, call, last, body, vectors FROM log "
-        "WHERE verb = 'episode.amend' AND instr(body, '\"task\":')"
+        f"SELECT {COLUMNS} FROM log WHERE verb = 'episode.amend' AND instr(body, '\"task\":')"
     ).fetchall():
         for patch in decode(*entry).patches:
             if "task" in patch.values and patch.row not in found.records:

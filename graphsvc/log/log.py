@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,11 @@ from graphsvc.log.columns import FILE as COLUMNS
 from graphsvc.log.columns import Columns
 from graphsvc.log.forget import clean
 from graphsvc.log.rebuild import replay, rewrite
-from graphsvc.log.state import LIVE, RowEvent, Stored, every, resolve
+from graphsvc.log.state import FORGOTTEN, LIVE, RowEvent, Stored, every, resolve
+from graphsvc.log.trim import Staged, first_entry, held_from, substitute_of, trimmed
+from graphsvc.log.trim import replace as put_in_place
 from graphsvc.log.writer import Ticket, Writer
-from graphsvc.model.change import Change, checksum, decode, decode_record
+from graphsvc.model.change import Change, Trimmed, checksum, decode, decode_record
 from graphsvc.model.filters import Filter
 from graphsvc.model.records import Record
 from graphsvc.model.requests import Alone, MoveCursor, RebuildRecords, Request
@@ -68,6 +70,7 @@ class Log:
         try:
             self.id = database.create(connection, self.path, id)
             self._head = self._read_head(connection)
+            self._first, self._trimmed = first_entry(connection), trimmed(connection)
             self.pool = database.ReadPool(self.path, settings.readers + 4)
             self.columns = self._columns(connection)
             self.writer = Writer(connection, self.path, settings, self.columns, self._publish)
@@ -136,10 +139,13 @@ class Log:
             while len(self._recent) > RECENT_CHANGES or self._recent_bytes > RECENT_BYTES:
                 self._recent_bytes -= self._recent.popleft().size
             if any(change.forgotten for change in changes):
-                self._recent.clear()  # whoever reads on must read what was overwritten
-                self._recent_bytes = 0
+                self._drop_recent()  # whoever reads on must read what was overwritten
             self._head = changes[-1].n
             self._grown.notify_all()
+
+    def _drop_recent(self) -> None:
+        self._recent.clear()
+        self._recent_bytes = 0
 
     def rebuild(self) -> None:
         """Make records and columns anew from the log. Writes wait meanwhile."""
@@ -170,12 +176,56 @@ class Log:
 
         self.submit(Alone(work))
 
+    def trim(self, staged: Staged, n: int) -> None:
+        """Put other entries in the place of those up to `n`, which every follower has reached.
+
+        Raises:
+            StorageFull: there is no room; then nothing is changed.
+        """
+
+        def work(connection: sqlite3.Connection) -> None:
+            put_in_place(connection, staged, n)
+            with self._grown:
+                self._drop_recent()
+                self._first, self._trimmed = first_entry(connection), trimmed(connection)
+
+        self.submit(Alone(work))
+
+    def give_back(self) -> None:
+        """Give the disk what the log's file holds and doesn't need. Writes wait meanwhile.
+
+        Raises:
+            StorageFull: there is no room for the file that is written anew.
+        """
+        self.submit(Alone(clean))
+
     # --- reading on --------------------------------------------------------------------------------------
 
     @property
     def head(self) -> int:
         """Number of the last acknowledged entry."""
         return self._head
+
+    def apart(self, applied: int) -> str | None:
+        """Why what has reached this number can't follow this log, None if it can: it belongs to another history."""
+        if applied > self._head:
+            return "it is ahead of the log"
+        return "it is behind the log's first entry" if 0 < applied < self._first - 1 else None
+
+    @property
+    def trimmed(self) -> Trimmed | None:
+        """What was trimmed, and where it is; None if nothing was."""
+        return self._trimmed
+
+    def entries(self, to: int) -> Iterator[Change]:
+        """All entries up to `to`, in order, as they stand at one instant.
+
+        Raises:
+            Corrupt: an entry isn't what was written.
+        """
+        with self.pool.connection() as connection:
+            for row in connection.execute(f"SELECT {ENTRY} FROM log WHERE n <= ? ORDER BY n", (to,)):
+                yield self._entry(row)
 
     def read(self, after: int, limit: int, max_bytes: int = READ_BYTES) -> list[Change]:
         """Up to `limit` entries behind number `after`, in order, of those that the columns know of.
@@ -327,11 +377,12 @@ class Log:
             return self.columns.mask(kind, filter, agents, connection)
 
     def history(self, row: int, first: int) -> list[Change]:
-        """The entries that touched a record, oldest first."""
-        with self.pool.connection() as connection:
+        """The entries that touched a record, oldest first; of those that were trimmed, the one in their place."""
+        with self.pool.instant() as connection:
             rows = connection.execute(
-                f"SELECT {ENTRY} FROM log WHERE n = ? OR n IN (SELECT n FROM history WHERE row = ?) ORDER BY n",
-                (first, row),
+                f"SELECT {ENTRY} FROM log WHERE n = ? UNION ALL SELECT {ENTRY} FROM log "
+                "WHERE n > ? AND (n = ? OR n IN (SELECT n FROM history WHERE row = ?)) ORDER BY n",
+                (substitute_of(connection, row), held_from(connection), first, row),
             ).fetchall()
         return [self._entry(entry) for entry in rows]
 
@@ -346,8 +397,14 @@ def entry_of(row: tuple[Any, ...], path: Path) -> Change:
 
 
 def touching(changes: Iterable[Change], row: int) -> Iterable[tuple[Change, str, dict[str, object]]]:
-    """Of each entry, what it did to a row: the entry, 'store', 'amend', 'delete' or 'forget', and the values."""
+    """Of each entry, what it did to a row: the entry, 'store', 'amend', 'delete' or 'forget', and the values.
+
+    Of one in the place of trimmed ones 'trim', and the record as it was then, its values or what became of it.
+    """
     for change in changes:
+        if change.trimmed is not None:
+            yield change, "trim", _as_trimmed(change, row)
+            continue
         for put in change.puts:
             if put.row == row:
                 yield change, "store", msgspec.json.decode(put.record)
@@ -358,3 +415,11 @@ def touching(changes: Iterable[Change], row: int) -> Iterable[tuple[Change, str,
             yield change, "forget", {}
         elif any(gone.row == row for gone in change.gone):
             yield change, "delete", {}
+
+
+def _as_trimmed(change: Change, row: int) -> dict[str, object]:
+    for put in change.puts:
+        if put.row == row:
+            return dict(msgspec.json.decode(put.record))
+    (held,) = (held for held in change.held if held.row == row)
+    return {"id": held.id, "agent": held.agent, "state": "forgotten" if held.state == FORGOTTEN else "deleted"}

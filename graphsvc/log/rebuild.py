@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from graphsvc.log.state import DELETED, FORGOTTEN, LIVE, places, signed
-from graphsvc.model.change import Change, Link, decode_record
+from graphsvc.model.change import Change, Held, Link, decode_record
 from graphsvc.model.kinds import KINDS
 from graphsvc.model.records import Record
 from graphsvc.model.requests import encode_record
@@ -20,7 +20,6 @@ from graphsvc.model.times import micros
 if TYPE_CHECKING:
     from graphsvc.log.log import Log
 
-STEP = 1_000
 OWN_RELS = frozenset({"IN_SESSION", "ATTEMPTS", "NEXT", "VERSION_OF"})
 """Edges that follow from the records; the others were made by a caller."""
 
@@ -54,25 +53,19 @@ class Rebuilt:
 
 def replay(log: Log) -> Rebuilt:
     """Fold the whole log."""
-    return fold(_entries(log))
-
-
-def _entries(log: Log) -> Iterator[Change]:
-    n = 0
-    while changes := log.read(n, STEP):
-        yield from changes
-        n = changes[-1].n
+    return fold(log.entries(log.head))
 
 
 def fold(changes: Iterable[Change]) -> Rebuilt:
     """What these entries add up to, the first of them the log's first."""
     rebuilt = Rebuilt()
     for change in changes:
-        _fold(rebuilt, change)
+        fold_one(rebuilt, change)
     return rebuilt
 
 
-def _fold(rebuilt: Rebuilt, change: Change) -> None:
+def fold_one(rebuilt: Rebuilt, change: Change) -> None:
+    """Take in one entry more."""
     for link in change.unlinks:
         if link.rel not in OWN_RELS:
             rebuilt.links.pop(_ends(rebuilt, link), None)
@@ -84,6 +77,8 @@ def _fold(rebuilt: Rebuilt, change: Change) -> None:
             put.kind, record.agent, record.id, change.n, change.n, put.hash, record
         )
         rebuilt.rows[(KINDS[put.kind].table or put.kind, record.key)] = put.row
+    for held in change.held:
+        _take_held(rebuilt, held)
     for patch in change.patches:
         replayed = rebuilt.records[patch.row]
         assert replayed.record is not None, "only a live record is amended"
@@ -99,6 +94,18 @@ def _fold(rebuilt: Rebuilt, change: Change) -> None:
             rebuilt.links[ends] = link.values
             for row in ends[1:]:
                 rebuilt.links_at.setdefault(row, set()).add(ends)
+
+
+def _take_held(rebuilt: Rebuilt, held: Held) -> None:
+    """What trimmed entries said of a record, beside the values that a put of the same entry gives."""
+    if held.kind:
+        rebuilt.records[held.row] = ReplayedRecord(
+            held.kind, held.agent, held.id, held.first, held.last, held.hash, None, held.state,
+            (held.parent, held.task),
+        )  # fmt: skip
+    replayed = rebuilt.records[held.row]
+    replayed.first, replayed.last = held.first, held.last
+    rebuilt.history.extend((held.row, n) for n in held.history)
 
 
 def _remove(rebuilt: Rebuilt, row: int, n: int) -> None:

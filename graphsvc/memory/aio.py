@@ -228,6 +228,7 @@ class AsyncMemory(AsyncVerbs):
     warm = awaited(Memory.warm, long=True)
     snapshot = awaited(Memory.snapshot, long=True)
     snapshots = awaited(Memory.snapshots)
+    trim = awaited(Memory.trim, long=True)
     size = awaited(Memory.size, long=True)
     _close = awaited(Memory.close, long=True)
 

@@ -151,13 +151,9 @@ class _Job:
 
     def write(self, vectors: bool) -> None:
         contents = Contents(self.report.format)
-        with self.opened.log.connection() as connection:
-            connection.execute("BEGIN")  # one state of the log, whatever is written meanwhile
-            try:
-                self._write_records(connection, contents, vectors)
-                contents.files[LINKS] = self._write_links(connection)
-            finally:
-                connection.execute("ROLLBACK")
+        with self.opened.log.pool.instant() as connection:
+            self._write_records(connection, contents, vectors)
+            contents.files[LINKS] = self._write_links(connection)
         contents.write(self.directory)
         sync_directory(self.directory)
 

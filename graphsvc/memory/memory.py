@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from graphsvc.memory.exported import Format
     from graphsvc.memory.exporting import ExportReport
     from graphsvc.memory.forgetting import ForgetReport
+    from graphsvc.memory.trimming import TrimReport
     from graphsvc.store.catalog import Schema
     from graphsvc.store.snapshot import Snapshot
     from graphsvc.store.verify import Report
@@ -314,14 +315,17 @@ class Memory:
 
     def status(self) -> dict[str, Any]:
         """How the memory is doing: head of the log, lag and error of each projection, records not embedded yet,
-        writes waiting.
+        writes waiting; `trimmed`: the first entry that the log holds as it was, and the snapshot that holds those
+        before, None where all are held.
         """
         self._opened.check()
         opened = self._opened
         failing: dict[str, Any] = {follower.name: follower.error for follower in opened.store.followers}
         failing["reembedding"] = opened.reembedding_error
+        trimmed = opened.log.trimmed
         return {
             "head": opened.log.head,
+            "trimmed": {"before": trimmed.n + 1, "snapshot": trimmed.snapshot} if trimmed is not None else None,
             "lag": opened.store.lag(),
             "pending": opened.store.vectors.pending,
             "errors": {name: str(error) for name, error in failing.items() if error is not None},
@@ -423,11 +427,38 @@ class Memory:
         return snapshot(self._opened, path, report)
 
     def snapshots(self) -> list[dict[str, Any]]:
-        """The snapshots that were taken of this memory, oldest first: path, n, at, bytes; and whether it is present."""
+        """The snapshots that were taken of this memory, oldest first: path, n, at, bytes; whether it is present, and
+        `holds_trimmed`: it is the one that was read before the log was trimmed.
+        """
         from graphsvc.memory.travel import registered
 
         self._opened.check()
         return registered(self._opened)
+
+    def trim(
+        self, *, before: int, dry_run: bool = False, progress: Callable[[float, str], None] | None = None
+    ) -> TrimReport:
+        """Take entries out of the log that a snapshot holds; records, ids and their histories' numbers stay.
+
+        In their place come entries that add up to the same: the values of the records that lived then, given vectors,
+        nodes and links. So graph, text and vectors can be built anew, and the memory verified, without the snapshot.
+        What goes are earlier values, deleted records' values, and the points before: those can be restored from the
+        snapshot alone. Killed at any instant, the log is the old one or the new one.
+
+        Args:
+            before: number of the first entry that stays as it is; `memory.status()["head"] + 1` trims them all.
+            dry_run: change nothing, only tell. progress: called with the share that is done and what is being done.
+
+        Raises:
+            NeedsSnapshot: no snapshot of this memory is noted, present and whole that reaches `before` - 1.
+            NotRetained: `before` lies past the end, or within a call of several entries. BadInput: it is no number.
+            StorageFull: there is no room; `what` says whether the log was trimmed. Unsupported: an entry can't be.
+            FollowerStopped: a projection has stopped, see `repair`; each must have reached `before` - 1.
+        """
+        from graphsvc.memory.trimming import trim
+
+        self._opened.check()
+        return trim(self._opened, before, dry_run=dry_run, progress=progress)
 
     def size(self) -> dict[str, Any]:
         """What takes how many bytes on disk, measured: by file, by kind of record, by table of memory.sqlite.

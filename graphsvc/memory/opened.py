@@ -8,8 +8,8 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -216,6 +216,13 @@ class Opened:
             if is_pending(self.store):
                 finish(self.store)
         return found, cached
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """For the length of a `with` nothing is forgotten, trimmed or embedded with another model."""
+        with self._reembedding:
+            self.check()
+            yield
 
     def _go_on_forgetting(self) -> None:
         """Clean the files that a kill, or an error, kept a forget from cleaning; the followers don't run yet."""

@@ -221,8 +221,9 @@ class Event:
         n: number in the log.
         at: ISO 8601 time when it was acknowledged.
         verb: what was asked for.
-        what: `store`, `amend`, `delete` or `forget`.
-        values: the record as stored, or the fields that changed.
+        what: `store`, `amend`, `delete` or `forget`; `trim` where the log was trimmed: what happened before isn't held.
+        values: the record as stored, or the fields that changed. At a `trim` the record as it was then; of one gone by
+            then `state` says whether it was deleted or forgotten.
     """
 
     n: int

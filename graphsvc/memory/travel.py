@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graphsvc.errors import BadInput, GraphsvcError
+from graphsvc.log.trim import substitutes
 from graphsvc.model.kinds import KINDS
 from graphsvc.store import migrate as engines
 from graphsvc.store import restore as restoring
@@ -46,7 +48,11 @@ def snapshot(opened: Opened, path: AnyPath, report: Report | None) -> Snapshot:
 
 def registered(opened: Opened) -> list[dict[str, Any]]:
     """See `Memory.snapshots`."""
-    return [{**one, "present": _present(one)} for one in opened.manifest.snapshots]
+    trimmed = opened.log.trimmed
+    base = trimmed.snapshot if trimmed is not None else None
+    return [
+        {**one, "present": _present(one), "holds_trimmed": one["path"] == base} for one in opened.manifest.snapshots
+    ]
 
 
 def _present(noted: dict[str, Any]) -> bool:
@@ -172,7 +178,11 @@ def _logged(connection: Any) -> dict[str, int]:
         "SELECT substr(verb, 1, instr(verb, '.') - 1), "
         "sum(length(CAST(body AS BLOB)) + coalesce(length(vectors), 0)) FROM log GROUP BY 1"
     )
-    return dict(rows.fetchall())
+    logged = Counter(dict(rows.fetchall()))
+    for change in substitutes(connection):  # of all kinds together
+        for put in change.puts:
+            logged[put.kind] += len(put.record)
+    return logged
 
 
 def _tables(connection: Any) -> dict[str, int]:

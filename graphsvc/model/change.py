@@ -64,6 +64,37 @@ class GoneRecord(Struct, frozen=True, gc=False):
     row: int
 
 
+class Held(Struct, frozen=True, omit_defaults=True, gc=False):
+    """What trimmed entries said of a record beside its values.
+
+    Its row; numbers of the first and last entry of those that touched it, and of all after the first; of one that is
+    gone also what it was, in the columns of memory.sqlite: one that lives has a put of its own in the same entry.
+    """
+
+    row: int
+    first: int
+    last: int
+    history: list[int] = []
+    kind: str = ""
+    agent: str = ""
+    id: str = ""
+    hash: bytes = b""
+    state: int = 0
+    parent: str | None = None
+    task: str | None = None
+
+
+class Trimmed(Struct, frozen=True, gc=False):
+    """What an entry stands for that came in the place of trimmed ones.
+
+    The number of the last of them; path of the snapshot that holds them, and the number of its last entry.
+    """
+
+    n: int
+    snapshot: str
+    held: int
+
+
 class NodeRef(Struct, frozen=True, omit_defaults=True, gc=False):
     """A node of the graph that isn't a record: its table and key, and its values where it appears."""
 
@@ -99,6 +130,8 @@ class Change(Struct, kw_only=True, omit_defaults=True):
         size: bytes that it takes in the log, where it was just appended, else 0. Not part of the body.
         call: number of the first entry of a call that takes several, else 0; `last` closes the call.
         forgotten: records whose values were overwritten by it, in this entry and all before; also those gone before.
+        trimmed: it is one of those that came in the place of trimmed entries, and together add up to the same;
+            held: what those said of records beside their values.
     """
 
     verb: str
@@ -115,9 +148,16 @@ class Change(Struct, kw_only=True, omit_defaults=True):
     links: list[Link] = field(default_factory=list)
     unlinks: list[Link] = field(default_factory=list)
     forgotten: list[GoneRecord] = field(default_factory=list)
+    trimmed: Trimmed | None = None
+    held: list[Held] = field(default_factory=list)
     vectors: bytes = b""
     live: dict[int, Record] = field(default_factory=dict)
     size: int = 0
+
+    @property
+    def given_at(self) -> int:
+        """The number that tells which model's the vectors are that came with it."""
+        return self.trimmed.n if self.trimmed is not None else self.n
 
     def record_of(self, put: Put) -> Record:
         """The record of one of its puts."""
@@ -136,6 +176,8 @@ class _Body(Struct, omit_defaults=True):
     links: list[Link] = []
     unlinks: list[Link] = []
     forgotten: list[GoneRecord] = []
+    trimmed: Trimmed | None = None
+    held: list[Held] = []
 
 
 _decoders = {name: msgspec.json.Decoder(kind.record) for name, kind in KINDS.items()}
@@ -157,7 +199,7 @@ def encode(change: Change) -> bytes:
     """The body of a change, as JSON."""
     body = _Body(
         change.puts, change.patches, change.gone, change.nodes, change.vanished, change.links, change.unlinks,
-        change.forgotten,
+        change.forgotten, change.trimmed, change.held,
     )  # fmt: skip
     return _encoder.encode(body)
 
@@ -180,6 +222,7 @@ def decode(
         verb=verb, n=n, at=at, version=version, call=call, last=last, vectors=vectors or b"",
         puts=content.puts, patches=content.patches, gone=content.gone, nodes=content.nodes,
         vanished=content.vanished, links=content.links, unlinks=content.unlinks, forgotten=content.forgotten,
+        trimmed=content.trimmed, held=content.held,
     )  # fmt: skip
     return lift(change)
 

@@ -11,6 +11,7 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from graphsvc.model.change import Change, Link, NodeRef, Patch, Put
 from graphsvc.model.kinds import KINDS, Kind
@@ -44,6 +45,7 @@ def overwrite(change: Change, rows: Container[int], tasks: Tasks) -> None:
     _cut_vectors(change, rows)
     change.puts = [_bare_put(put, tasks) if put.row in rows else put for put in change.puts]
     change.patches = [_bare_patch(patch, tasks) if patch.row in rows else patch for patch in change.patches]
+    change.held = [replace(held, hash=b"", task=None) if held.row in rows else held for held in change.held]
     keys = {
         key_of(agent, task_key(text)): NodeRef(
             "Task", key_of(agent, task_key(new)), {"id": task_key(new), "agent": agent, "text": new}

@@ -266,7 +266,9 @@ class GraphProjection:
 
     def _fresh(self, changes: Sequence[Change]) -> Sequence[Change]:
         fresh = [change for change in changes if change.n > self._applied]
-        for expected, change in enumerate(fresh, self._applied + 1):
+        # An empty graph begins wherever the log does.
+        first = fresh[0].n if fresh and not self._applied and fresh[0].trimmed is not None else self._applied + 1
+        for expected, change in enumerate(fresh, first):
             if change.n != expected:
                 raise FollowerStopped(f"change {expected} is missing; the next one given is {change.n}", where="graph")
         return fresh

@@ -7,6 +7,7 @@ the point that is asked for is left out, and made anew from the log.
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,9 +16,10 @@ from typing import Any
 import msgspec
 
 from graphsvc.config import CONFIG_FILE
-from graphsvc.errors import Corrupt, NotAMemory
+from graphsvc.errors import Corrupt, GraphsvcError, NotAMemory, NotRetained
 from graphsvc.log import database
 from graphsvc.log.backup import back_up, check_point, cut, last_entry, rename
+from graphsvc.log.trim import held_from
 from graphsvc.store import lance, text
 from graphsvc.store.directory import DirectoryLock, Manifest, read_manifest
 from graphsvc.store.drafts import check_room, drafted
@@ -58,7 +60,10 @@ def restore(source: Path, target: Path, to: int | None, report: Report) -> Resto
             return _finish(draft, target, to, kept)
     lock = DirectoryLock(source)
     try:
-        _check_to(source / database.FILE, to)
+        try:
+            _check_to(source / database.FILE, to)
+        except NotRetained as error:
+            raise _told_where(error, source, to or 0) from None
         with drafted(target, outside=source, where="target") as draft:
             check_room(draft, (source / database.FILE).stat().st_size)
             back_up(source / database.FILE, draft / database.FILE, {})
@@ -74,6 +79,30 @@ def _check_to(path: Path, to: int | None) -> None:
     if to is not None:
         with closing(database.connect(path)) as connection:
             check_point(connection, to)
+
+
+def _told_where(error: NotRetained, source: Path, to: int) -> NotRetained:
+    """The error, and which of the memory's snapshots has the point, or is the nearest one before it."""
+    manifest = read_manifest(source)
+    nearest: tuple[int, str] | None = None
+    for noted in manifest.snapshots if manifest is not None else ():
+        path = Path(noted["path"])
+        try:
+            with closing(database.connect(path / database.FILE)) as connection:
+                first, last = held_from(connection), last_entry(connection)
+                if first <= to <= last:
+                    check_point(connection, to)
+        except (GraphsvcError, sqlite3.Error):
+            continue
+        if first <= to <= last:
+            hint = f"The snapshot {path} has it: restore that with to={to}. {error.hint}"
+            return NotRetained(error.what, where=error.where, hint=hint)
+        if last < to and (nearest is None or last > nearest[0]):
+            nearest = (last, str(path))
+    if nearest is None:
+        return error
+    hint = f"{error.hint} The nearest before it is {nearest[0]}, in the snapshot {nearest[1]}."
+    return NotRetained(error.what, where=error.where, hint=hint)
 
 
 def _copy(snapshot: Snapshot, source: Path, draft: Path, to: int | None, report: Report) -> tuple[str, ...]:

@@ -86,11 +86,11 @@ def take(store: Store, target: Path, report: Report) -> Snapshot:
         vectors = store.vectors
         if vectors.follower.error is None:
             vectors.flush_now()  # what isn't in LanceDB yet would have to be made again
-        with store.steady:
+        with store.steady:  # for the log, too: trimmed in between, it would begin past what the projections reached
             total = _room(store, draft)
             parts, manifest = _copy_projections(store, draft, total, report)
-        cursors = {parts.cursor: parts.applied["vectors"]}
-        n = back_up(store.directory / FILE, draft / FILE, cursors)
+            cursors = {parts.cursor: parts.applied["vectors"]}
+            n = back_up(store.directory / FILE, draft / FILE, cursors)
         replace(manifest, reembedding=None, snapshots=[]).write(draft)
         if (store.directory / CONFIG_FILE).exists():
             shutil.copyfile(store.directory / CONFIG_FILE, draft / CONFIG_FILE)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from graphsvc.config import Settings
 from graphsvc.embedding.service import EmbeddingService
 from graphsvc.errors import Closed, Corrupt, GraphsvcError, again
+from graphsvc.log import trim
 from graphsvc.log.log import Log
 from graphsvc.model.change import Change
 from graphsvc.model.texts import TEXTS
@@ -86,6 +87,7 @@ class Store:
         if self.manifest.reembedding is not None:
             kept.add(self.manifest.reembedding["generation"])
         remove_other_engines(self.directory, self.manifest.engine)
+        (self.directory / trim.DRAFT).unlink(missing_ok=True)
         for path in [*self.directory.glob("hot.index*"), *self.directory.glob(f"{lance.DIRECTORY}/g*.lance")]:
             if generation_of(path) not in kept:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -96,10 +98,9 @@ class Store:
         except Corrupt as error:
             warn_set_aside("full text", set_aside(self.directory / text.DIRECTORY), error)
             index = TextIndex(self.directory, self.settings, self.log.records)
-        if index.applied > self.log.head:
-            # Ahead of the log: it belongs to another history.
+        if (apart := self.log.apart(index.applied)) is not None:
             index.close()
-            warn_set_aside("full text", set_aside(self.directory / text.DIRECTORY), "it is ahead of the log")
+            warn_set_aside("full text", set_aside(self.directory / text.DIRECTORY), apart)
             index = TextIndex(self.directory, self.settings, self.log.records)
         return index
 
@@ -330,9 +331,9 @@ class GraphFollower(Follower):
         try:
             try:
                 projection = GraphProjection(directory, engine, store.settings)
-                if projection.applied > store.log.head:
+                if (apart := store.log.apart(projection.applied)) is not None:
                     projection.close()
-                    raise Corrupt("it is ahead of the log", where=str(path))
+                    raise Corrupt(apart, where=str(path))
             except Corrupt as error:
                 warn_set_aside("the graph", set_aside(path), error)
                 projection = GraphProjection(directory, engine, store.settings)

@@ -148,7 +148,7 @@ class VectorStore:
         taken: list[tuple[int, Pending]] = []
         given = np.frombuffer(change.vectors, np.float32)
         count = sum(put.vector for put in change.puts) + sum(patch.vector for patch in change.patches)
-        ours = change.n > self._since and len(given) == count * self.dimension
+        ours = change.given_at > self._since and len(given) == count * self.dimension
         for put in change.puts:
             if put.vector and ours:
                 record = change.record_of(put)

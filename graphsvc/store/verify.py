@@ -20,6 +20,7 @@ from graphsvc.log.database import ReadPool
 from graphsvc.log.log import Log
 from graphsvc.log.rebuild import RECORD, Rebuilt, ReplayedRecord, record_row, replay
 from graphsvc.log.state import unsigned
+from graphsvc.log.trim import held_from
 from graphsvc.model.change import Link, decode_record
 from graphsvc.model.graph import REL_TABLES, own_links
 from graphsvc.model.kinds import KINDS
@@ -141,9 +142,13 @@ def _verify_log(log: Log, report: Report) -> None:
         if answers != ["ok"]:
             report.note("log", "the file is damaged", answers)
             return
-        count, last = connection.execute("SELECT count(*), coalesce(max(n), 0) FROM log").fetchone()
-    if count != last:
-        report.note("log", "entries are missing", [f"{last - count} of {last}"])
+        count, first, last = connection.execute(
+            "SELECT count(*), coalesce(min(n), 1), coalesce(max(n), 0) FROM log"
+        ).fetchone()
+        begun = first == 1 or held_from(connection) >= first
+    missing = last - (first if begun else 1) + 1 - count
+    if missing:
+        report.note("log", "entries are missing", [f"{missing} of {last}"])
     report.note("log", "entries aren't what was written", log.check_entries())
     report.checked["log"] = count
 

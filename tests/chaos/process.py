@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+ENGINE = os.environ.get("GRAPHSVC_TEST_ENGINE", "kuzu")
+"""Of this process; the other engine has a process of its own, see `test_kill_ladybug.py`."""
 CHILD = Path(__file__).with_name("child.py")
 
 
@@ -21,7 +23,7 @@ class Killed(Exception):
 class Child:
     """A process with a memory open, spoken to through pipes."""
 
-    def __init__(self, path: Path, engine: str = "kuzu", *seams: str) -> None:
+    def __init__(self, path: Path, engine: str = ENGINE, *seams: str) -> None:
         command = [sys.executable, str(CHILD), str(path), engine, *seams]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.opened = self._answer(allow_death=bool(seams)) is not None

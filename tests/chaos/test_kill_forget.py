@@ -17,7 +17,7 @@ from graphsvc.memory.exported import check as check_export
 from graphsvc.memory.exported import read_contents
 from graphsvc.memory.importing import import_memory
 
-from .process import Child, Killed
+from .process import ENGINE, Child, Killed
 
 SECRET = b"Zorblaxquo"
 ROUNDS = pytest.param(20, marks=pytest.mark.slow)
@@ -38,7 +38,7 @@ def told_in(directory: Path) -> list[str]:
 
 
 def fill(path: Path) -> list[str]:
-    with graphsvc.open(path, embedder="hashing") as memory:
+    with graphsvc.open(path, embedder="hashing", engine=ENGINE) as memory:
         memory.episodes.store_many(
             [{"session": f"s{i % 9}", "task": f"task {i % 40}", "output": f"did {i}", "id": f"e{i}"} for i in range(800)]
         )
@@ -107,7 +107,7 @@ def test_killed_at_a_seam_of_forgetting_nothing_is_left_after_the_next_opening(
     path: Path, seam: str, when: str
 ) -> None:
     secrets = fill(path)
-    child = Child(path, "kuzu", f"{seam}@{when}@1")
+    child = Child(path, ENGINE, f"{seam}@{when}@1")
     with pytest.raises(Killed):
         child.ask("forget", ids=secrets)
     if not finished(path, secrets):
@@ -154,7 +154,7 @@ def test_killed_while_exporting_nothing_that_looks_whole_is_left(path: Path, tmp
 IMPORT = """
 import sys, graphsvc
 from graphsvc.memory.importing import import_memory
-memory = graphsvc.open(sys.argv[1], embedder="hashing")
+memory = graphsvc.open(sys.argv[1], embedder="hashing", engine=sys.argv[3])
 print("open", flush=True)
 import_memory(memory, sys.argv[2], batch=20)
 """
@@ -170,8 +170,8 @@ def test_killed_while_taking_in_it_is_completed_when_run_again(path: Path, tmp_p
     chance = random.Random(9)
     for number in range(rounds):
         target = tmp_path / f"memory{number}"
-        run_and_kill(IMPORT, chance.uniform(0.01, 0.3), target, tmp_path / "copy")
-        with graphsvc.open(target, embedder="hashing") as memory:
+        run_and_kill(IMPORT, chance.uniform(0.01, 0.3), target, tmp_path / "copy", ENGINE)
+        with graphsvc.open(target, embedder="hashing", engine=ENGINE) as memory:
             report = import_memory(memory, tmp_path / "copy")
             assert report.skipped == []
             assert report.stored + report.already == report.read - report.links

@@ -19,19 +19,21 @@ import graphsvc
 from graphsvc.memory import importing
 from tests.cli.repositories import long_history
 
+from .process import ENGINE
+
 # Killed by itself within the n-th acknowledgement, where episodes are stored and nothing is joined yet, or by another
 # at any time (n is 0).
 CHILD = """
 import json, os, signal, sys, graphsvc
 from graphsvc.memory import importing
-path, name, source, options, nth = sys.argv[1:]
+path, name, source, options, nth, engine = sys.argv[1:]
 calls = [0]
 def acknowledged(ids):
     print(json.dumps(list(ids)), flush=True)
     calls[0] += 1
     if calls[0] == int(nth):
         os.kill(os.getpid(), signal.SIGKILL)
-memory = graphsvc.open(path, embedder="hashing")
+memory = graphsvc.open(path, embedder="hashing", engine=engine)
 print("open", flush=True)
 getattr(importing, name)(memory, source, acknowledged=acknowledged, **json.loads(options))
 print("done", flush=True)
@@ -72,7 +74,7 @@ def source_of(name: str, folder: Path) -> tuple[Path, dict[str, Any]]:
 
 def import_and_die(path: Path, name: str, source: Path, options: dict[str, Any], nth: int, seconds: float) -> set[str]:
     """Import in a process that is killed; gives the ids that were acknowledged."""
-    words = [str(path), name, str(source), json.dumps(options), str(nth)]
+    words = [str(path), name, str(source), json.dumps(options), str(nth), ENGINE]
     acknowledged: set[str] = set()
     with subprocess.Popen([sys.executable, "-c", CHILD, *words], stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
@@ -90,7 +92,7 @@ def import_and_die(path: Path, name: str, source: Path, options: dict[str, Any],
 def rounds_of_kills(name: str, folder: Path, rounds: int) -> None:
     source, options = source_of(name, folder)
     run = getattr(importing, name)
-    with graphsvc.open(folder / "whole", embedder="hashing") as whole:
+    with graphsvc.open(folder / "whole", embedder="hashing", engine=ENGINE) as whole:
         started = time.monotonic()
         assert run(whole, source, **options).stored == COUNT
         took = time.monotonic() - started
@@ -102,7 +104,7 @@ def rounds_of_kills(name: str, folder: Path, rounds: int) -> None:
         nth = chance.randrange(1, COUNT // BATCH) if round_ % 2 == 0 else 0
         acknowledged = import_and_die(path, name, source, options, nth, chance.uniform(0.0, took))
         interrupted += len(acknowledged) < COUNT
-        with graphsvc.open(path, embedder="hashing") as memory:
+        with graphsvc.open(path, embedder="hashing", engine=ENGINE) as memory:
             there = {episode.id for episode in memory.episodes.list(k=COUNT)}
             assert acknowledged <= there, "acknowledged and lost"
             assert memory.verify().problems == []
@@ -125,3 +127,54 @@ def test_killed_while_importing_it_is_completed_by_the_next_run(tmp_path: Path, 
 @pytest.mark.parametrize("name", SOURCES)
 def test_killed_twenty_times_while_importing_it_is_completed_by_the_next_run(tmp_path: Path, name: str) -> None:
     rounds_of_kills(name, tmp_path, 20)
+
+
+MODULE, PYTHON = "argparse", {"private": True, "batch": 10}
+
+
+def learnt(memory: graphsvc.Memory) -> tuple[dict[str, str], set[tuple[str, str]]]:
+    """Code by skill, and who calls whom."""
+    skills = memory.skills.list(k=1000)
+    with memory._opened.log.connection() as connection:
+        calls = connection.execute(
+            "SELECT one.id, other.id FROM link JOIN record one ON one.row = source JOIN record other ON other.row = target "
+            "WHERE rel = 'CALLS'"
+        ).fetchall()
+    return {skill.id: skill.code for skill in skills}, set(calls)
+
+
+def rounds_of_kills_of_modules(folder: Path, rounds: int) -> None:
+    with graphsvc.open(folder / "whole", embedder="hashing", engine=ENGINE) as whole:
+        started = time.monotonic()
+        count = importing.import_python(whole, [MODULE], **PYTHON).stored
+        took, expected = time.monotonic() - started, learnt(whole)
+    assert count > 100
+    assert len(expected[1]) > 50
+    chance = random.Random(MODULE)
+    interrupted = 0
+    for round_ in range(rounds):
+        path = folder / f"memory{round_}"
+        nth = chance.randrange(1, count // 10) if round_ % 2 == 0 else 0
+        acknowledged = import_and_die(path, "import_python", Path(MODULE), PYTHON, nth, chance.uniform(0.0, took))
+        interrupted += len(acknowledged) < count
+        with graphsvc.open(path, embedder="hashing", engine=ENGINE) as memory:
+            there = {skill.id for skill in memory.skills.list(k=1000)}
+            assert acknowledged <= there, "acknowledged and lost"
+            assert memory.verify().problems == []
+            report = importing.import_python(memory, [MODULE], **PYTHON)
+            assert (report.already, report.stored) == (len(there), count - len(there))
+            assert learnt(memory) == expected
+            assert all(skill.version == 1 for skill in memory.skills.list(k=1000))
+            assert memory.verify().problems == []
+    assert interrupted, "no kill came before the end"
+
+
+@pytest.mark.chaos
+def test_killed_while_importing_a_module_it_is_completed_by_the_next_run(tmp_path: Path) -> None:
+    rounds_of_kills_of_modules(tmp_path, 2)
+
+
+@pytest.mark.chaos
+@pytest.mark.slow
+def test_killed_twenty_times_while_importing_a_module_it_is_completed_by_the_next_run(tmp_path: Path) -> None:
+    rounds_of_kills_of_modules(tmp_path, 20)

@@ -89,7 +89,7 @@ CALLS: dict[str, list[str]] = {
 
 SLOW = {
     "demo kill": "test_demo.py", "demo learn": "test_demo.py", "doctor": "its own test",
-    "snapshot": "test_travel.py", "restore": "test_travel.py", "migrate": "test_travel.py",
+    "snapshot": "test_travel.py", "restore": "test_travel.py", "migrate": "test_travel.py", "trim": "test_travel.py",
 }  # fmt: skip
 
 

@@ -48,3 +48,23 @@ def test_the_graph_moves_to_another_engine(stored: Path, answer: Run, run: Run) 
     assert answer("migrate", "--engine", "ladybug")["before"] == "kuzu"
     assert "kuzu, before ladybug; 5 entries" in run("migrate", "--engine", "kuzu").stdout
     assert answer("size")["kinds"]["episode"]["live"] == 5
+
+
+def test_the_log_is_trimmed_once_a_snapshot_holds_it(stored: Path, tmp_path: Path, answer: Run, run: Run, error: Run) -> None:
+    assert error("trim", "--before", "5")["code"] == "needs_snapshot"
+    assert error("trim", "--before", "0")["where"] == "before"
+    answer("snapshot", str(tmp_path / "monday"))
+    assert error("trim", "--before", "9")["code"] == "not_retained"
+    planned = answer("trim", "--before", "5", "--dry-run")
+    assert (planned["entries"], planned["dry_run"]) == (4, True)
+    assert "nothing was changed" in run("trim", "--before", "5", "--dry-run").stdout
+    done = answer("trim", "--before", "5")
+    assert (done["entries"], done["base_entries"], done["snapshot"]) == (4, 1, str(tmp_path / "monday"))
+    assert answer("snapshots")["snapshots"][0]["holds_trimmed"] is True
+    assert answer("stats")["trimmed"] == {"before": 5, "snapshot": str(tmp_path / "monday")}
+    assert "5, trimmed before 5" in run("stats").stdout
+    assert "trim" in run("episodes", "history", "e1").stdout
+    failed = error("restore", str(stored), str(tmp_path / "again"), "--to", "2")
+    assert failed["code"] == "not_retained"
+    assert str(tmp_path / "monday") in failed["hint"]
+    assert answer("verify")["ok"] is True

@@ -88,3 +88,10 @@ def test_the_readme_has_a_place_for_the_benchmark() -> None:
 
 def test_the_changelog_tells_of_this_version() -> None:
     assert f"\n## {PROJECT['project']['version']}\n" in text_of("CHANGELOG.md")
+
+
+def test_the_page_of_skills_shows_ten_with_their_evidence_and_calls_some_bad() -> None:
+    _, *shown = re.split(r"^## \d+\. ", text_of("docs/consolidated-skills.md"), flags=re.MULTILINE)
+    assert len(shown) == 10
+    assert all(re.search(r"^- Successes \d.* \(\d+\);", skill, flags=re.MULTILINE) for skill in shown)
+    assert any(skill.startswith("Bad") for skill in shown)
