@@ -32,7 +32,7 @@ from graphsvc.memory.memory import Memory
 from graphsvc.memory.travel import migrate, restore, verify_snapshot
 from graphsvc.memory.trimming import TrimReport
 from graphsvc.model.elements import Edge, Node, Path
-from graphsvc.store.catalog import GraphTable, Schema
+from graphsvc.model.schema import GraphTable, Schema
 from graphsvc.store.migrate import Migrated
 from graphsvc.store.restore import Restored
 from graphsvc.store.snapshot import Snapshot

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from prompt_toolkit.key_binding import KeyBindings
 
     from graphsvc.memory.memory import Memory
-    from graphsvc.store.catalog import Schema
+    from graphsvc.model.schema import Schema
 
 KEYWORDS = (
     "ALL", "AND", "AS", "ASC", "CALL", "CASE", "CONTAINS", "COUNT", "DESC", "DISTINCT", "ELSE", "END", "ENDS WITH",

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from graphsvc.model.schema import Schema
     from graphsvc.store.answers import Answer
-    from graphsvc.store.catalog import Schema
 
 SHOWN_ROWS = 10
 SHOWN_CELL = 40
@@ -203,7 +203,8 @@ def cypher(
 
 def schema(opened: Opened, namespaces: Namespaces, counts: bool) -> Schema:
     """The tables of the graph; see `Memory.schema`."""
-    from graphsvc.store.catalog import Schema, describe
+    from graphsvc.model.schema import Schema
+    from graphsvc.store.catalog import describe
 
     opened.check()
     _check_unbound(namespaces, "schema")

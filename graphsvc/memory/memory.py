@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from graphsvc.memory.exporting import ExportReport
     from graphsvc.memory.forgetting import ForgetReport
     from graphsvc.memory.trimming import TrimReport
-    from graphsvc.store.catalog import Schema
+    from graphsvc.model.schema import Schema
     from graphsvc.store.snapshot import Snapshot
     from graphsvc.store.verify import Report
 
