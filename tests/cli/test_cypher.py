@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -160,7 +161,8 @@ class Terminal:
         deadline, pressed = time.monotonic() + 60, 0.0
         while time.monotonic() < deadline:
             if key and time.monotonic() - pressed > 1:
-                self.type(key)
+                with contextlib.suppress(OSError):  # it has ended meanwhile
+                    self.type(key)
                 pressed = time.monotonic()
             done, status = os.waitpid(self.child, os.WNOHANG)
             if done:
