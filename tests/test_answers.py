@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,8 @@ import pytest
 import graphsvc
 from graphsvc.errors import BadInput, Closed, GraphsvcError, NotFound
 from graphsvc.memory.retrieval import _reciprocal_ranks
+from graphsvc.store.hot import SHARE
+from graphsvc.store.text import FEW_ROWS
 
 
 def axis(place: int) -> Any:
@@ -137,6 +140,106 @@ def test_what_a_caller_does_to_an_answer_stays_with_that_caller(memory: graphsvc
         assert hit.episode.metadata == {"r": {"d": 1}}
         hit.parts["evil"] = 1
         hit.episode.metadata["r"]["evil"] = 1
+
+
+def test_a_kept_answer_never_answers_what_is_not_right(memory: graphsvc.Memory) -> None:
+    memory.episodes.store(id="a", session="s", task="deploy", reward=1.0, wait="searchable")
+    assert len(memory.episodes.retrieve("deploy", 1, where={"and": [{"reward": 1}]})) == 1
+    for wrong in ({"k": True}, {"k": 1.0}, {"mmr": True}, {"where": {"and": {"reward": 1}}}, {"weight": "1"}):
+        with pytest.raises(BadInput):
+            memory.episodes.retrieve("deploy", **({"k": 1, "where": {"and": [{"reward": 1}]}} | wrong))  # type: ignore
+    with pytest.raises(GraphsvcError):
+        nested: dict[str, Any] = {"reward": 1}
+        for _ in range(500):
+            nested = {"not": nested}
+        memory.episodes.retrieve("deploy", where=nested)
+
+
+def test_a_filter_changed_after_it_was_given_is_another(memory: graphsvc.Memory) -> None:
+    memory.episodes.store(id="a", session="s", task="deploy", reward=1.0, wait="searchable")
+    where: dict[str, Any] = {"reward": {"in": [0.0, 1.0]}}
+    assert len(memory.episodes.retrieve("deploy", where=where)) == 1
+    where["reward"]["in"].pop()
+    assert len(memory.episodes.retrieve("deploy", where=where)) == 0
+
+
+def test_a_kept_answer_is_awaited_without_a_thread(path: Path) -> None:
+    async def ask() -> None:
+        async with graphsvc.aopen(path, embedder="hashing") as memory:
+            await memory.episodes.store(id="a", session="s", task="deploy", metadata={"n": 1}, wait="searchable")
+            await memory.skills.create(id="k", name="deploy", wait="searchable")
+            first = [await memory.episodes.retrieve("deploy"), await memory.skills.search("deploy")]
+            memory._threads.quick.shutdown()
+            again = [await memory.episodes.retrieve("deploy"), await memory.skills.search("deploy")]
+            assert again == first
+            again[0][0].record.metadata["n"] = 2
+            assert (await memory.episodes.retrieve("deploy"))[0].record.metadata == {"n": 1}
+            with pytest.raises(RuntimeError, match="shutdown"):
+                await memory.episodes.retrieve("another")
+
+    asyncio.run(ask())
+
+
+def test_a_vector_comes_in_its_row_and_is_given_back(memory: graphsvc.Memory) -> None:
+    rows = [{"id": f"e{i}", "session": "s", "task": f"t{i}", "vector": 3 * axis(i)} for i in range(3)]
+    memory.episodes.store_many(rows, wait="searchable")
+    memory.skills.create_many([{"id": "k", "name": "k", "vector": axis(5).tolist()}], wait="searchable")
+    for i in range(3):
+        assert memory.episodes.vector(f"e{i}").tolist() == axis(i).tolist()  # type: ignore[union-attr]
+    assert memory.skills.vector("k").tolist() == axis(5).tolist()  # type: ignore[union-attr]
+    found = memory.episodes.retrieve_many(["x", "y"], 1, mode="vector", vectors=[axis(2), axis(0)])
+    assert [hits[0].record.id for hits in found] == ["e2", "e0"]
+    assert memory.skills.search_many(["k", "x"]) == [memory.skills.search("k"), memory.skills.search("x")]
+    assert memory.skills.search_many(["k"], vectors=[axis(5)])[0][0].parts["cosine"] == pytest.approx(1)
+    with pytest.raises(NotFound):
+        memory.episodes.vector("none")
+    with pytest.raises(BadInput) as caught:
+        memory.episodes.store_many(rows, vectors=[axis(0)] * 3)
+    assert caught.value.where == "episodes[0].vector"
+    with pytest.raises(BadInput):
+        memory.episodes.retrieve_many(["x", "y"], vectors=[axis(0)])
+    with pytest.raises(GraphsvcError):
+        memory.entities.upsert_many([{"kind": "file", "name": "f", "vector": axis(0)}])
+
+
+def test_candidates_get_the_same_bm25_few_or_many(memory: graphsvc.Memory) -> None:
+    rng = np.random.default_rng(3)
+    words = [f"w{i}" for i in range(30)]
+    rows = [{"session": "s", "task": " ".join(rng.choice(words, rng.integers(2, 12)))} for _ in range(700)]
+    memory.episodes.store_many(rows, vectors=rng.normal(size=(700, 384)), wait="searchable")
+    text, log = memory._opened.store.text, memory._opened.log
+    every, _ = log.mask("episode", None, None)
+    for question in ("w1", "w2 w3 w4", " ".join(words), "nothing of it"):
+        found, scores = text.search("episode", question, 700, filter=None, agents=None, rows=every)
+        true = np.zeros(len(every))
+        true[np.searchsorted(every, found)] = scores
+        for count in (1, FEW_ROWS, FEW_ROWS + 1, 700):
+            places = np.sort(rng.choice(len(every), count, replace=False))
+            assert text.scores(question, every[places]).tolist() == true[places].tolist()
+
+
+def test_cosines_are_the_same_however_the_work_was_shared(memory: graphsvc.Memory) -> None:
+    rng = np.random.default_rng(4)
+    count = 3 * SHARE + 17
+    rows = [{"session": "s", "task": f"t{i}"} for i in range(count)]
+    memory.episodes.store_many(rows, vectors=rng.normal(size=(count, 384)), wait="searchable")
+    hot = memory._opened.store.vectors.hot
+    query = rng.normal(size=384).astype(np.float32)
+    every = np.arange(count, dtype=np.int32)
+    alone = hot.cosines(query, every).tolist()
+
+    def shared(places: Any) -> list[float]:
+        ends = [hot.comparing(query, places, shared=True) for _ in range(3)]
+        answers = [end().tolist() for end in ends]
+        assert answers[0] == answers[1] == answers[2]
+        return list(answers[0])
+
+    for _ in range(20):
+        assert shared(every) == alone
+        assert shared(every[::-1]) == alone[::-1]
+    assert shared(every[5:40]) == alone[5:40]
+    hot.comparing(query, every, shared=True)  # begun, and never ended
+    assert shared(every) == alone
 
 
 def test_equal_values_have_equal_ranks() -> None:

@@ -216,6 +216,13 @@ def test_what_the_model_did_not_read_is_counted_and_stays_counted(path: Path) ->
         memory.episodes.store(session="s", task="long", output="many words in a row " * 100)
         memory.wait()
         assert memory.stats()["vectors"]["truncated"] == 1
+        for mode in ("blend", "vector", "rrf"):
+            for hits in (memory.episodes.retrieve("short", mode=mode), memory.episodes.retrieve("short", mode=mode)):  # type: ignore[arg-type]
+                assert {hit.episode.task: hit.parts.get("unread", 0) > 100 for hit in hits} == {"short": False, "long": True}
+                assert hits.unread == 0
+        asked = "many words in a row " * 100
+        assert memory.episodes.retrieve(asked).unread == memory.episodes.retrieve(asked).unread > 100, "kept, too"
+        assert memory.episodes.retrieve(asked, mode="text").unread == 0, "words are all read"
     with graphsvc.open(path) as memory:
         memory.wait()
         assert memory.stats()["vectors"]["truncated"] == 1

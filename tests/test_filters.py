@@ -154,3 +154,15 @@ def test_what_a_filter_cannot_say_is_refused(filled: graphsvc.Memory) -> None:
     for key in ("a\tb", 'a"b', "a\\b", "a\nb"):
         with pytest.raises(BadInput, match="control characters"):
             filled.episodes.count({f"metadata.{key}": 1})
+
+
+def test_a_metadata_key_with_dots_is_named_in_quotes(memory: graphsvc.Memory) -> None:
+    memory.episodes.store(id="flat", session="s", task="t", metadata={"a.b": {"c": 1}})
+    memory.episodes.store(id="deep", session="s", task="t", metadata={"a": {"b": {"c": 1}}})
+    for where in ({'metadata."a.b".c': 1}, {'metadata."a.b"."c"': 1}, F.metadata["a.b"].c == 1):
+        assert [one.id for one in memory.episodes.list(where)] == ["flat"]
+        assert [hit.record.id for hit in memory.episodes.retrieve("t", where=where)] == ["flat"]
+    assert [one.id for one in memory.episodes.list({'metadata.a."b".c': 1})] == ["deep"]
+    for wrong in ('metadata."a.b', 'metadata."a"b', "metadata.a..b", 'metadata.""', "metadata.", 'metadata."a\\b"', "metadata.a."):
+        with pytest.raises(BadInput):
+            memory.episodes.list({wrong: 1})

@@ -32,9 +32,9 @@ SAMPLES: dict[str, Any] = {
 
 LIMITS = f"""
 A filter has at most {filters.MAX_TERMS} comparisons and nests at most {filters.MAX_DEPTH} deep. `F` terms are joined
-with `&`, `|` and `~`, in parentheses. A path into metadata is `F.metadata.region`, or `F.metadata["odd name"]`. Either
-form is checked when it is used: an unknown field, an operator that the field doesn't take, and a value of the wrong
-type are errors that name the place.
+with `&`, `|` and `~`, in parentheses. A path into metadata is `F.metadata.region`, or `F.metadata["odd.name"]`, in
+JSON `metadata."odd.name"`. Either form is checked when it is used: an unknown field, an operator that the field doesn't
+take, and a value of the wrong type are errors that name the place.
 """
 
 

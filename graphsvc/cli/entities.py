@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal
 
 import typer
 
 from graphsvc.cli import records
-from graphsvc.cli.options import Agent, Id, Ids, K, ManyAgents, Where, agents, filtered, given, of_record
+from graphsvc.cli.options import Agent, Id, Ids, K, ManyAgents, Order, Where, agents, filtered, given, of_record
 from graphsvc.cli.output import Answer, line, table
 from graphsvc.cli.shell import Shell, add, command
 
@@ -34,7 +34,7 @@ def list_(
     where: Where = None,
     k: K = 50,
     agent: ManyAgents = None,
-    order: Annotated[str, typer.Option(metavar="newest|oldest|id", help="What comes first.")] = "newest",
+    order: Order = "newest",
 ) -> Answer:
     """List entities that pass a filter."""
     with shell.open() as memory:
@@ -78,7 +78,7 @@ def history(shell: Shell, id: Id, agent: Agent = None) -> Answer:
 
 _EPISODE = Annotated[str, typer.Argument(metavar="EPISODE", help="Id of the episode.")]
 _TARGET = Annotated[str, typer.Argument(metavar="TARGET", help="Id of the entity, or of the other episode.")]
-_TYPE = Annotated[str, typer.Argument(metavar="TYPE", help="about (an entity) or evidence (another episode).")]
+_TYPE = Annotated[Literal["about", "evidence"], typer.Argument(help="about an entity, or another episode is evidence.")]
 
 
 def add_links(app: typer.Typer) -> None:
@@ -88,14 +88,14 @@ def add_links(app: typer.Typer) -> None:
     def link(shell: Shell, episode: _EPISODE, target: _TARGET, type: _TYPE, agent: Agent = None) -> Answer:
         """Join an episode with an entity that it is about, or with an episode that is evidence of how it went."""
         with shell.open() as memory:
-            changed = memory.episodes.link(episode, target, cast(Any, type), agent=agent)
+            changed = memory.episodes.link(episode, target, type, agent=agent)
         return records.told({"changed": changed}, "joined" if changed else "they were joined already")
 
     @command(app, "unlink", example="graphsvc episodes unlink ID file:src/api.py about")
     def unlink(shell: Shell, episode: _EPISODE, target: _TARGET, type: _TYPE, agent: Agent = None) -> Answer:
         """Take such an edge away."""
         with shell.open() as memory:
-            changed = memory.episodes.unlink(episode, target, cast(Any, type), agent=agent)
+            changed = memory.episodes.unlink(episode, target, type, agent=agent)
         return records.told({"changed": changed}, "parted" if changed else "they weren't joined")
 
     @command(app, "about", example="graphsvc episodes about ID")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 import typer
 
@@ -37,7 +37,7 @@ episodes = typer.Typer(
 )
 
 _FIELDS = KINDS["episode"].fields
-_WAIT = Annotated[str | None, typer.Option("--wait", metavar="searchable|graph", help="Wait until it is.")]
+_WAIT = Annotated[Literal["searchable", "graph"] | None, typer.Option("--wait", help="Wait until it is.")]
 
 
 def store(shell: Shell, wait: str | None = None, **values: Any) -> Answer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,7 +12,7 @@ from graphsvc.cli.output import Answer, safe, table
 from graphsvc.cli.shell import Shell, command
 from graphsvc.errors import BadInput
 
-_KIND = Annotated[str, typer.Option("--kind", metavar="episode|skill", help="Kind of the records.")]
+_KIND = Annotated[Literal["episode", "skill"], typer.Option("--kind", help="Kind of the records.")]
 
 
 def brief(

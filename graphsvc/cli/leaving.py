@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -30,7 +30,7 @@ def add_leaving(app: typer.Typer) -> None:
 def export(
     shell: Shell,
     path: Annotated[Path, typer.Argument(help="A directory, which mustn't exist yet.")],
-    format: Annotated[str, typer.Option(metavar="jsonl|parquet", help="Of the files, one a kind.")] = "jsonl",
+    format: Annotated[Literal["jsonl", "parquet"], typer.Option(help="Of the files, one a kind.")] = "jsonl",
     vectors: Annotated[bool, typer.Option("--vectors", help="Also the vectors, as Parquet.")] = False,
     where: Annotated[str | None, typer.Option(metavar="JSON", help=f"Filters by kind, like {WHERE}.")] = None,
     agent: ManyAgents = None,
@@ -39,7 +39,7 @@ def export(
     filters = parsed(where, "--where", WHERE)
     with shell.open() as memory, shell.bar("Exporting") as show:
         report = memory.export(
-            path, format=cast(Any, format), vectors=vectors, where=filters, agent=agents(agent), progress=show
+            path, format=format, vectors=vectors, where=filters, agent=agents(agent), progress=show
         )
     shown = {**report.records, "links": report.links, "vectors": report.vectors, "size": size(report.bytes)}
     view = fields({name: value for name, value in shown.items() if value}, f"Exported to {report.path}")

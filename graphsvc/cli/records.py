@@ -68,14 +68,15 @@ def skill_hits(hits: Hits[Skill], title: str) -> RenderableType:
 
 
 def not_embedded(*found: Hits[Any]) -> list[str]:
-    """What is to be said where not all records could be compared by meaning yet; nothing if all could."""
-    pending = sum(hits.pending for hits in found)
-    return [f"{pending:,} records aren't embedded yet and were found by words alone; --wait waits."] * bool(pending)
+    """What is to be said where not all could be compared by meaning: records, or the end of the question."""
+    pending, unread = sum(hits.pending for hits in found), max(hits.unread for hits in found)
+    said = [f"{pending:,} records aren't embedded yet and were found by words alone; --wait waits."] * bool(pending)
+    return said + [f"The model didn't read the last {unread:,} tokens of the question."] * bool(unread)
 
 
 def hits_data(hits: Hits[Any]) -> dict[str, Any]:
     """An answer to a search as JSON."""
-    return {"hits": hits.as_dicts(), "pending": hits.pending, "behind": hits.behind}
+    return {"hits": hits.as_dicts(), "pending": hits.pending, "behind": hits.behind, "unread": hits.unread}
 
 
 def history(events: Sequence[Event]) -> Answer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -38,8 +38,8 @@ SETTABLE = ("name", "description", "code", "signature", "tags", "metadata")
 """Fields that a caller gives; the others are counted."""
 
 _TYPE = Annotated[
-    str,
-    typer.Argument(metavar="TYPE", help="prerequisite, alternative, refinement, composition (is part of) or calls."),
+    Literal["prerequisite", "alternative", "refinement", "composition", "calls"],
+    typer.Argument(help="What the target is to the source; composition: the source is part of it."),
 ]
 _SOURCE = Annotated[str, typer.Argument(help="Id of the skill that the link starts from.")]
 _TARGET = Annotated[str, typer.Argument(help="Id of the skill that it leads to.")]
@@ -173,7 +173,7 @@ def link(
 ) -> Answer:
     """Join two skills: the source needs the target, is an alternative to it, refines it, is part of it or calls it."""
     with shell.open() as memory:
-        changed = memory.skills.link(source, target, cast(Any, type), weight=weight, agent=agent)
+        changed = memory.skills.link(source, target, type, weight=weight, agent=agent)
     return records.told({"changed": changed}, "linked" if changed else "they were linked so already")
 
 
@@ -181,7 +181,7 @@ def link(
 def unlink(shell: Shell, source: _SOURCE, target: _TARGET, type: _TYPE, agent: Agent = None) -> Answer:
     """Part two skills."""
     with shell.open() as memory:
-        changed = memory.skills.unlink(source, target, cast(Any, type), agent=agent)
+        changed = memory.skills.unlink(source, target, type, agent=agent)
     return records.told({"changed": changed}, "parted" if changed else "there was no such link")
 
 

@@ -12,6 +12,7 @@ import functools
 import os
 from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +22,7 @@ from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.memory import Memory, open_memory
 from graphsvc.memory.skills import Skills
-from graphsvc.memory.verbs import Verbs, Wait, check_wait
+from graphsvc.memory.verbs import NotKept, Verbs, Wait, check_wait
 from graphsvc.model.records import Episode
 
 P = ParamSpec("P")
@@ -52,14 +53,25 @@ class AsyncVerbs:
         self._verbs = verbs
         self._threads = threads
 
+    @functools.cached_property
+    def _only_kept(self) -> Any:
+        """The same verbs, which answer only what a kept answer answers."""
+        return type(self._verbs)(self._verbs._opened, self._verbs._namespaces, only_kept=True)
+
 
 def awaited(
-    verb: Callable[Concatenate[S, P], T], *, long: bool = False
+    verb: Callable[Concatenate[S, P], T], *, long: bool = False, kept: bool = False
 ) -> Callable[Concatenate[AsyncVerbs, P], Coroutine[Any, Any, T]]:
-    """A synchronous verb as one to be awaited: the same arguments, result and errors. `long`: it may take long."""
+    """A synchronous verb as one to be awaited: the same arguments, result and errors.
+
+    `long`: it may take long. `kept`: its answers are kept, and a kept one comes without a thread.
+    """
 
     @functools.wraps(verb)
     async def run(self: AsyncVerbs, *args: P.args, **options: P.kwargs) -> T:
+        if kept:
+            with suppress(NotKept):
+                return verb(self._only_kept, *args, **options)
         loop = asyncio.get_running_loop()
         pool = self._threads.patient if long or options.get("wait") is not None else self._threads.quick
         return await loop.run_in_executor(pool, lambda: verb(self._verbs, *args, **options))
@@ -111,8 +123,9 @@ class AsyncEpisodes(AsyncVerbs):
     list = awaited(Episodes.list)
     count = awaited(Verbs.count)
     history = awaited(Verbs.history)
-    retrieve = awaited(Episodes.retrieve)
+    retrieve = awaited(Episodes.retrieve, kept=True)
     retrieve_many = awaited(Episodes.retrieve_many)
+    vector = awaited(Episodes.vector)
     critiques = awaited(Episodes.critiques)
     strategies = awaited(Episodes.strategies)
     statistics = awaited(Episodes.statistics)
@@ -142,7 +155,9 @@ class AsyncSkills(AsyncVerbs):
     list = awaited(Skills.list)
     count = awaited(Verbs.count)
     history = awaited(Verbs.history)
-    search = awaited(Skills.search)
+    search = awaited(Skills.search, kept=True)
+    search_many = awaited(Skills.search_many)
+    vector = awaited(Skills.vector)
     choose = awaited(Skills.choose)
     links = awaited(Skills.links)
     plan = awaited(Skills.plan)

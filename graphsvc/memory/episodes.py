@@ -13,6 +13,7 @@ from graphsvc.errors import BadInput
 from graphsvc.log.episodes import select_prunable
 from graphsvc.memory.feedback import helpfulness
 from graphsvc.memory.joined import Joined
+from graphsvc.memory.query_cache import request_of
 from graphsvc.memory.results import Hit, Hits, Lesson, Relations, Statistics, Trend
 from graphsvc.memory.retrieval import Mode, Values, Where, check_k, check_share
 from graphsvc.memory.rows_in import rows_of
@@ -98,7 +99,7 @@ class Episodes(Joined):
         """Store many episodes, all or none.
 
         Args:
-            episodes: dicts or Episodes, or a DataFrame or Arrow table with their fields as columns.
+            episodes: dicts or Episodes, or a DataFrame or Arrow table with their fields as columns; `vector` too.
             agent: namespace of those that name none.
             vectors: their embeddings, shape (n, dimension), if you have them.
             wait: as for `store`.
@@ -244,31 +245,41 @@ class Episodes(Joined):
             FollowerStopped: a projection stopped.
         """
         self._opened.check()
-        query = self._query(
-            text, k, where, agent, mode=mode, weight=weight, mmr=mmr, half_life=half_life,
-            min_similarity=min_similarity, vector=vector,
-        )  # fmt: skip
-        share = check_share(feedback, "feedback") or 0.0
-        if not share:
-            return self._answered(query, lambda: self._opened.retrieval.find(query))
 
-        def rescore(rows: Rows, scores: Values) -> tuple[Values, dict[str, Values]]:
-            helpful = helpfulness(self._opened.log, self.kind, rows, self._namespaces.reads())
-            return (1 - share) * scores + share * helpful, {"feedback": helpful}
+        def find() -> Hits[Episode]:
+            query = self._query(
+                text, k, where, agent, mode=mode, weight=weight, mmr=mmr, half_life=half_life,
+                min_similarity=min_similarity, vector=vector,
+            )  # fmt: skip
+            share = check_share(feedback, "feedback") or 0.0
 
-        return self._opened.retrieval.find(query, rescore=rescore)
+            def rescore(rows: Rows, scores: Values) -> tuple[Values, dict[str, Values]]:
+                helpful = helpfulness(self._opened.log, self.kind, rows, self._namespaces.reads())
+                return (1 - share) * scores + share * helpful, {"feedback": helpful}
 
-    def retrieve_many(self, /, texts: Sequence[str], k: int = 10, **options: Any) -> ManyHits:
-        """`retrieve` for many texts; they are embedded together. Options as there, but `vector`."""
-        self._opened.check()
-        if isinstance(texts, str) or not isinstance(texts, Sequence):
-            raise BadInput(f"expected a list of texts, got {type(texts).__name__}", where="texts")
-        if options.get("mode", "blend") != "text" and texts:
-            for index, text in enumerate(texts):
-                if not isinstance(text, str) or not text.strip():
-                    raise BadInput("expected text", where=f"texts[{index}]")
-            self._opened.store.vectors.encode_query(list(texts))  # into the cache, in one batch
-        return [self.retrieve(text, k, **options) for text in texts]
+            return self._retrieval.find(query, rescore=rescore if share else None)
+
+        request = None
+        if vector is None and half_life is None and type(feedback) is float and not feedback:
+            # Otherwise the answer depends on the clock, or on what was said of records.
+            request = request_of(text, k, where, agent, mode, weight, mmr, min_similarity)
+        return self._answered(request, find)
+
+    def retrieve_many(self, /, texts: Sequence[str], k: int = 10, *, vectors: Any = None, **options: Any) -> ManyHits:
+        """`retrieve` for many texts; they are embedded together. Options as there.
+
+        Args:
+            vectors: of the texts, shape (n, dimension), if you have them.
+        """
+        return self._many(self.retrieve, texts, k, vectors, options)
+
+    def vector(self, id: str, *, agent: str | None = None) -> NDArray[np.float32] | None:
+        """The embedding of an episode's present text, of length 1, shape (dimension,); None if it isn't embedded yet.
+
+        Raises:
+            NotFound, Gone, Ambiguous: for the id.
+        """
+        return self._embedding(id, agent)
 
     # --- learning from them ------------------------------------------------------------------------------
 

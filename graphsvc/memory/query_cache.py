@@ -6,7 +6,41 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Hashable
+from datetime import datetime
 from typing import Any
+
+from graphsvc.model.filters import MAX_DEPTH, Expression
+
+PLAIN = frozenset({str, int, float, bool, type(None), datetime})
+
+
+def request_of(*given: Any) -> Hashable:
+    """What a caller gave, as a key to look an answer up by before anything is checked; None if it can't be one.
+
+    Types are part of it: 1, 1.0 and True are equal, and ask for different things.
+    """
+    types = tuple(map(type, given))
+    if PLAIN.issuperset(types):
+        return given, types
+    try:
+        return tuple(_frozen(value, 0) for value in given)
+    except TypeError:
+        return None
+
+
+def _frozen(value: Any, depth: int) -> Hashable:
+    """A value that can't change, equal only for equals of one type. Raises TypeError where there is none."""
+    kind = type(value)
+    if kind in PLAIN:
+        return kind, value
+    if depth <= 2 * MAX_DEPTH:
+        if kind is dict:
+            return kind, tuple((_frozen(key, depth), _frozen(item, depth + 1)) for key, item in value.items())
+        if kind in (list, tuple):
+            return kind, tuple(_frozen(item, depth + 1) for item in value)
+        if kind is Expression:
+            return kind, _frozen(value.json, depth + 1)
+    raise TypeError(kind)
 
 
 class QueryCache:
@@ -31,11 +65,11 @@ class QueryCache:
         if kept is not None and kept[1] == stamp and kept[0] > time.monotonic():
             self.hits += 1
             return kept[2]
-        self.misses += 1
         return None
 
     def put(self, request: Hashable, stamp: Hashable, answer: Any) -> None:
-        """Keep an answer."""
+        """Keep an answer that had to be computed."""
+        self.misses += 1
         if not self._entries:
             return
         with self._lock:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import msgspec
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 PARTS = (
     "cosine", "bm25", "vector", "text", "recency", "mmr", "similarity", "success", "reward", "uses", "feedback",
-    "sample", "pending",
+    "sample", "pending", "unread",
 )  # fmt: skip
 """Everything that a score can be made of."""
 
@@ -35,7 +34,8 @@ class Hit(Generic[T_co]):
         score: what it is ranked by, higher is better.
         parts: what the score is made of: `cosine` and `bm25` raw, `vector` and `text` as they were blended
             (0 to 1 within this answer), and others where asked for: `recency`, `success`, `reward`, `uses`,
-            `feedback`, `sample`. `pending` is 1.0 where the record isn't embedded yet.
+            `feedback`, `sample`. `pending` is 1.0 where the record isn't embedded yet. `unread` is how many tokens at
+            the end of its text the model didn't read, where it is longer than the model reads.
     """
 
     record: T_co
@@ -61,7 +61,6 @@ class Hit(Generic[T_co]):
         return {"score": self.score, "parts": dict(self.parts), **msgspec.to_builtins(self.record)}
 
 
-@dataclass(frozen=True, slots=True)
 class Hits(Sequence[Hit[T_co]], Generic[T_co]):
     """Records found, best first.
 
@@ -71,13 +70,52 @@ class Hits(Sequence[Hit[T_co]], Generic[T_co]):
         behind: whether graph or text hadn't reached the last write when the wait for them ended.
         query: the text that was asked for.
         kind: of the records: `episode` or `skill`.
+        unread: how many tokens at the end of the query the model didn't read.
     """
 
-    items: tuple[Hit[T_co], ...] = ()
-    pending: int = 0
-    behind: bool = False
-    query: str = ""
-    kind: str = "episode"
+    __slots__ = ("_items", "_own", "behind", "kind", "pending", "query", "unread")
+
+    def __init__(
+        self,
+        items: tuple[Hit[T_co], ...] = (),
+        pending: int = 0,
+        behind: bool = False,
+        query: str = "",
+        kind: str = "episode",
+        unread: int = 0,
+    ) -> None:
+        self._items = items
+        self._own = True
+        self.pending = pending
+        self.behind = behind
+        self.query = query
+        self.kind = kind
+        self.unread = unread
+
+    @property
+    def items(self) -> tuple[Hit[T_co], ...]:
+        """The hits."""
+        if not self._own:  # copied when they are first looked at: many an answer is only counted, or never read
+            self._items = tuple([_copied(hit) for hit in self._items])
+            self._own = True
+        return self._items
+
+    def again(self) -> Hits[T_co]:
+        """The same answer for another reader, of which nothing that can be changed is shared."""
+        other = Hits(self._items, self.pending, self.behind, self.query, self.kind, self.unread)
+        other._own = False
+        return other
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Hits):
+            return NotImplemented
+        about = [(hits.pending, hits.behind, hits.query, hits.kind) for hits in (self, other)]
+        return about[0] == about[1] and self._items == other._items
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<Hits of {self.query!r}: {len(self)}, pending={self.pending}, behind={self.behind}: {self._items!r}>"
 
     @overload
     def __getitem__(self, index: int) -> Hit[T_co]: ...
@@ -87,15 +125,10 @@ class Hits(Sequence[Hit[T_co]], Generic[T_co]):
         return self.items[index]
 
     def __len__(self) -> int:
-        return len(self.items)
+        return len(self._items)
 
     def __iter__(self) -> Iterator[Hit[T_co]]:
         return iter(self.items)
-
-    def copied(self) -> Hits[T_co]:
-        """The same hits, of which nothing that can be changed is shared."""
-        items = tuple(Hit(cast(T_co, _copied(hit.record)), hit.score, dict(hit.parts)) for hit in self.items)
-        return replace(self, items=items)
 
     @property
     def records(self) -> list[T_co]:
@@ -126,9 +159,19 @@ class Hits(Sequence[Hit[T_co]], Generic[T_co]):
         return pa.table(columns, schema=pa.schema([*floats, *fields]))
 
 
-def _copied(record: Record) -> Record:
-    metadata = getattr(record, "metadata", None)
-    return msgspec.structs.replace(record, metadata=copy.deepcopy(metadata)) if metadata else record
+def _copied(hit: Hit[T_co]) -> Hit[T_co]:
+    record = hit.record
+    if metadata := getattr(record, "metadata", None):
+        record = msgspec.structs.replace(record, metadata=_copied_json(metadata))
+    return Hit(record, hit.score, hit.parts.copy())
+
+
+def _copied_json(value: Any) -> Any:
+    """A copy of JSON: a tenth of what `copy.deepcopy` takes, which expects anything."""
+    kind = type(value)
+    if kind is dict:
+        return {key: item if type(item) is str else _copied_json(item) for key, item in value.items()}
+    return [_copied_json(item) for item in value] if kind is list else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from graphsvc.errors import BadInput, Closed, TooLarge, again
 from graphsvc.log.log import Log
 from graphsvc.memory.query_cache import QueryCache
 from graphsvc.memory.results import Hit, Hits
-from graphsvc.model.filters import Expression, Filter, identity, matches, parse
+from graphsvc.model.filters import Expression, Filter, matches, parse
 from graphsvc.model.kinds import KINDS
 from graphsvc.model.records import Record
 from graphsvc.model.texts import WEIGHT
@@ -33,7 +33,7 @@ from graphsvc.model.times import seconds
 from graphsvc.store.hot import Rows, Vectors
 from graphsvc.store.store import Store
 from graphsvc.store.text import TextIndex
-from graphsvc.store.vectors import VectorStore
+from graphsvc.store.vectors import Compared, VectorStore, rounded, top
 
 Mode = Literal["blend", "vector", "text", "rrf"]
 MODES = ("blend", "vector", "text", "rrf")
@@ -72,16 +72,6 @@ class Query:
     half_life: float | None = None
     min_similarity: float | None = None
     vector: Vectors | None = None
-
-    @property
-    def key(self) -> Hashable:
-        """What its answer is kept under; None if that depends on more than this: on the clock, on a vector."""
-        if self.half_life is not None or self.vector is not None:
-            return None
-        return (
-            self.kind, self.text, self.k, identity(self.filter), self.agents, self.mode, self.weight, self.mmr,
-            self.min_similarity,
-        )  # fmt: skip
 
 
 def check_query(
@@ -254,9 +244,13 @@ class Retrieval:
         rows, all_of_kind = self.log.mask(query.kind, query.filter, query.agents)
         if not len(rows):
             return Hits((), 0, behind, query.text, query.kind)
+        unread = 0
+        if query.vector is None and (query.mode != "text" or query.min_similarity is not None):
+            vector, unread = vectors.encode_one(query.text)
+            query = replace(query, vector=vector)
         rescored = rescore is not None or query.mmr is not None or query.half_life is not None
         found, pending = self._candidates(query, vectors, text, rows, all_of_kind, query.k * deeper, rescored)
-        return Hits(self._ranked(query, vectors, found, rescore), pending, behind, query.text, query.kind)
+        return Hits(self._ranked(query, vectors, found, rescore), pending, behind, query.text, query.kind, unread)
 
     def _wait_for_text(self, head: int) -> bool:
         return self.store.text_follower.wait(head, self.store.settings.read_wait)
@@ -267,34 +261,41 @@ class Retrieval:
         self, query: Query, vectors: VectorStore, text: TextIndex, rows: Rows, all_of_kind: bool, k: int, rescored: bool
     ) -> tuple[_Found, int]:
         depth = max(100, 10 * k)
-        text_rows, text_scores = np.empty(0, np.int64), np.empty(0, np.float64)
-        if query.mode != "vector":
-            text_rows, text_scores = text.search(
-                query.kind, query.text, depth, filter=query.filter, agents=query.agents, rows=rows
-            )
-        if query.mode == "text" and query.min_similarity is None:
-            hashes, there = self.log.columns.hash_of(text_rows), np.ones(len(text_rows), bool)
-            return _Found(text_rows, hashes, np.zeros(len(text_rows)), text_scores, there), 0
-        vector = query.vector if query.vector is not None else vectors.encode_query([query.text])[0]
+        if query.mode == "text":
+            text_rows, text_scores = self._worded(query, text, depth, rows)
+            if query.min_similarity is None:
+                hashes, there = self.log.columns.hash_of(text_rows), np.ones(len(text_rows), bool)
+                return _Found(text_rows, hashes, np.zeros(len(text_rows)), text_scores, there), 0
+        assert query.vector is not None, "embedded before"
+        vector = query.vector
         positions, embedded, pending = self._embedded(vectors, query.kind, rows, all_of_kind)
         if query.mode == "text":  # cosines only of what words found
-            return self._measured(query, vectors, vector, np.sort(text_rows), text_rows, text_scores), pending
+            compared = Compared(embedded[:0], positions[:0], vector[:0])
+            return self._measured(query, vectors, vector, np.sort(text_rows), text_rows, text_scores, compared), pending
         if query.mode == "vector" and not rescored:
             depth = 2 * k + 10
-        near, cosines = vectors.nearest(query.kind, vector, positions, embedded, depth)
+        comparing = vectors.comparing(query.kind, vector, positions, embedded, depth)
         if query.mode == "vector":
+            compared = comparing()
+            near, cosines = top(compared.rows, compared.cosines, depth)
             nothing, there = np.zeros(len(near)), np.ones(len(near), bool)
             return _close_enough(query, _Found(near, self.log.columns.hash_of(near), cosines, nothing, there)), pending
-        union = np.union1d(near, text_rows) if len(text_rows) else np.sort(near)
+        text_rows, text_scores = self._worded(query, text, depth, rows)
+        compared = comparing()
+        near, _ = top(compared.rows, compared.cosines, depth)
+        union = _united(near, text_rows)
         if len(union) < k and pending:
             # Nothing is known of what isn't embedded: the newest of it fills up what was asked for.
             rest = np.setdiff1d(rows, union)
             union = np.sort(np.concatenate([union, rest[-(k - len(union)) :]]))
-        found = self._measured(query, vectors, vector, union, text_rows, text_scores)
+        found = self._measured(query, vectors, vector, union, text_rows, text_scores, compared)
         if len(text_rows) >= depth:  # there may be more that hold a word
             unlisted = np.flatnonzero(found.bm25 == 0)
             found.bm25[unlisted] = text.scores(query.text, found.rows[unlisted])
         return found, pending
+
+    def _worded(self, query: Query, text: TextIndex, depth: int, rows: Rows) -> tuple[Rows, Values]:
+        return text.search(query.kind, query.text, depth, filter=query.filter, agents=query.agents, rows=rows)
 
     def _embedded(
         self, vectors: VectorStore, kind: str, rows: Rows, all_of_kind: bool
@@ -326,15 +327,19 @@ class Retrieval:
         union: Rows,
         text_rows: Rows,
         text_scores: NDArray[np.float64],
+        compared: Compared,
     ) -> _Found:
+        """Cosine and BM25 of each of the union; what has been compared already isn't again."""
         hashes = self.log.columns.hash_of(union)
         positions = vectors.hot.fresh(union, hashes)
-        has = positions >= 0
         if outdated := self._outdated():
-            has &= ~np.isin(union, list(outdated))
-        cosine = np.zeros(len(union))
-        cosine[has] = vectors.cosines(vector, positions[has])
-        cosine[~has] = cosine[has].min() if has.any() else 0.0
+            positions[np.isin(union, list(outdated))] = -1
+        has = positions >= 0
+        cosine, known = _looked_up(union, positions, compared)
+        if not known.all():
+            new = has & ~known
+            cosine[new] = vectors.cosines(vector, positions[new])
+            cosine[~has] = cosine[has].min() if has.any() else 0.0
         bm25 = np.zeros(len(union))
         bm25[np.searchsorted(union, text_rows)] = text_scores
         return _close_enough(query, _Found(union, hashes, cosine, bm25, has))
@@ -363,10 +368,15 @@ class Retrieval:
             rows = found.rows[places]
             records = self.log.records(rows)
             unchanged = self.log.columns.hash_of(rows) == found.hash[places]
-            for place, row, same in zip(places.tolist(), rows.tolist(), unchanged.tolist(), strict=True):
+            unread = vectors.unread(rows)
+            for place, row, same, left in zip(
+                places.tolist(), rows.tolist(), unchanged.tolist(), unread.tolist(), strict=True
+            ):
                 record = records.get(row)
                 if record is not None and same and _still(query, record):
                     parts = _parts(query, found, scaled, place)
+                    if left:
+                        parts["unread"] = float(left)
                     hits.append((Hit(record, float(scores[place]), parts), row))
             start = end
             if len(hits) >= query.k:
@@ -415,6 +425,21 @@ def _still(query: Query, record: Record) -> bool:
     if query.agents is not None and record.agent not in query.agents:
         return False
     return query.filter is None or matches(query.filter, record)
+
+
+def _united(one: Rows, other: Rows) -> Rows:
+    """What is in either, ascending and each once. For a few hundred twice as fast as `np.union1d`."""
+    both = np.sort(np.concatenate([one, other]))
+    return both[np.concatenate([[True], both[1:] != both[:-1]])] if len(both) else both
+
+
+def _looked_up(union: Rows, positions: NDArray[np.int32], compared: Compared) -> tuple[Values, NDArray[np.bool_]]:
+    """Cosines of the union's rows, to 6 decimals, whose vectors at these positions are compared already; and which."""
+    if not len(compared.rows):
+        return np.zeros(len(union)), np.zeros(len(union), bool)
+    places = np.minimum(np.searchsorted(compared.rows, union), len(compared.rows) - 1)
+    known: NDArray[np.bool_] = (compared.positions[places] == positions) & (compared.rows[places] == union)
+    return np.where(known, rounded(compared.cosines[places]), 0.0), known
 
 
 def _close_enough(query: Query, found: _Found) -> _Found:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graphsvc.errors import BadInput, Gone, NotFound
 from graphsvc.log.consolidation import REL
@@ -16,6 +17,7 @@ from graphsvc.log.skills import select_prunable
 from graphsvc.memory.consolidation import SIMILARITY, Consolidating, Consolidation, Rule, check_similarity
 from graphsvc.memory.episodes import statistics
 from graphsvc.memory.feedback import helpfulness
+from graphsvc.memory.query_cache import request_of
 from graphsvc.memory.results import Hit, Hits, Statistics
 from graphsvc.memory.retrieval import Mode, Values, Where
 from graphsvc.memory.rows_in import rows_of
@@ -134,8 +136,8 @@ class Skills(Verbs):
         """Create many skills and links between them, all or none.
 
         Args:
-            skills: dicts or Skills, or a DataFrame or Arrow table with their fields as columns. What a skill counts
-            (uses, successes, …) isn't taken over from a Skill, and can't be given.
+            skills: dicts or Skills, or a DataFrame or Arrow table with their fields as columns; `vector` too. What a
+            skill counts (uses, successes, …) isn't taken over from a Skill, and can't be given.
             links: source id, target id and type of each link; ends may be new or exist already.
             agent: namespace of those that name none. vectors: shape (n, dimension), if you have them.
             wait: as for `episodes.store`.
@@ -418,16 +420,30 @@ class Skills(Verbs):
             At most k hits, best first, with each part of the score.
         """
         self._opened.check()
-        shares = _weights(weights)
-
-        query = self._query(
-            text, k, where, agent, mode=mode, weight=weight, mmr=mmr, min_similarity=min_similarity, vector=vector
-        )
 
         def find() -> Hits[Skill]:
-            return self._opened.retrieval.find(query, rescore=lambda rows, scores: self._utility(shares, rows, scores))
+            shares = _weights(weights)
+            query = self._query(
+                text, k, where, agent, mode=mode, weight=weight, mmr=mmr, min_similarity=min_similarity, vector=vector
+            )
+            return self._retrieval.find(query, rescore=lambda rows, scores: self._utility(shares, rows, scores))
 
-        return find() if dict(shares)["feedback"] else self._answered(query, find, shares)
+        request = None
+        if vector is None and (weights is None or (type(weights) is dict and "feedback" not in weights)):
+            request = request_of(text, k, where, agent, mode, weight, weights, mmr, min_similarity)
+        return self._answered(request, find)
+
+    def search_many(self, /, texts: Sequence[str], k: int = 10, *, vectors: Any = None, **options: Any) -> ManySkills:
+        """`search` for many texts; they are embedded together. Options as there.
+
+        Args:
+            vectors: of the texts, shape (n, dimension), if you have them.
+        """
+        return self._many(self.search, texts, k, vectors, options)
+
+    def vector(self, id: str, *, agent: str | None = None) -> NDArray[np.float32] | None:
+        """The embedding of a skill's present text; as `episodes.vector`."""
+        return self._embedding(id, agent)
 
     def _utility(
         self, weights: tuple[tuple[str, float], ...], rows: Rows, scores: Values
@@ -542,6 +558,7 @@ class Skills(Verbs):
 
 Versions = list[SkillVersion]
 SkillList = list[Skill]
+ManySkills = list[Hits[Skill]]
 LinkedList = list[Linked]
 Evidence = list[Episode]
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graphsvc.errors import BadInput, WaitTimeout
 from graphsvc.log.log import touching
@@ -39,20 +40,31 @@ def new_id(at_ms: int | None = None) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
+class NotKept(Exception):
+    """An answer would have to be computed, where only kept ones were asked for."""
+
+
 class Verbs:
-    """The verbs of one kind of record, on one handle."""
+    """The verbs of one kind of record, on one handle. With `only_kept`, what no kept answer answers raises NotKept."""
 
     kind: str
 
-    def __init__(self, opened: Opened, namespaces: Namespaces) -> None:
+    def __init__(self, opened: Opened, namespaces: Namespaces, *, only_kept: bool = False) -> None:
+        self._only_kept = only_kept
         self._opened = opened
         self._namespaces = namespaces
+        self._retrieval = opened.retrieval
+        self._seen = (self.kind, namespaces.agent, namespaces.shared)
 
     # --- building ----------------------------------------------------------------------------------------
 
     def _new(self, values: dict[str, Any], *, vector: Any = None, prefix: str = "") -> NewRecord:
         """A record ready to be stored, from what the caller gave."""
         given = {name: value for name, value in values.items() if value is not None}
+        if KINDS[self.kind].searchable and (own := given.pop("vector", None)) is not None:
+            if vector is not None:
+                raise BadInput("is given with the record, and beside it", where=f"{prefix}vector")
+            vector = own
         fresh = "id" not in given
         given.setdefault("at", datetime.now(UTC))
         if fresh:
@@ -148,18 +160,45 @@ class Verbs:
             dimension=self._opened.store.vectors.dimension, **options,
         )  # fmt: skip
 
-    def _answered(self, query: Query, compute: Callable[[], Hits[Any]], *more: Hashable) -> Hits[Any]:
-        """The answer to a query: kept from before if nothing changed, else computed; the caller's own either way."""
-        if query.key is None:
-            return compute()
-        retrieval = self._opened.retrieval
-        key, stamp = (query.key, *more), retrieval.stamp(self.kind)
-        answer: Hits[Any] | None = retrieval.cache.get(key, stamp)
+    def _answered(self, request: Hashable, compute: Callable[[], Hits[Any]]) -> Hits[Any]:
+        """The answer to a request: kept from before if nothing changed, else computed; the caller's own either way.
+
+        The request is what the caller gave, unchecked: what isn't right never has an answer that is kept. None where
+        the answer depends on more than that.
+        """
+        retrieval = self._retrieval
+        key, stamp = (self._seen, request), retrieval.stamp(self.kind)
+        answer: Hits[Any] | None = None if request is None else retrieval.cache.get(key, stamp)
         if answer is None:
+            if self._only_kept:
+                raise NotKept
             answer = compute()
-            if not answer.pending and not answer.behind:
-                retrieval.cache.put(key, stamp, answer)
-        return answer.copied()
+            if request is None or answer.pending or answer.behind:
+                return answer
+            retrieval.cache.put(key, stamp, answer)
+        return answer.again()
+
+    def _many(
+        self, ask: Callable[..., Hits[Any]], texts: Any, k: Any, vectors: Any, options: Mapping[str, Any]
+    ) -> list[Any]:
+        """A search for each of many texts, which are embedded together."""
+        self._opened.check()
+        if isinstance(texts, str) or not isinstance(texts, Sequence):
+            raise BadInput(f"expected a list of texts, got {type(texts).__name__}", where="texts")
+        for index, text in enumerate(texts):
+            if not isinstance(text, str) or not text.strip():
+                raise BadInput("expected text", where=f"texts[{index}]")
+        given = self._vectors(vectors, len(texts), "texts")
+        if texts and vectors is None and options.get("mode") != "text":
+            self._opened.store.vectors.encode_query(list(texts))  # into the cache, in one batch
+        return [ask(text, k, vector=vector, **options) for text, vector in zip(texts, given, strict=True)]
+
+    def _embedding(self, id: Any, agent: Any) -> NDArray[np.float32] | None:
+        """The vector of a record's present text; None where it isn't embedded yet."""
+        row = np.array([self._resolve(id, self._namespaces.reads(agent)).row])
+        hot = self._opened.store.vectors.hot
+        positions = hot.fresh(row, self._opened.log.columns.hash_of(row))
+        return None if positions[0] < 0 else hot.vectors(positions)[0]
 
     def _vectors(self, vectors: Any, count: int, of: str) -> Sequence[Any]:
         """A vector for each of many records, or None for each."""
@@ -174,7 +213,7 @@ class Verbs:
     def _note_given(self, record: Record) -> None:
         """A record was given another vector: until that is searched, the old one doesn't count."""
         stored = self._resolve(record.id, (record.agent,))
-        self._opened.retrieval.note_given(stored.row, stored.last)
+        self._retrieval.note_given(stored.row, stored.last)
 
 
 def check_wait(wait: Any) -> None:

@@ -4,7 +4,7 @@ A filter is a tree of comparisons under and, or, not. It is written as JSON (or 
 
     {"success": False}                              a value: equal to it; for tags: contains it
     {"reward": {"ge": 0.9}, "session": ["a", "b"]}  several fields: all of them; a list: one of these
-    {"metadata.region": {"ne": "eu"}}               a path into metadata
+    {"metadata.region": {"ne": "eu"}}               a path into metadata; with dots in a key: metadata."a.b".c
     {"critique": {"contains": "timeout"}}           text: holds it, case and all; tags and lists: have it
     {"critique": None}                              has no value
     {"or": [{"reward": {"lt": 0.2}}, {"not": {"tags": "done"}}]}
@@ -18,6 +18,7 @@ the plain opposite of what it holds.
 from __future__ import annotations
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ OPERATORS = ("eq", "ne", "gt", "ge", "lt", "le", "in", "contains", "exists")
 MAX_VALUES = 10_000
 MAX_TERMS = 256
 MAX_DEPTH = 16
+STEP = re.compile(r'\.(?:"([^"\\]+)"|([^."\\]+))')
+"""A key in a path into metadata, in quotes where it has dots."""
 
 _ORDER: dict[str, Callable[[Any, Any], bool]] = {
     "gt": lambda a, b: a > b,
@@ -112,7 +115,7 @@ class Term:
         return Term(f"{self._name}.{name}")
 
     def __getitem__(self, name: str) -> Term:
-        return Term(f"{self._name}.{name}")
+        return Term(f'{self._name}."{name}"' if "." in name else f"{self._name}.{name}")
 
     def _is(self, op: str, value: Any) -> Expression:
         return Expression({self._name: {op: value}})
@@ -236,14 +239,16 @@ def _target(name: str, kind: Kind, where: str) -> tuple[Field, tuple[str, ...]]:
         near = difflib.get_close_matches(name, kind.fields, 1)
         hint = f"Did you mean {near[0]!r}?" if near else f"Fields: {', '.join(kind.fields)}."
         raise UnknownField(f"{kind.name} records have no such field", where=where, hint=hint)
-    path = tuple(rest.split(".")) if rest else ()
-    if field.type == "metadata":
-        if not path:
-            raise BadInput("say which key: metadata.KEY", where=where)
-        if any(not step or not step.isprintable() or '"' in step or "\\" in step for step in path):
-            raise BadInput(
-                "a path has keys without quotes, backslashes and control characters, joined by dots", where=where
-            )
+    if field.type != "metadata":
+        return field, ()
+    if not rest:
+        raise BadInput("say which key: metadata.KEY", where=where)
+    path = tuple(quoted or bare for quoted, bare in STEP.findall(f".{rest}"))
+    if STEP.sub("", f".{rest}") or not all(step.isprintable() for step in path):
+        raise BadInput(
+            "a path has keys without quotes, backslashes and control characters, joined by dots", where=where,
+            hint='A key with dots in it stands in double quotes: metadata."a.b".c',
+        )  # fmt: skip
     return field, path
 
 
@@ -304,18 +309,6 @@ def _sound(value: str, where: str) -> None:
         value.encode()
     except UnicodeEncodeError:
         raise BadInput("the text holds half a surrogate pair, which is no character", where=where) from None
-
-
-def identity(filter: Filter | None) -> Any:
-    """A filter as something to look up by: equal only where two filters mean the same. 1 isn't True here."""
-    if filter is None:
-        return None
-    if isinstance(filter, And | Or):
-        return (type(filter).__name__, *(identity(part) for part in filter.parts))
-    if isinstance(filter, Not):
-        return ("Not", identity(filter.part))
-    values = filter.value if isinstance(filter.value, tuple) else (filter.value,)
-    return (filter.field.name, filter.path, filter.op, *((_sort(value), value) for value in values))
 
 
 def matches(filter: Filter | None, record: Record) -> bool:

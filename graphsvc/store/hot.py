@@ -12,7 +12,8 @@ import mmap
 import os
 import threading
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ PAGE = 4096
 ABOUT = 64
 GROWTH = 1.5
 LEAST_SLOTS = 256
+SHARE = 2048
+"""Vectors compared at once, where two threads share the work: 50 µs of it."""
 
 Rows = NDArray[np.int64]
 Vectors = NDArray[np.float32]
@@ -61,6 +64,8 @@ class HotIndex:
         self._rows = rows
         self._dtype = _slot(dimension)
         self._growing = threading.Lock()
+        self._helping = threading.Lock()
+        self._helper = ThreadPoolExecutor(1, thread_name_prefix="graphsvc-compare")
         self._closed = False
         if not self._header_fits():
             self._create(path)
@@ -202,6 +207,7 @@ class HotIndex:
 
     def _unmap(self) -> None:
         """Let the file go, unless somebody still searches: then it goes with the last array of theirs."""
+        self._helper.shutdown(wait=False)
         with self._growing:
             self._closed = True
             self._slots = self._slots[:0].copy()
@@ -265,17 +271,39 @@ class HotIndex:
 
     def cosines(self, query: Vectors, positions: NDArray[np.int32]) -> Vectors:
         """Cosine of the query (a unit vector) with the vectors at some positions, in their order."""
+        return self.comparing(query, positions)()
+
+    def comparing(self, query: Vectors, positions: NDArray[np.int32], *, shared: bool = False) -> Callable[[], Vectors]:
+        """Begin with `cosines`; what this gives ends it, and gives them.
+
+        `shared`: another thread takes part, unless it does already for somebody else. It begins at once, so that the
+        caller may do something else meanwhile; whoever is free takes the next piece.
+        """
         count, slots = self._count, self._mapped()
-        # One dot product a row: measured twice as fast as a matrix product of this shape, and a row's result
-        # doesn't depend on which other rows are asked for.
-        if len(positions) == count and (not count or positions[-1] == count - 1):
-            every: Vectors = np.vecdot(slots["vector"][:count], query)
-            return every
-        if 3 * len(positions) > count:
-            every = np.vecdot(slots["vector"][:count], query)
-            return every[positions]
-        gathered: Vectors = np.vecdot(slots["vector"][positions], query)
-        return gathered
+        whole = 3 * len(positions) > count
+        vectors = slots["vector"][:count] if whole else slots["vector"][positions]
+        in_order = not whole or (len(positions) == count and (not count or positions[-1] == count - 1))
+        cosines: Vectors = np.empty(len(vectors), np.float32)
+        starts = iter(range(0, len(vectors), SHARE))
+
+        def compare() -> None:
+            # One dot product a row: measured twice as fast as a matrix product of this shape, and a row's result
+            # doesn't depend on which other rows are asked for.
+            for start in starts:
+                np.vecdot(vectors[start : start + SHARE], query, out=cosines[start : start + SHARE])
+
+        helped: Future[None] | None = None
+        if shared and len(vectors) > SHARE and self._helping.acquire(blocking=False):
+            helped = self._helper.submit(compare)
+            helped.add_done_callback(lambda _: self._helping.release())
+
+        def end() -> Vectors:
+            compare()
+            if helped is not None and not helped.cancel():
+                helped.result()
+            return cosines if in_order else cosines[positions]
+
+        return end
 
     def vectors(self, positions: NDArray[np.int32]) -> Vectors:
         """The vectors at some positions, copied: shape (n, dimension)."""

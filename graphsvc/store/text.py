@@ -44,6 +44,7 @@ LOCK_BUSY = "LockBusy"
 LOCK_SECONDS = 2.0
 HEAP_BYTES = 64 << 20
 MAX_QUERY_TERMS = 1024
+FEW_ROWS = 300
 ROW_TERMS = 5_000
 """Up to so many rows a filter goes into the query as a set of terms; past it the list is fetched deeper."""
 
@@ -208,16 +209,17 @@ class TextIndex:
         fetch = limit + 1
         while True:
             hits = searcher.search(query, limit=fetch, count=False).hits
-            numbers = np.array(searcher.fast_field_values("row", [hit[1] for hit in hits]), np.int64)
             scores = np.array([hit[0] for hit in hits], np.float64)
             last = scores[-1] if len(hits) == fetch else -np.inf
-            if not exact and len(numbers):
+            numbers = None
+            if not exact and len(hits):
+                numbers = _rows(searcher, hits)
                 passing = _among(numbers, rows)
                 numbers, scores = numbers[passing], scores[passing]
-            if len(hits) < fetch or (len(numbers) > limit and last < scores[limit - 1]):
+            if len(hits) < fetch or (len(scores) > limit and last < scores[limit - 1]):
                 # Of equal scores the index gives those first that lie first in it: all of them, or it would matter.
                 kept = len(scores) if len(scores) <= limit else int((scores >= scores[limit - 1]).sum())
-                return numbers[:kept], scores[:kept]
+                return _rows(searcher, hits[:kept]) if numbers is None else numbers[:kept], scores[:kept]
             fetch *= 4
 
     def scores(self, text: str, rows: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -227,14 +229,21 @@ class TextIndex:
         if words is None or not len(rows):
             return scores
         query, occur = self._tantivy.Query, self._tantivy.Occur
-        among = query.const_score_query(query.term_set_query(self.schema, "row", rows.tolist()), 0.0)
+        among = query.const_score_query(self._of(rows), 0.0)
         searcher = self._searcher()
         hits = searcher.search(
             query.boolean_query([(occur.Must, words), (occur.Must, among)]), limit=len(rows), count=False
         ).hits
-        numbers = np.array(searcher.fast_field_values("row", [hit[1] for hit in hits]), np.int64)
-        scores[np.searchsorted(rows, numbers)] = [hit[0] for hit in hits]
+        scores[np.searchsorted(rows, _rows(searcher, hits))] = [hit[0] for hit in hits]
         return scores
+
+    def _of(self, rows: NDArray[np.int64]) -> Any:
+        """The documents of these rows. A set of terms is looked for in all of the index, which few needn't pay for."""
+        query = self._tantivy.Query
+        if len(rows) > FEW_ROWS:
+            return query.term_set_query(self.schema, "row", rows.tolist())
+        should, schema = self._tantivy.Occur.Should, self.schema
+        return query.boolean_query([(should, query.term_query(schema, "row", row, "basic")) for row in rows.tolist()])
 
     def _words(self, text: str) -> Any:
         """Any of the text's words, stemmed; None where it has none."""
@@ -257,7 +266,7 @@ class TextIndex:
         if filter is not None:
             compiled = self._compiler.compile(kind, filter)
             if compiled is None and len(rows) <= ROW_TERMS:
-                compiled = query.term_set_query(self.schema, "row", rows.tolist())
+                compiled = self._of(rows)
             if compiled is None:
                 exact = False
             else:
@@ -342,6 +351,11 @@ def _among(numbers: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.bo
     places = np.minimum(np.searchsorted(rows, numbers), len(rows) - 1)
     found: NDArray[np.bool_] = rows[places] == numbers
     return found
+
+
+def _rows(searcher: Any, hits: Sequence[tuple[float, Any]]) -> NDArray[np.int64]:
+    """The row numbers of what a search found."""
+    return np.array(searcher.fast_field_values("row", [address for _, address in hits]), np.int64)
 
 
 def _tokenizer_name(language: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,15 @@ class Pending:
     kind: str
     hash: int
     cut: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Rows, ascending, the positions of their vectors, and the cosines of these with a query."""
+
+    rows: Rows
+    positions: NDArray[np.int32]
+    cosines: Vectors
 
 
 class VectorStore:
@@ -333,15 +342,20 @@ class VectorStore:
             return positions, rows, 0
         return positions[has], rows[has], pending
 
-    def nearest(
+    def comparing(
         self, kind: str, query: Vectors, positions: NDArray[np.int32], rows: Rows, k: int
-    ) -> tuple[Rows, NDArray[np.float64]]:
-        """The `k` rows of highest cosine, and all that tie with the last of them; unordered."""
+    ) -> Callable[[], Compared]:
+        """Begin to compare with these rows, or where they are too many with those among which the `k` nearest are.
+
+        What this gives ends it. The caller may do something else in between; see `HotIndex.comparing`.
+        """
         if self.over_budget and len(rows) > EXACT_ROWS and self.lance.indexed:
             near = self._approximate(kind, query, rows, k)
             if len(near) >= k:  # else the index, probed in part, doesn't reach them: exact, however long it takes
                 rows, positions = near, self.hot.positions(near)
-        return top(rows, self.hot.cosines(query, positions), k)
+        idle = self.follower.applied >= self.log.head  # else what follows the log needs the other core
+        end = self.hot.comparing(query, positions, shared=idle)
+        return lambda: Compared(rows, positions, end())
 
     def _approximate(self, kind: str, query: Vectors, rows: Rows, k: int) -> Rows:
         """Candidates from LanceDB's index, fetched deeper until k pass, and what it hasn't been given yet."""
@@ -358,9 +372,19 @@ class VectorStore:
         """Cosines with the vectors at some positions, in their order, to 6 decimals."""
         return rounded(self.hot.cosines(query, positions))
 
+    def unread(self, rows: Rows) -> NDArray[np.int64]:
+        """How many tokens at the end of each row's text the model didn't read; 0 where it has no vector."""
+        positions = self.hot.positions(rows)
+        return np.where(positions >= 0, self.hot.cut(np.maximum(positions, 0)), 0)
+
     def encode_query(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors of queries; they overtake the backlog."""
         return self.embedding.encode(texts, urgent=True).vectors
+
+    def encode_one(self, text: str) -> tuple[Vectors, int]:
+        """The unit vector of a query, and how many tokens at its end the model didn't read."""
+        embedded = self.embedding.encode([text], urgent=True)
+        return embedded.vectors[0], int(embedded.tokens[0] - embedded.kept[0])
 
     # --- life ----------------------------------------------------------------------------------------------
 

@@ -218,7 +218,7 @@ def test_recall_finds_episodes_and_skills_in_two_tables(filled: graphsvc.Memory,
     found = answer("recall", "deploy", "--where", '{"success": true}', "--skills-where", '{"name": "build"}')
     assert [hit["id"] for hit in found["episodes"]["hits"]] == ["e2"]
     assert [hit["id"] for hit in found["skills"]["hits"]] == ["b"]
-    assert {"pending", "behind", "hits"} == found["skills"].keys()
+    assert {"pending", "behind", "unread", "hits"} == found["skills"].keys()
 
 
 def test_a_skill_goes_through_its_life(path: Path, answer: Run, run: Run) -> None:

@@ -221,9 +221,14 @@ def test_a_damaged_page_ends_verify_and_repair_with_what_to_do(path: Path, run: 
     assert "put back a copy" in " ".join(run("verify", code=3).stdout.split())
 
 
-@pytest.mark.parametrize("words", ["episodes list --order best", "episodes retrieve x --mode magic", "skills list --order x"])
+@pytest.mark.parametrize("words", [
+    "episodes list --order best", "episodes retrieve x --mode magic", "skills list --order x", "entities list --order x",
+    "episodes link a b near", "skills link a b uses", "feedbacks --kind x", "export new --format csv",
+    "store --session s --task t --wait soon",
+])
 def test_a_word_that_is_no_choice_is_wrong_usage_and_names_the_choices(words: str, run: Run) -> None:
-    assert any(choice in run(*words.split(), code=2).stderr for choice in ("newest", "blend"))
+    choices = ("newest", "blend", "about", "calls", "skill", "parquet", "graph")
+    assert any(f"'{choice}'" in run(*words.split(), code=2).stderr for choice in choices)
 
 
 def test_the_version_is_told_by_an_option_too(run: Run) -> None:

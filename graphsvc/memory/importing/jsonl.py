@@ -67,23 +67,17 @@ def import_jsonl(
     rows = Rows(fields, rest, join)
     report = ImportReport(dry_run=dry_run)
     storing = Storing(memory, agent, report, acknowledged, batch)
-    with Lines(source) as lines:
+
+    def take(numbered: tuple[int, bytes | None]) -> None:
+        number, line = numbered
+        report.read += 1
         try:
-            for number, line in lines:
-                report.read += 1
-                try:
-                    storing.take(f"line {number}", rows.values(_decoded(line)))
-                except GraphsvcError as error:
-                    storing.refuse(f"line {number}", error)
-                if storing.is_full:
-                    storing.store()
-                    if progress:
-                        progress(lines.share, report)
-        finally:
-            storing.store()
-    if progress:
-        progress(1.0, report)
-    return report.finish()
+            storing.take(f"line {number}", rows.values(_decoded(line)))
+        except GraphsvcError as error:
+            storing.refuse(f"line {number}", error)
+
+    with Lines(source) as lines:
+        return storing.through(lines, take, lambda: lines.share, progress)
 
 
 def _keys(fields: Mapping[str, str] | None) -> dict[str, str]:

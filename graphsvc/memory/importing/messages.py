@@ -71,18 +71,8 @@ def import_messages(
     name = session or ("conversation" if source == "-" else Path(source).name.partition(".")[0]) or "conversation"
     began = datetime.now(UTC) if source == "-" else _modified(source)
     with Lines(source) as lines:
-        try:
-            for conversation in _conversations(lines, report, name):
-                _take(storing, conversation, began)
-                if storing.is_full:
-                    storing.store()
-                    if progress:
-                        progress(lines.share, report)
-        finally:
-            storing.store()
-    if progress:
-        progress(1.0, report)
-    return report.finish()
+        conversations = _conversations(lines, report, name)
+        return storing.through(conversations, lambda one: _take(storing, one, began), lambda: lines.share, progress)
 
 
 def _modified(source: str | os.PathLike[str]) -> datetime:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from graphsvc.errors import Conflict, Gone, GraphsvcError
-from graphsvc.memory.importing.report import Acknowledged, ImportReport, check_batch
+from graphsvc.memory.importing.report import Acknowledged, ImportReport, Progress, check_batch
 from graphsvc.memory.importing.standing import is_live, stored
 from graphsvc.model.requests import NewRecord, StoreEpisodes
 
 if TYPE_CHECKING:
     from graphsvc.memory.memory import Memory
+
+T = TypeVar("T")
+Share = Callable[[], float | None]
+"""How much of a source has been read, from 0 to 1; None where nobody knows."""
 
 BATCH_BYTES = 16 << 20
 """Texts of so many bytes are stored together, however few they are."""
@@ -86,6 +90,23 @@ class Storing:
         self._repeats[told] += 1
         id = blake2b(told + repeat.to_bytes(8, "big"), digest_size=16).hexdigest()
         return NewRecord.of(msgspec.structs.replace(item.record, id=id), item.hash)
+
+    def through(
+        self, items: Iterable[T], take: Callable[[T], None], share: Share, progress: Progress | None
+    ) -> ImportReport:
+        """Take each item of a source, and store whenever enough wait; the rest in any case."""
+        try:
+            for item in items:
+                take(item)
+                if self.is_full:
+                    self.store()
+                    if progress:
+                        progress(share(), self.report)
+        finally:
+            self.store()
+        if progress:
+            progress(1.0, self.report)
+        return self.report.finish()
 
     def store(self) -> list[NewRecord]:
         """Store what waits, but for what is there already or can't be; that is reported, in the source's order.

@@ -20,7 +20,7 @@ from graphsvc.errors import BadInput, GraphsvcError
 from graphsvc.memory.importing.jsonl import Rest, Rows
 from graphsvc.memory.importing.lines import MAX_LINE
 from graphsvc.memory.importing.report import Acknowledged, ImportReport, Progress
-from graphsvc.memory.importing.storing import Storing
+from graphsvc.memory.importing.storing import Share, Storing
 from graphsvc.memory.rows_in import rows_of
 from graphsvc.model.kinds import KINDS, ColumnType
 from graphsvc.model.names import check_name
@@ -83,24 +83,18 @@ def import_table(
     report = ImportReport(dry_run=dry_run)
     storing = Storing(memory, agent, report, acknowledged, batch)
     with _opened(source, delimiter, batch) as (found, share, texts):
-        try:
-            for number, row in found:
-                report.read += 1
-                try:
-                    storing.take(f"row {number}", _values(rows, row, ids, named, texts))
-                except GraphsvcError as error:
-                    if strict:
-                        raise type(error)(error.what, where=f"row {number}: {error.where}", hint=error.hint) from None
-                    storing.refuse(f"row {number}", error)
-                if storing.is_full:
-                    storing.store()
-                    if progress:
-                        progress(share(), report)
-        finally:
-            storing.store()
-    if progress:
-        progress(1.0, report)
-    return report.finish()
+
+        def take(numbered: Row) -> None:
+            number, row = numbered
+            report.read += 1
+            try:
+                storing.take(f"row {number}", _values(rows, row, ids, named, texts))
+            except GraphsvcError as error:
+                if strict:
+                    raise type(error)(error.what, where=f"row {number}: {error.where}", hint=error.hint) from None
+                storing.refuse(f"row {number}", error)
+
+        return storing.through(found, take, share, progress)
 
 
 def _stem(source: Any) -> str:
@@ -189,9 +183,6 @@ def _tags(text: str) -> Any:
 
 
 # --- sources --------------------------------------------------------------------------------------------------
-
-Share = Callable[[], float | None]
-
 
 @contextmanager
 def _opened(source: Any, delimiter: str | None, batch: int) -> Iterator[tuple[Iterator[Row], Share, bool]]:
