@@ -6,10 +6,9 @@ having checked what those are. Each is shown in `tests/cypher/hostile.toml`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from graphsvc.cypher.syntax import Clause, Expr, Projection, in_clause, paths_of
+from graphsvc.cypher.syntax import Clause, Expr, Projection, paths_of
 from graphsvc.cypher.values import Value
 
 _NESTED = (
@@ -68,6 +67,10 @@ def why_refused(name: str, expr: Expr, values: list[Value]) -> tuple[str, str]:
     kinds = _ELEMENTS.get(name)
     if kinds and any(value.kind not in (*kinds, "given") for value in values[:1]):
         return f"{shown} takes {' or '.join(kinds)}", "Give it a variable of a pattern."
+    if name in ("CASE", "COALESCE", "IFNULL", "NULLIF", "LEAST", "GREATEST") and any(
+        value.kind in ("node", "edge", "path") for value in values
+    ):
+        return f"{shown} takes no node, edge or path", "Choose between properties."
     return _numbers(name, expr, values)
 
 
@@ -96,22 +99,6 @@ def _within(value: Value, most: float) -> bool:
 
 def _within_below(value: Value, most: float) -> bool:
     return value.low is not None and value.low >= -most
-
-
-def why_parameter_refused(clauses: Iterable[Clause], values: Mapping[str, Any]) -> tuple[str, int]:
-    """A list among the parameters, given to a function of lists and used elsewhere too; ('', 0) if there is none.
-
-    The function gives the parameter its own type, and the process ends where the other use finds that.
-    """
-    uses: dict[str, list[int]] = {}
-    taken: set[str] = set()
-    for clause in clauses:
-        for expr in in_clause(clause):
-            if expr.kind == "parameter" and isinstance(values.get(expr.value), list | tuple | dict):
-                uses.setdefault(expr.value, []).append(expr.at)
-            elif expr.kind == "call" and expr.value.startswith(_NESTED):
-                taken.update(arg.value for arg in expr.args if arg.kind == "parameter")
-    return next(((name, places[1]) for name, places in uses.items() if len(places) > 1 and name in taken), ("", 0))
 
 
 def all_shortest_unseen(part: Sequence[Clause]) -> int | None:

@@ -14,7 +14,6 @@ from typing import Any
 
 from graphsvc.cypher.arguments import (
     all_shortest_unseen,
-    why_parameter_refused,
     why_reduce_refused,
     why_refused,
 )
@@ -104,10 +103,6 @@ class Budget:
 
     def _check_part(self, part: Sequence[Clause]) -> None:
         """Refuse what ends the process by the whole of a query."""
-        name, at = why_parameter_refused(part, self._parameters or {})
-        if name:
-            what = f"the list ${name} is given to a function, and used again"
-            raise NotAllowed(what, where=place(self._statement, at), hint="Pass it twice, by two names.", rule="crash")
         unseen = all_shortest_unseen(part)
         if unseen is not None:
             what = "ALL SHORTEST is for paths that are given back"
@@ -301,6 +296,7 @@ class Budget:
     def _case(self, expr: Expr) -> Value:
         values = [self._value(arg) for arg in expr.args][1 if expr.value else 0 :]
         given = values[1::2] + (values[-1:] if len(values) % 2 else [])
+        self._check("CASE", expr, given)
         return self._grows(largest(given), expr)
 
     def _cast(self, expr: Expr) -> Value:

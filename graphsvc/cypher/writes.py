@@ -149,7 +149,7 @@ def check_write(
 
 
 def _check_texts(statement: str) -> None:
-    """Refuse escapes of more than backslashes and quotes: of an escaped n one engine makes a new line, one an n."""
+    """Refuse escapes of other than backslashes and quotes: one engine reads a new line where the other reads an n."""
     for token in tokens(statement):
         if token.kind == "text" and re.search(r"\\[^\\'\"]", token.text.replace("\\\\", "")):
             what = "the engines read this escape differently"

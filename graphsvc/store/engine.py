@@ -54,7 +54,7 @@ from graphsvc.errors import (
     StorageFull,
 )
 from graphsvc.store.answers import Answer, graph_answer, plain_answer
-from graphsvc.store.tables import check_times, defines, read_schema
+from graphsvc.store.tables import check_times, defines, holds_times, read_schema
 from graphsvc.store.watch import Watch
 
 ENGINES = ("kuzu", "ladybug")
@@ -202,7 +202,7 @@ class _Connection:
         self._limit_ms = -1
         try:
             result = self._raw.execute(
-                self._module.PreparedStatement(self._raw, f"EXPLAIN {statement}", {}), parameters
+                self._module.PreparedStatement(self._raw, f"EXPLAIN {statement}", parameters), parameters
             )
             try:
                 return "\n".join(str(row[0]) for row in result.get_all())
@@ -228,7 +228,8 @@ class _Connection:
             return self._module.PreparedStatement(self._raw, statement, parameters)
         prepared = self._prepared.pop(statement, None)
         if prepared is None:
-            prepared = self._module.PreparedStatement(self._raw, statement, {})
+            # with its values: where the engine doesn't know a parameter's type, many a function ends the process
+            prepared = self._module.PreparedStatement(self._raw, statement, parameters)
             if len(self._prepared) >= _PREPARED:
                 self._prepared.popitem(last=False)
         self._prepared[statement] = prepared
@@ -302,7 +303,7 @@ class _Reading:
                 with self._engine._watch.over(self.connection, watched=users):
                     result = run(statement, values, timeout)
                     if users:
-                        check_times(result)
+                        check_times(result, elements=self._engine._timed)
                     if within is not None:
                         self.kept = within(result, self)
             except BaseException:
@@ -488,6 +489,7 @@ class Engine:
         self._watch = Watch(settings.graph_memory_bytes + settings.graph_buffer_bytes)
         self._planned: OrderedDict[str, None] = OrderedDict()
         self._tables: Schema | None = None
+        self._timed = True
 
     # reading
 
@@ -578,12 +580,14 @@ class Engine:
         """The types of columns by table and name, of all tables that there are."""
         if self._tables is None:
             self._tables = read_schema(lambda statement: self.execute(statement).dicts())
+            self._timed = holds_times(self._tables)
         return self._tables
 
     def _schema(self, connection: _Connection) -> Schema:
         """The tables that there are, with the types of their columns; read anew where a statement has changed them."""
         if self._tables is None:
             self._tables = read_schema(lambda statement: _rows(connection.run(statement, {}, None)).dicts())
+            self._timed = holds_times(self._tables)
         return self._tables
 
     def _check_plan(self, connection: _Connection, statement: str, values: dict[str, Any], timeout: float) -> None:

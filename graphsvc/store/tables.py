@@ -13,12 +13,14 @@ import pyarrow.compute as pc
 from graphsvc.cypher.tokens import tokens
 from graphsvc.cypher.values import Schema
 from graphsvc.errors import EngineError
+from graphsvc.model.graph import NODE_TABLES, REL_TABLES
 from graphsvc.store.queries import load, query
 
 MAX_TIMED_ROWS = 1_000_000
 """Rows up to which a result is looked through for times."""
 
-_TIMES = re.compile(r"\b(?:DATE|TIMESTAMP\w*|NODE|REL|RECURSIVE_REL)\b")
+_TIMES = re.compile(r"\b(?:DATE|TIMESTAMP\w*)\b")
+_ELEMENTS = re.compile(r"\b(?:NODE|REL|RECURSIVE_REL)\b")
 _DAYS = ((date.min - date(1970, 1, 1)).days, (date.max - date(1970, 1, 1)).days)
 _SECONDS = tuple(int(bound.replace(tzinfo=UTC).timestamp()) for bound in (datetime.min, datetime.max))
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -46,15 +48,27 @@ def read_schema(ask: Callable[[str], list[dict[str, Any]]]) -> Schema:
     }
 
 
-def check_times(result: Any) -> None:
+def holds_times(schema: Schema) -> bool:
+    """Whether a table that isn't the memory's own holds times. Those of its own are Python's before they are stored."""
+    own = {*NODE_TABLES, *REL_TABLES}
+    return any(
+        _TIMES.search(kind) for table, columns in schema.items() if table not in own for kind in columns.values()
+    )
+
+
+def check_times(result: Any, *, elements: bool = True) -> None:
     """Refuse to make Python's values of times outside the years 1 to 9999: both engines end the process on them.
 
     The way by Arrow is safe, and tells.
 
+    Args:
+        elements: whether nodes and edges may hold such a value.
+
     Raises:
         EngineError: the result holds such a value.
     """
-    if not any(_TIMES.search(kind) for kind in result.get_column_data_types()):
+    kinds = result.get_column_data_types()
+    if not any(_TIMES.search(kind) or (elements and _ELEMENTS.search(kind)) for kind in kinds):
         return
     if result.get_num_tuples() > MAX_TIMED_ROWS:
         raise EngineError(f"gives more than {MAX_TIMED_ROWS:,} rows with times", where="statement", hint="LIMIT them.")

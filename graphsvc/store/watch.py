@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Protocol
 
 INTERVAL = 0.02
 """Seconds between two looks."""
+IDLE_LOOKS = 100
+"""Looks at nothing after which the thread ends."""
 
 _STATUS = Path("/proc/self/statm")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -32,31 +35,30 @@ def resident() -> int | None:
 
 
 class Watch:
-    """Interrupts what it watches when the process has grown by more than `limit` bytes since that began.
+    """Interrupts what it watches when the process has grown by more than `limit` bytes since it first saw that.
 
     An engine heeds an interrupt only between two steps. What one step may take, the budget of growth bounds
-    (`graphsvc.cypher.growth`); what many steps gather, this does. One thread looks while anything is watched.
+    (`graphsvc.cypher.growth`); what many steps gather, this does. One thread looks, and ends when there was nothing to
+    watch for a while: starting it costs more than most statements.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._watched: dict[Interruptible, int] = {}
-        self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
+        self._watched: dict[Interruptible, int | None] = {}
+        self._changed = threading.Lock()
+        self._looking = False
 
     @contextmanager
     def over(self, statement: Interruptible, *, watched: bool = True) -> Iterator[None]:
         """Watch what runs within."""
-        before = resident() if watched else None
-        if before is None:
+        if not watched:
             yield
             return
         with self._changed:
-            self._watched[statement] = before
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._look, name="graphsvc-memory", daemon=True)
-                self._thread.start()
-            self._changed.notify()
+            self._watched[statement] = None
+            if not self._looking:
+                self._looking = True
+                threading.Thread(target=self._look, name="graphsvc-memory", daemon=True).start()
         try:
             yield
         finally:
@@ -64,15 +66,18 @@ class Watch:
                 self._watched.pop(statement, None)
 
     def _look(self) -> None:
-        while True:
+        idle = 0
+        while idle < IDLE_LOOKS:
+            time.sleep(INTERVAL)
             with self._changed:
-                if not self._watched and not self._changed.wait_for(lambda: self._watched, timeout=60):
-                    self._thread = None
-                    return
-                self._stop(resident() or 0)
-            threading.Event().wait(INTERVAL)
+                idle = 0 if self._watched else idle + 1
+                self._looking = idle < IDLE_LOOKS
+                if self._watched:
+                    self._stop(resident())
 
-    def _stop(self, now: int) -> None:
+    def _stop(self, now: int | None) -> None:
         for statement, before in self._watched.items():
-            if now - before > self._limit:
+            if before is None:
+                self._watched[statement] = now
+            elif now is not None and now - before > self._limit:
                 statement.interrupt(over_memory=True)
