@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         verify_snapshot,
     )
     from graphsvc.model.as_of import AsOf
+    from graphsvc.model.elements import Edge, Node, Path
     from graphsvc.model.filters import F
     from graphsvc.model.records import Cause, Entity, Episode, Fact, Predicate, Skill, Variable
 
@@ -41,6 +42,7 @@ __all__ = [
     "AsOf",
     "AsyncMemory",
     "Cause",
+    "Edge",
     "Entity",
     "Episode",
     "F",
@@ -49,6 +51,8 @@ __all__ = [
     "Hit",
     "Hits",
     "Memory",
+    "Node",
+    "Path",
     "Predicate",
     "Skill",
     "Variable",
@@ -67,6 +71,7 @@ _HOMES = {
     "AsOf": "graphsvc.model.as_of",
     "AsyncMemory": "graphsvc.memory.aio",
     "Cause": "graphsvc.model.records",
+    "Edge": "graphsvc.model.elements",
     "Entity": "graphsvc.model.records",
     "Episode": "graphsvc.model.records",
     "F": "graphsvc.model.filters",
@@ -76,6 +81,8 @@ _HOMES = {
     "Hits": "graphsvc.memory.results",
     "Memory": "graphsvc.memory.memory",
     "Predicate": "graphsvc.model.records",
+    "Node": "graphsvc.model.elements",
+    "Path": "graphsvc.model.elements",
     "Skill": "graphsvc.model.records",
     "Variable": "graphsvc.model.records",
     **dict.fromkeys(

@@ -104,6 +104,7 @@ class Settings:
     )
     graph_threads: int = _setting(2, "Threads that one graph query may use.", least=1)
     graph_timeout: float = _setting(30.0, "Time limit of one graph query.", least=0.001)
+    cypher_rows: int = _setting(1_000_000, "Rows that `memory.cypher` gives at most, where it isn't told.", least=1)
     graph_checkpoint_bytes: int = _setting(
         16 << 20, "Size of the graph's write-ahead file at which it is checkpointed.", least=1 << 20
     )

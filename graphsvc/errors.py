@@ -334,6 +334,12 @@ class EngineError(GraphsvcError):
     code = "engine_error"
 
 
+class BadStatement(EngineError):
+    """The graph engine can't make sense of a statement: its syntax, a name in it, the type of a value."""
+
+    code = "bad_statement"
+
+
 class BufferFull(EngineError):
     """A statement or batch needs more memory than the graph engine may take."""
 

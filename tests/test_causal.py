@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import graphsvc
 from graphsvc.errors import BadInput, Conflict, Gone, NotFound
-from graphsvc.log.adjacent import BEGINNING, FOREVER, Adjacent, Edge, Node
+from graphsvc.log.adjacent import BEGINNING, FOREVER, Adjacent, CausalEdge, CausalNode
 from graphsvc.memory.causal_paths import RULES, best_paths, downstream
 from graphsvc.memory.importing import import_memory
 from graphsvc.model.times import micros
@@ -215,7 +215,7 @@ def test_an_edge_holds_when_a_plain_model_says_so(
     said = sorted([(first, ends[0][1] if ends else None), *((max(first, at), end) for at, end in ends[1:])],
                   key=lambda one: one[0])  # fmt: skip
     moments = tuple((at, FOREVER if end is None else end) for at, end in said)
-    edge = Edge(0, "", "", Node("", "", ""), Node("", "", ""), 0, 1, first, BEGINNING if start is None else start,
+    edge = CausalEdge(0, "", "", CausalNode("", "", ""), CausalNode("", "", ""), 0, 1, first, BEGINNING if start is None else start,
                 moments[-1][1], moments if len(moments) > 1 else ())  # fmt: skip
 
     def plain(known: float) -> bool:
@@ -229,7 +229,7 @@ def test_an_edge_holds_when_a_plain_model_says_so(
 
 # --- following them -----------------------------------------------------------------------------------
 
-NODES = [Node("variable", "default", name) for name in ("12", "2", "30", "é", "1", "a b")]
+NODES = [CausalNode("variable", "default", name) for name in ("12", "2", "30", "é", "1", "a b")]
 EDGES = st.lists(
     st.tuples(st.integers(0, 5), st.integers(0, 5), st.sampled_from([-1.5, -0.5, 0.0, 0.25, 0.5, 1.0, 2.0]),
               st.sampled_from([0.0, 0.5, 0.75, 1.0])),
@@ -241,7 +241,7 @@ def adjacency(edges: list[tuple[int, int, float, float]]) -> Adjacent:
     adjacent = Adjacent()
     for row, (source, target, uplift, confidence) in enumerate(edges):
         adjacent._put(
-            Edge(row, f"e{row}", "default", NODES[source], NODES[target], uplift, confidence, 0, BEGINNING, FOREVER, ())
+            CausalEdge(row, f"e{row}", "default", NODES[source], NODES[target], uplift, confidence, 0, BEGINNING, FOREVER, ())
         )
     return adjacent
 
@@ -341,7 +341,7 @@ def test_what_is_in_memory_is_what_was_written_while_it_was_made(memory: Memory)
         afresh.read(connection)
     assert log.adjacent().edges == afresh.edges
     assert len(afresh.edges) == 2_000
-    node = Node("variable", "default", "a")
+    node = CausalNode("variable", "default", "a")
     assert {edge.id for edge in log.adjacent().out_of(node)} == {edge.id for edge in afresh.out_of(node)}
 
 

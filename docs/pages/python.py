@@ -12,10 +12,10 @@ from typing import Any, Union, get_args, get_origin
 
 import graphsvc
 from graphsvc.errors import every_error
-from graphsvc.log.adjacent import Edge, Node
-from graphsvc.memory import briefing, consolidation, facts, joined, opened, results, retrieval, skills, verbs
+from graphsvc.log.adjacent import CausalEdge, CausalNode
+from graphsvc.memory import briefing, consolidation, cypher, facts, joined, opened, results, retrieval, skills, verbs
 from graphsvc.memory.causal import Causal, Consequence, NodeLike, RuleName, WhatIf
-from graphsvc.memory.causal_paths import Path, Paths
+from graphsvc.memory.causal_paths import CausalPath, CausalPaths
 from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.exporting import ExportReport
@@ -35,6 +35,8 @@ from graphsvc.memory.memory import Memory
 from graphsvc.memory.travel import migrate, restore, verify_snapshot
 from graphsvc.memory.trimming import TrimReport
 from graphsvc.model.as_of import AsOf, When
+from graphsvc.model.elements import Edge, Node, Path
+from graphsvc.model.schema import GraphTable, Schema
 from graphsvc.store.migrate import Migrated
 from graphsvc.store.restore import Restored
 from graphsvc.store.snapshot import Snapshot
@@ -43,9 +45,10 @@ from graphsvc.store.verify import Problem, Report
 from .markdown import code, entries, page, said, sections, table
 
 CLASSES: tuple[type, ...] = (
-    Memory, Episodes, skills.Skills, Entities, facts.Facts, facts.Belief, facts.Contradiction, Causal, Paths, Path,
-    Edge, Node, WhatIf, Consequence, AsOf, results.Hits, results.Hit, results.Statistics, results.Trend, results.Lesson,
-    results.Relations, results.Event, skills.Linked, consolidation.Consolidation, consolidation.Learnt, briefing.Brief,
+    Memory, Episodes, skills.Skills, Entities, facts.Facts, facts.Belief, facts.Contradiction, Causal, CausalPaths,
+    CausalPath, CausalEdge, CausalNode, WhatIf, Consequence, AsOf, results.Hits, results.Hit, results.Statistics,
+    results.Trend, results.Lesson, results.Relations, results.Event, cypher.Result, Node, Edge, Path, Schema,
+    GraphTable, skills.Linked, consolidation.Consolidation, consolidation.Learnt, briefing.Brief,
     briefing.Sentence, ExportReport, ForgetReport, Named, KeptTask, Report, Problem, Snapshot, Restored,
     TrimReport, Migrated,
 )  # fmt: skip

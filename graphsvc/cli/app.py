@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 import graphsvc
 from graphsvc.cli import records
 from graphsvc.cli.causal import causal
+from graphsvc.cli.cypher import add_cypher
 from graphsvc.cli.demonstration import demo
 from graphsvc.cli.entities import add_links, entities
 from graphsvc.cli.episodes import add_store, episodes
@@ -103,6 +104,7 @@ def recall(
     return Answer({"episodes": records.hits_data(tried), "skills": records.hits_data(known)}, view)
 
 
+add_cypher(app)
 add_learning(app)
 app.add_typer(episodes, name="episodes", rich_help_panel="Remember")
 app.add_typer(skills, name="skills", rich_help_panel="Remember")

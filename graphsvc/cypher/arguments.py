@@ -53,7 +53,9 @@ def why_refused(name: str, expr: Expr, values: list[Value]) -> tuple[str, str]:
             return f"{shown} takes a list and a lambda", "list_transform(l, x -> x + 1)"
     elif lambdas:
         return f"{shown} takes no lambda", ""
-    nested = values if name.startswith(_NESTED) else values[1:] if name == "IN" else []
+    nested = values if name.startswith(_NESTED) else []
+    if name == "IN":  # an empty list, or one of NULLs, harms nobody; NULL in its place does
+        nested = [value for value in values[1:] if value.kind != "list"]
     if any(value.null for value in nested):
         return f"{shown} may be given a NULL without a type", "Say which: cast(NULL AS INT64[])."
     texts = values[: _TEXTS.get(name, 0)]

@@ -9,6 +9,7 @@ from typing import Any
 from graphsvc.cypher.functions import CRASHES, FUNCTIONS, PROCEDURES
 from graphsvc.cypher.growth import check_growth
 from graphsvc.cypher.names import folded, hidden
+from graphsvc.cypher.shapes import check_shapes
 from graphsvc.cypher.syntax import (
     Call,
     Clause,
@@ -46,6 +47,7 @@ RULES = {
     "procedure": "CALL calls only functions that tell of the schema.",
     "function": "Only listed functions can be called.",
     "crash": "What ends the process on an engine is refused.",
+    "wrong": "What an engine is known to answer wrongly, or not in time, is refused on both.",
     "hidden": "Names of tables, properties and parameters that begin with `_` belong to the memory.",
     "growth": "How large values may become is bounded before a statement runs.",
     "plan": "The plan of a read has only operators that read.",
@@ -92,6 +94,7 @@ def check_common(statement: str, query: Query, parameters: Mapping[str, Any] | N
             _check_procedure(statement, clause)
         elif isinstance(clause, Match) and clause.hint is not None:
             raise refused(statement, clause.hint, "HINT isn't allowed", "clause")
+    check_shapes(statement, query)
     check_growth(statement, query, parameters, tables)
 
 

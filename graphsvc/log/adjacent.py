@@ -22,7 +22,7 @@ BEGINNING, FOREVER = -(1 << 62), 1 << 62
 """Open ends, in microseconds."""
 
 
-class Node(NamedTuple):
+class CausalNode(NamedTuple):
     """A node that causal edges join."""
 
     kind: str
@@ -33,7 +33,7 @@ class Node(NamedTuple):
         return f"{self.kind}:{self.id}"
 
 
-class Edge(msgspec.Struct, frozen=True, gc=False):
+class CausalEdge(msgspec.Struct, frozen=True, gc=False):
     """A causal edge, as much of it as is needed to follow it.
 
     Attributes:
@@ -46,8 +46,8 @@ class Edge(msgspec.Struct, frozen=True, gc=False):
     row: int
     id: str
     agent: str
-    source: Node
-    target: Node
+    source: CausalNode
+    target: CausalNode
     uplift: float
     confidence: float
     known: int
@@ -56,7 +56,7 @@ class Edge(msgspec.Struct, frozen=True, gc=False):
     said: tuple[tuple[int, int], ...]
 
     @classmethod
-    def of(cls, row: int, cause: Cause) -> Edge:
+    def of(cls, row: int, cause: Cause) -> CausalEdge:
         """The edge of a record."""
         said = tuple(
             (micros(datetime.fromisoformat(known)), FOREVER if end is None else micros(datetime.fromisoformat(end)))
@@ -64,7 +64,8 @@ class Edge(msgspec.Struct, frozen=True, gc=False):
         )
         source, target = ends_of(cause)
         return cls(
-            row, cause.id, cause.agent, Node(*source), Node(*target), cause.uplift, cause.confidence, micros(cause.at),
+            row, cause.id, cause.agent, CausalNode(*source), CausalNode(*target), cause.uplift,
+            cause.confidence, micros(cause.at),
             BEGINNING if cause.valid_from is None else micros(cause.valid_from),
             FOREVER if cause.valid_to is None else micros(cause.valid_to), said,
         )  # fmt: skip
@@ -87,16 +88,16 @@ class Adjacent:
     """Which causal edges lead from each node, and which to it."""
 
     def __init__(self) -> None:
-        self.edges: dict[int, Edge] = {}
-        self._out: dict[Node, dict[int, Edge]] = {}
-        self._in: dict[Node, dict[int, Edge]] = {}
+        self.edges: dict[int, CausalEdge] = {}
+        self._out: dict[CausalNode, dict[int, CausalEdge]] = {}
+        self._in: dict[CausalNode, dict[int, CausalEdge]] = {}
 
-    def out_of(self, node: Node) -> list[Edge]:
+    def out_of(self, node: CausalNode) -> list[CausalEdge]:
         """Edges that lead from a node, in the order of their making."""
         edges = self._out.get(node)
         return list(edges.values()) if edges else []
 
-    def in_to(self, node: Node) -> list[Edge]:
+    def in_to(self, node: CausalNode) -> list[CausalEdge]:
         """Edges that lead to a node."""
         edges = self._in.get(node)
         return list(edges.values()) if edges else []
@@ -109,14 +110,14 @@ class Adjacent:
                     self._drop(event.row)
                 else:
                     assert isinstance(event.record, Cause)
-                    self._put(Edge.of(event.row, event.record))
+                    self._put(CausalEdge.of(event.row, event.record))
 
     def read(self, connection: sqlite3.Connection) -> None:
         """All that are in the records."""
         rows = connection.execute("SELECT row, body FROM record WHERE kind = 'cause' AND state = 0 ORDER BY row")
         self.apply(RowEvent(row, "cause", decode_record("cause", body), 0) for row, body in rows)
 
-    def _put(self, edge: Edge) -> None:
+    def _put(self, edge: CausalEdge) -> None:
         self.edges[edge.row] = edge
         self._out.setdefault(edge.source, {})[edge.row] = edge
         self._in.setdefault(edge.target, {})[edge.row] = edge

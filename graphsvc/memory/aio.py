@@ -285,6 +285,9 @@ class AsyncMemory(AsyncVerbs):
         """A handle bound to a namespace; see `Memory.as_agent`."""
         return AsyncMemory(self._memory.as_agent(agent, shared=shared), self._threads)
 
+    cypher = awaited(Memory.cypher, long=True)
+    schema = awaited(Memory.schema)
+    interrupt = awaited(Memory.interrupt)
     history = awaited(Memory.history)
     brief = awaited(Memory.brief)
     feedback = awaited(Memory.feedback)

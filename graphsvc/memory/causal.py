@@ -11,8 +11,8 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from graphsvc.errors import BadInput, Gone, GraphsvcError, NotFound, TooLarge
-from graphsvc.log.adjacent import Edge, Node
-from graphsvc.memory.causal_paths import RULES, Look, Path, Paths, Rule, best_paths, downstream
+from graphsvc.log.adjacent import CausalEdge, CausalNode
+from graphsvc.memory.causal_paths import RULES, CausalPath, CausalPaths, Look, Rule, best_paths, downstream
 from graphsvc.memory.namespaces import Namespaces
 from graphsvc.memory.opened import Opened
 from graphsvc.memory.query_cache import request_of
@@ -47,8 +47,8 @@ class Consequence:
         node: the other. uplift, confidence: compounded along `path`, the one that carries most to it.
     """
 
-    node: Node
-    path: Path
+    node: CausalNode
+    path: CausalPath
 
     @property
     def uplift(self) -> float:
@@ -334,7 +334,7 @@ class Causal(Verbs):
         as_of: When = None,
         min_confidence: float = 0.0,
         agent: str | Sequence[str] | None = None,
-    ) -> Paths:
+    ) -> CausalPaths:
         """The k best chains of edges from one node to another, by |uplift| · confidence compounded along them.
 
         Args:
@@ -416,7 +416,7 @@ class Causal(Verbs):
 
     # --- nodes and times ---------------------------------------------------------------------------------
 
-    def _node(self, named: Any, where: str, agents: Any = ...) -> Node:
+    def _node(self, named: Any, where: str, agents: Any = ...) -> CausalNode:
         """The live node that a caller means."""
         self._opened.check()
         return find_node(self._opened, self._namespaces, named, where, agents)
@@ -432,7 +432,7 @@ class Causal(Verbs):
         adjacent = self._opened.log.adjacent()
         at = adjacent.out_of if way == "out" else adjacent.in_to
 
-        def passes(edge: Edge) -> bool:
+        def passes(edge: CausalEdge) -> bool:
             if edge.confidence < least or not edge.holds(valid, known):
                 return False
             return agents is None or (
@@ -445,7 +445,7 @@ class Causal(Verbs):
         return lambda node: [edge for edge in at(node) if passes(edge)]
 
 
-def find_node(opened: Opened, namespaces: Namespaces, named: Any, where: str, agents: Any = ...) -> Node:
+def find_node(opened: Opened, namespaces: Namespaces, named: Any, where: str, agents: Any = ...) -> CausalNode:
     """The live node that a caller means, in these namespaces, or in all that the handle sees.
 
     Raises:
@@ -462,7 +462,7 @@ def find_node(opened: Opened, namespaces: Namespaces, named: Any, where: str, ag
             hint = error.hint or ("Make it: memory.causal.variable(name)." if kind == "variable" else "")
             raise type(error)(error.what, where=where, hint=hint) from None
         raise
-    return Node(kind, stored.agent, stored.id)
+    return CausalNode(kind, stored.agent, stored.id)
 
 
 def _parsed(named: Any, where: str) -> tuple[str, str | None, str]:

@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graphsvc.log.adjacent import Edge, Node
+from graphsvc.log.adjacent import CausalEdge, CausalNode
 
 MAX_STEPS = 50_000
 """How many beginnings of paths a search looks at before it gives what it has."""
 
 
 @dataclass(frozen=True, slots=True)
-class Path:
+class CausalPath:
     """A chain of causal edges, and what it comes to.
 
     Attributes:
@@ -28,13 +28,13 @@ class Path:
         score: what it is ranked by: |uplift| · confidence.
     """
 
-    steps: tuple[Edge, ...]
+    steps: tuple[CausalEdge, ...]
     uplift: float
     confidence: float
     score: float
 
     @property
-    def nodes(self) -> tuple[Node, ...]:
+    def nodes(self) -> tuple[CausalNode, ...]:
         """The nodes along it, first and last included."""
         return (self.steps[0].source, *(step.target for step in self.steps))
 
@@ -53,10 +53,10 @@ class Path:
 
 
 @dataclass(frozen=True, slots=True)
-class Paths(Sequence[Path]):
+class CausalPaths(Sequence[CausalPath]):
     """Paths, best first. `complete` is false where the search ended at its limit: there may be better ones."""
 
-    items: tuple[Path, ...]
+    items: tuple[CausalPath, ...]
     complete: bool = True
 
     def __getitem__(self, index: Any) -> Any:
@@ -65,7 +65,7 @@ class Paths(Sequence[Path]):
     def __len__(self) -> int:
         return len(self.items)
 
-    def __iter__(self) -> Iterator[Path]:
+    def __iter__(self) -> Iterator[CausalPath]:
         return iter(self.items)
 
 
@@ -89,9 +89,9 @@ class Rule:
     name: str
     about: str
     start: tuple[float, float]
-    extend: Callable[[float, float, Edge], tuple[float, float]]
+    extend: Callable[[float, float, CausalEdge], tuple[float, float]]
     unit: Potential
-    through: Callable[[Edge, Potential], Potential]
+    through: Callable[[CausalEdge, Potential], Potential]
     bound: Callable[[float, float, Potential], float]
 
 
@@ -142,14 +142,16 @@ RULES: dict[str, Rule] = {
 
 # --- the search -------------------------------------------------------------------------------------------
 
-Look = Callable[[Node], list[Edge]]
+Look = Callable[[CausalNode], list[CausalEdge]]
 """Edges at a node, of those that are to be followed."""
 
 
-def best_paths(rule: Rule, out: Look, into: Look, source: Node, target: Node, k: int, depth: int) -> Paths:
+def best_paths(
+    rule: Rule, out: Look, into: Look, source: CausalNode, target: CausalNode, k: int, depth: int
+) -> CausalPaths:
     """The k best simple paths of at most `depth` edges; equal ones shorter first, then by the age of their edges."""
     potentials = _potentials(rule, into, target, depth - 1)
-    found: list[Path] = []
+    found: list[CausalPath] = []
     heap: list[_Entry] = [(-math.inf, 0, (), source, rule.start, (), frozenset((source,)))]
     steps = 0
     while heap and len(found) < k:
@@ -159,7 +161,7 @@ def best_paths(rule: Rule, out: Look, into: Look, source: Node, target: Node, k:
             continue
         steps += 1
         if steps > MAX_STEPS:
-            return Paths(tuple(found), complete=False)
+            return CausalPaths(tuple(found), complete=False)
         left = potentials[depth - length - 1]
         for edge in out(node):
             rest = left.get(edge.target)
@@ -170,22 +172,24 @@ def best_paths(rule: Rule, out: Look, into: Look, source: Node, target: Node, k:
                     (-rule.bound(*value, rest), length + 1, (*rows, edge.row), edge.target, value, (*edges, edge),
                      passed | {edge.target}),
                 )  # fmt: skip
-    return Paths(tuple(found))
+    return CausalPaths(tuple(found))
 
 
-_Entry = tuple[float, int, tuple[int, ...], Node, tuple[float, float], tuple[Edge, ...], frozenset[Node]]
+_Entry = tuple[
+    float, int, tuple[int, ...], CausalNode, tuple[float, float], tuple[CausalEdge, ...], frozenset[CausalNode]
+]
 """A beginning of a path: its bound, negated; its length; rows of its edges, by which what is equal is ordered; where it
 has come to; uplift and confidence; its edges; the nodes that it passed."""
 
 
-def _potentials(rule: Rule, into: Look, target: Node, depth: int) -> list[dict[Node, Potential]]:
+def _potentials(rule: Rule, into: Look, target: CausalNode, depth: int) -> list[dict[CausalNode, Potential]]:
     """For each number of edges that are left, up to `depth`, the nodes that the goal can be reached from, and the
     potential there.
 
     Walks are looked at, not paths: they are easily had, and no path can be better than all walks.
     """
     through = rule.through
-    layers: list[dict[Node, Potential]] = [{target: rule.unit}]
+    layers: list[dict[CausalNode, Potential]] = [{target: rule.unit}]
     grown = {target}  # whose potential the last edge made larger
     for _ in range(depth):
         last = layers[-1]
@@ -203,14 +207,14 @@ def _potentials(rule: Rule, into: Look, target: Node, depth: int) -> list[dict[N
     return layers
 
 
-def downstream(rule: Rule, out: Look, source: Node, depth: int) -> tuple[dict[Node, Path], bool]:
+def downstream(rule: Rule, out: Look, source: CausalNode, depth: int) -> tuple[dict[CausalNode, CausalPath], bool]:
     """For each node that follows within `depth` edges the simple path that carries most; whether all were looked at.
 
     Under `product`, while no edge multiplies by more than one, a worse and no shorter path to a node is given up:
     whatever follows from it follows better from the other.
     """
-    best: dict[Node, tuple[tuple[float, int, tuple[int, ...]], Path]] = {}
-    shortest: dict[Node, int] = {}
+    best: dict[CausalNode, tuple[tuple[float, int, tuple[int, ...]], CausalPath]] = {}
+    shortest: dict[CausalNode, int] = {}
     heap: list[_Entry] = [(-math.inf, 0, (), source, rule.start, (), frozenset((source,)))]
     steps = 0
     narrow = rule.name == "product" and _never_grows(out, source, depth)
@@ -239,11 +243,13 @@ def downstream(rule: Rule, out: Look, source: Node, depth: int) -> tuple[dict[No
     return _paths_of(best), True
 
 
-def _paths_of(best: dict[Node, tuple[tuple[float, int, tuple[int, ...]], Path]]) -> dict[Node, Path]:
+def _paths_of(
+    best: dict[CausalNode, tuple[tuple[float, int, tuple[int, ...]], CausalPath]],
+) -> dict[CausalNode, CausalPath]:
     return {node: path for node, (_, path) in sorted(best.items(), key=lambda item: item[1][0])}
 
 
-def _never_grows(out: Look, source: Node, depth: int) -> bool:
+def _never_grows(out: Look, source: CausalNode, depth: int) -> bool:
     seen, frontier = {source}, [source]
     for _ in range(depth):
         edges = [edge for node in frontier for edge in out(node)]
@@ -254,5 +260,5 @@ def _never_grows(out: Look, source: Node, depth: int) -> bool:
     return True
 
 
-def _path(edges: tuple[Edge, ...], uplift: float, confidence: float) -> Path:
-    return Path(edges, uplift, confidence, abs(uplift) * confidence)
+def _path(edges: tuple[CausalEdge, ...], uplift: float, confidence: float) -> CausalPath:
+    return CausalPath(edges, uplift, confidence, abs(uplift) * confidence)

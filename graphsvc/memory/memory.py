@@ -25,10 +25,12 @@ from graphsvc.model.kinds import SEARCHABLE
 
 if TYPE_CHECKING:
     from graphsvc.memory.briefing import Brief
+    from graphsvc.memory.cypher import Result
     from graphsvc.memory.exported import Format
     from graphsvc.memory.exporting import ExportReport
     from graphsvc.memory.forgetting import ForgetReport
     from graphsvc.memory.trimming import TrimReport
+    from graphsvc.model.schema import Schema
     from graphsvc.store.snapshot import Snapshot
     from graphsvc.store.verify import Report
 
@@ -255,6 +257,52 @@ class Memory:
             self._opened, path, format=format, vectors=vectors, where=where, agents=self._namespaces.reads(agent),
             progress=progress,
         )  # fmt: skip
+
+    def cypher(
+        self,
+        query: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        limit: int | None = None,
+    ) -> Result:
+        """Run a Cypher statement that reads the graph; see [Cypher](../cypher.md) for what it may say.
+
+        It waits, bounded (setting `read_wait`), until the graph has what was acknowledged before.
+
+        Args:
+            query: one statement. params: values of its parameters by name, without the `$`; numpy, pandas and times
+                with a zone are taken, and every name and type is checked before the engine sees them.
+            timeout: seconds; None for the setting `graph_timeout`.
+            limit: rows at most; None for the setting `cypher_rows`. `result.more` says whether there were more.
+
+        Raises:
+            NeedsUnbound: this handle is bound to a namespace, which Cypher can't keep to.
+            BadInput: a name or a type of the parameters is wrong, or the statement isn't a read.
+            BadStatement: the engine can't make sense of it; `where` is the line and column.
+            QueryTimeout, TooLarge, BufferFull, EngineError: it took too long, or failed as it ran.
+        """
+        from graphsvc.memory.cypher import cypher
+
+        return cypher(self._opened, self._namespaces, query, params, timeout, limit)
+
+    def schema(self, *, counts: bool = True) -> Schema:
+        """The tables of the graph as the engine has them, the memory's own and yours: columns, types, ends, counts.
+
+        Args:
+            counts: whether to count what each of them holds.
+
+        Raises:
+            NeedsUnbound: this handle is bound to a namespace, and the counts are of all.
+        """
+        from graphsvc.memory.cypher import schema
+
+        return schema(self._opened, self._namespaces, counts)
+
+    def interrupt(self) -> None:
+        """Stop all statements that are reading the graph now, each with `EngineError`; for another thread to call."""
+        self._opened.check()
+        self._opened.store.graph.engine.interrupt()
 
     def wait(self, *, timeout: float = 60.0) -> None:
         """Wait until graph, text and vectors have everything acknowledged so far.

@@ -19,10 +19,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
+from uuid import UUID
 
 import pyarrow as pa
 
@@ -51,6 +53,7 @@ from graphsvc.errors import (
     ReadOnly,
     StorageFull,
 )
+from graphsvc.store.answers import Answer, graph_answer, plain_answer
 from graphsvc.store.tables import check_times, defines, holds_times, read_schema
 from graphsvc.store.watch import Watch
 
@@ -140,7 +143,7 @@ def _value(value: Any, where: str) -> Any:
         return [_value(item, f"{where}[{index}]") for index, item in enumerate(value)]
     if isinstance(value, dict):
         return {str(name): _value(item, f"{where}.{name}") for name, item in value.items()}
-    if isinstance(value, str | float | bytes | date):
+    if isinstance(value, str | float | bytes | date | timedelta | Decimal | UUID):
         return value
     raise BadInput(f"{kind.__name__} is no type of a parameter", where=where)
 
@@ -274,10 +277,24 @@ class _Reading:
         self._result: Any = None
         self._healthy = False
         self.connection = connection
+        self.kept: Any = None
+        self._timeout = self._until = 0.0
 
-    def run(self, statement: str, values: dict[str, Any], timeout: float, *, users: bool = False) -> None:
-        """Run the statement in a read-only transaction of its own; a user's only if its plan reads."""
+    def run(
+        self,
+        statement: str,
+        values: dict[str, Any],
+        timeout: float,
+        *,
+        users: bool = False,
+        within: Callable[[Any, _Reading], Any] | None = None,
+    ) -> None:
+        """Run the statement in a read-only transaction of its own; a user's only if its plan reads.
+
+        What `within` makes of the result, inside the transaction, is kept.
+        """
         run = self.connection.run
+        self._timeout, self._until = timeout, time.monotonic() + timeout
         with self._lock, self._engine._transaction_open():
             self._engine._check_open()
             run("BEGIN TRANSACTION READ ONLY", {}, timeout).close()
@@ -287,8 +304,10 @@ class _Reading:
                     self._engine._check_plan(self.connection, statement, values, timeout)
                 with self._engine._watch.over(self.connection, watched=users):
                     result = run(statement, values, timeout)
-                if users:
-                    check_times(result, elements=self._engine._timed)
+                    if users:
+                        check_times(result, elements=self._engine._timed)
+                    if within is not None:
+                        self.kept = within(result, self)
             except BaseException:
                 with suppress(EngineError):
                     run("ROLLBACK", {}, timeout).close()
@@ -296,6 +315,21 @@ class _Reading:
             self._result = result
             run("COMMIT", {}, timeout).close()
             self._healthy = True
+
+    def ask(self, statement: str, values: dict[str, Any]) -> pa.Table:
+        """Another statement, one of ours, within the same transaction."""
+        result = self.connection.run(statement, values, self._timeout)
+        try:
+            return result.get_as_arrow(chunk_size=100_000)
+        finally:
+            result.close()
+
+    def check(self) -> None:
+        """Between two pieces of a result: whether its time is up, or it was interrupted."""
+        if self.connection.interrupted:
+            raise EngineError("was interrupted while its rows were fetched", where="statement")
+        if time.monotonic() > self._until:
+            raise QueryTimeout(f"took longer than {self._timeout:g} s", where="statement")
 
     def fetch(self, how: Callable[[Any], _T]) -> _T:
         """What `how` makes of the result."""
@@ -358,7 +392,19 @@ class Transaction:
         if users and isinstance(parsed := parse(statement), Query):
             schema = read_schema(lambda asked: _rows(self._connection.run(asked, {}, None)).dicts())
             check_growth(statement, parsed, values, schema)
-        return self._run(statement, values, timeout, limit)
+        return cast(Rows, self._run(statement, values, timeout, lambda result: _rows(result, limit)))
+
+    def answer(self, statement: str, parameters: Mapping[str, Any] | None = None, *, limit: int = 1_000_000) -> Answer:
+        """The same, with what it returns as `Engine.answer` gives it."""
+        check_statement(statement)
+
+        def gather(result: Any) -> Answer:
+            return graph_answer(result, limit, self._ask, self._check) or plain_answer(result, limit, self._check)
+
+        return cast(Answer, self._run(statement, check_parameters(statement, parameters), None, gather))
+
+    def _ask(self, statement: str, values: dict[str, Any]) -> pa.Table:
+        return self._run(statement, values, None, lambda result: result.get_as_arrow(chunk_size=100_000))
 
     def bulk_load(self, statement: str, rows: pa.Table) -> int:
         """A `LOAD FROM $rows … RETURN count(*)` over an Arrow table: how many rows it did.
@@ -372,7 +418,7 @@ class Transaction:
         check_statement(statement)
         if parameters_of(statement) != {"rows"}:
             raise BadInput("takes $rows and nothing else", where="statement")
-        return self._run(statement, {"rows": rows}, timeout)
+        return cast(Rows, self._run(statement, {"rows": rows}, timeout))
 
     def each(self, statement: str, rows: Iterable[Mapping[str, Any]]) -> int:
         """A statement that ends in `RETURN count(*)`, once for each row of parameters: how many it did in all.
@@ -388,8 +434,12 @@ class Transaction:
         return 0 if row is None else int(row[0])
 
     def _run(
-        self, statement: str, parameters: dict[str, Any], timeout: float | None, limit: int | None = None
-    ) -> Rows:
+        self,
+        statement: str,
+        parameters: dict[str, Any],
+        timeout: float | None,
+        gather: Callable[[Any], Any] | None = None,
+    ) -> Any:
         # After an error the engine has rolled back and would run what follows in auto-commit.
         self._check()
         if tokens(statement)[0].word == "COPY":
@@ -400,7 +450,7 @@ class Transaction:
             result = self._connection.run(statement, parameters, timeout)
             try:
                 check_times(result)
-                return _rows(result, limit)
+                return _rows(result) if gather is None else gather(result)
             finally:
                 result.close()
         except GraphsvcError as error:
@@ -473,6 +523,24 @@ class Engine:
         with self._read(statement, parameters, timeout, users=users) as reading:
             return reading.fetch(lambda result: _rows(result, limit))
 
+    def answer(
+        self,
+        statement: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        limit: int,
+    ) -> Answer:
+        """At most `limit` rows of a user's reading statement, nodes, edges and paths as ours. Errors as `execute`."""
+
+        def gather(result: Any, reading: _Reading) -> Answer | None:
+            return graph_answer(result, limit, reading.ask, reading.check)
+
+        with self._read(statement, parameters, timeout, users=True, within=gather) as reading:
+            if reading.kept is not None:
+                return cast(Answer, reading.kept)
+            return reading.fetch(lambda result: plain_answer(result, limit, reading.check))
+
     def arrow(
         self, statement: str, parameters: Mapping[str, Any] | None = None, *, timeout: float | None = None
     ) -> pa.Table:
@@ -501,6 +569,7 @@ class Engine:
         timeout: float | None,
         *,
         users: bool = False,
+        within: Callable[[Any, _Reading], Any] | None = None,
     ) -> Iterator[_Reading]:
         if not users:
             check_own_read(statement)
@@ -508,10 +577,17 @@ class Engine:
         reading = self._lend()
         try:
             seconds = self._settings.graph_timeout if timeout is None else timeout
-            reading.run(statement, values, seconds, users=users)
+            reading.run(statement, values, seconds, users=users, within=within)
             yield reading
         finally:
             reading.close()
+
+    def schema(self) -> Schema:
+        """The types of columns by table and name, of all tables that there are."""
+        if self._tables is None:
+            self._tables = read_schema(lambda statement: self.execute(statement).dicts())
+            self._timed = holds_times(self._tables)
+        return self._tables
 
     def _schema(self, connection: _Connection) -> Schema:
         """The tables that there are, with the types of their columns; read anew where a statement has changed them."""

@@ -100,6 +100,7 @@ CALLS: dict[str, list[str]] = {
     "brief": ["deploy"],
     "feedback": ["deploy", "--used", "e1", "--used", "e2=0.5"],
     "feedbacks": ["--record", "e1"],
+    "cypher": ["MATCH (e:Episode) RETURN e.id AS id, e ORDER BY id"],
     "skills consolidate": ["--min-attempts", "1", "--dry-run"],
     "skills evidence": ["a"],
     "skills list": [],

@@ -26,6 +26,7 @@ IMPORTING = ROOT / "docs" / "importing.md"
 TABLES = ROOT / "docs" / "tables.md"
 FACTS = ROOT / "docs" / "facts.md"
 CAUSAL = ROOT / "docs" / "causal.md"
+CYPHER = ROOT / "docs" / "cypher.md"
 
 
 def check(page: Path, directory: Path, **options: Any) -> None:
@@ -55,6 +56,10 @@ def test_the_page_on_causal_edges_prints_what_it_shows(tmp_path: Path) -> None:
     check(CAUSAL, tmp_path)
 
 
+def test_the_page_on_cypher_prints_what_it_shows(tmp_path: Path) -> None:
+    check(CYPHER, tmp_path)
+
+
 def test_the_readme_prints_what_it_shows_and_its_tour_run_again_the_same(tmp_path: Path) -> None:
     check(README, tmp_path)
     check(README, tmp_path, languages=["python"])
@@ -74,7 +79,7 @@ def test_every_operator_is_in_the_guide(operator: str) -> None:
 
 
 def test_every_block_that_can_be_run_is_run() -> None:
-    for page in (README, GUIDE, IMPORTING, TABLES, FACTS, CAUSAL):
+    for page in (README, GUIDE, IMPORTING, TABLES, FACTS, CAUSAL, CYPHER):
         text = page.read_text(encoding="utf-8")
         blocks = re.findall(r"^```(\w+)$", text, re.MULTILINE)
         assert set(blocks) <= {"python", "text", "console", "sh"}

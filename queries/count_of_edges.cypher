@@ -1,0 +1,3 @@
+// How many edges a table of any kind has.
+// gives: count INT64
+MATCH ()-[r:`<name>`]->() RETURN count(*) AS count
