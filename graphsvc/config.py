@@ -100,6 +100,9 @@ class Settings:
 
     graph_buffer_bytes: int = _setting(512 << 20, "Buffer pool of the graph engine.", least=16 << 20)
     graph_threads: int = _setting(2, "Threads that one graph query may use.", least=1)
+    adjacency_bytes: int = _setting(
+        512 << 20, "Who is joined to whom, kept in memory for traversal; past it the graph engine answers.", least=0
+    )
     graph_timeout: float = _setting(30.0, "Time limit of one graph query.", least=0.001)
     graph_checkpoint_bytes: int = _setting(
         16 << 20, "Size of the graph's write-ahead file at which it is checkpointed.", least=1 << 20

@@ -24,8 +24,10 @@ from graphsvc.model.graph import NODE_TABLES, REL_TABLES, NetEffect, net_effect,
 from graphsvc.model.kinds import kind_of
 from graphsvc.model.records import Record
 from graphsvc.model.times import micros
+from graphsvc.store.adjacency import Adjacency, Kept
 from graphsvc.store.engine import CommitUnclear, Engine, Rows, Transaction, check_room, open_engine
 from graphsvc.store.queries import assignments, load, projection, query, settings, statements, table_holes
+from graphsvc.store.reach import Asked, read_adjacency
 
 logger = logging.getLogger("graphsvc.store")
 
@@ -123,7 +125,7 @@ def _without_key(table: str) -> dict[str, str]:
 def _statement(name: str, table: str, columns: tuple[str, ...] = ()) -> str:
     row = "" if name.endswith("s") else "$"  # a bulk statement names columns of $rows, one for a row parameters
     variable = "r" if table in REL_TABLES else "n"
-    dumped = projection(variable, columns) if name.startswith("dump") else ""
+    dumped = "" if "<columns>}" in load(name).text else projection(variable, columns)
     return load(name).fill(
         **table_holes(table),
         columns=dumped or assignments(columns, row=row),
@@ -157,6 +159,7 @@ class GraphProjection:
         self._lock = threading.Lock()
         self._refused = False
         self._sound = True
+        self.adjacency = Kept(self._read_adjacency, self._lock, settings.adjacency_bytes)
         self._open()
 
     def _open(self) -> None:
@@ -216,6 +219,8 @@ class GraphProjection:
             self._checkpoint_before(net)
             if self._write(_steps(net), fresh[-1].n):
                 self._note(net)
+            else:
+                self.adjacency.drop()
             self._checkpoint_if_due()
             return
         except BufferFull:
@@ -262,6 +267,7 @@ class GraphProjection:
             self._free_memory()
         self._unsaved = None
         self._count_nodes()
+        self.adjacency.drop()
 
     def _fresh(self, changes: Sequence[Change]) -> Sequence[Change]:
         fresh = [change for change in changes if change.n > self._applied]
@@ -297,6 +303,7 @@ class GraphProjection:
         self._refused = False
 
     def _note(self, net: NetEffect) -> None:
+        self.adjacency.apply(net)
         for table, _ in net.gone:
             self._sizes[table] -= 1
         for table, _ in net.created:
@@ -380,6 +387,18 @@ class GraphProjection:
         """How many nodes or edges each of the memory's own tables has."""
         nodes = {table: self._count("count_nodes", table) for table in NODE_TABLES}
         return nodes | {table: self._count("count_edges", table) for table in REL_TABLES}
+
+    def _read_adjacency(self, budget: int) -> Adjacency:
+        return read_adjacency(self.engine, _statement, ARROW, budget)
+
+    def asked(self) -> Asked:
+        """The edges as the engine gives them, a step at a time."""
+        return Asked(self.engine, _statement)
+
+    def rows_of(self, table: str, keys: Sequence[Any]) -> list[dict[str, Any]]:
+        """Some nodes of one of the memory's own tables, with their columns; those that there are."""
+        columns = tuple(_without_key(table))
+        return self.engine.execute(_statement("nodes_by_key", table, columns), {"keys": list(keys)}).dicts()
 
     def contents(self) -> Iterator[Content]:
         """Every node and edge of the memory's own tables, in no order within a table.
