@@ -97,10 +97,15 @@ def unlink(state: State, request: UnlinkEpisode) -> bool:
 
 
 def _ends(state: State, link: EpisodeLink) -> tuple[Stored, Stored]:
-    kind = _KIND_OF_TABLE[REL_TABLES[link.rel].target]
+    kind = _KIND_OF_TABLE[_pair(link)[1]]
     return state.live("episode", *link.source, where="source"), state.live(kind, *link.target, where="target")
 
 
 def _edge(link: EpisodeLink) -> Link:
-    table = REL_TABLES[link.rel]
-    return Link(link.rel, table.source, key_of(*link.source), table.target, key_of(*link.target))
+    source, target = _pair(link)
+    return Link(link.rel, source, key_of(*link.source), target, key_of(*link.target))
+
+
+def _pair(link: EpisodeLink) -> tuple[str, str]:
+    """The tables at its ends: those links join one pair each."""
+    return REL_TABLES[link.rel].pairs[0]

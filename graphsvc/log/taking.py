@@ -70,7 +70,7 @@ def judge_link(find: Find, link: TakenLink, values: Callable[[int, int], Mapping
     """What is to become of a link; `values` gives those of the one that is there between two rows."""
     table = REL_TABLES.get(link.rel)
     ends = tuple(KINDS[kind].table if kind in KINDS else None for kind, _, _ in (link.source, link.target))
-    if table is None or ends != (table.source, table.target):
+    if table is None or ends not in table.pairs:
         return UNKNOWN
     source, target = find(*link.source), find(*link.target)
     if source is None or target is None:

@@ -72,8 +72,13 @@ class NodeRef(Struct, frozen=True, omit_defaults=True, gc=False):
     values: dict[str, Any] = {}
 
 
+Ends = tuple[str, str, str, str, str, str]
+"""What identifies an edge: its type, table and key of its source, then of its target, and its id, '' where the type
+allows one between two nodes."""
+
+
 class Link(Struct, frozen=True, omit_defaults=True, gc=False):
-    """An edge of the graph: its type, the tables and keys at its ends, and its values."""
+    """An edge of the graph: its type, the tables and keys at its ends, its values; its id where there may be many."""
 
     rel: str
     source_table: str
@@ -81,11 +86,12 @@ class Link(Struct, frozen=True, omit_defaults=True, gc=False):
     target_table: str
     target: str
     values: dict[str, Any] = {}
+    id: str = ""
 
     @property
-    def ends(self) -> tuple[str, str, str, str, str]:
-        """What identifies it: between two nodes there is at most one edge of a type."""
-        return (self.rel, self.source_table, self.source, self.target_table, self.target)
+    def ends(self) -> Ends:
+        """What identifies it."""
+        return (self.rel, self.source_table, self.source, self.target_table, self.target, self.id)
 
 
 class Change(Struct, kw_only=True, omit_defaults=True):

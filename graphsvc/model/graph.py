@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from graphsvc.model.change import Change, Link, Patch, Put
+from graphsvc.model.change import Change, Ends, Link, Patch, Put
 from graphsvc.model.kinds import KINDS, ColumnType, Kind, kind_of
 from graphsvc.model.names import key_of, task_key
 from graphsvc.model.records import Episode, Record, SkillVersion
@@ -48,27 +48,42 @@ NODE_TABLES: dict[str, dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class RelTable:
-    """A relationship table: the node tables at its ends, and its columns."""
+    """A relationship table.
 
-    source: str
-    target: str
+    Attributes:
+        pairs: of node tables that its edges lead from and to.
+        columns: and their Cypher types.
+        parallel: whether two nodes may be joined by several of its edges, told apart by the column `id`.
+    """
+
+    pairs: tuple[tuple[str, str], ...]
     columns: dict[str, str] = field(default_factory=dict)
+    parallel: bool = False
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """The column that tells parallel edges apart, where there may be some."""
+        return {"id": self.columns["id"]} if self.parallel else {}
+
+
+def _joining(source: str, target: str, columns: dict[str, str] | None = None) -> RelTable:
+    return RelTable(((source, target),), columns or {})
 
 
 REL_TABLES: dict[str, RelTable] = {
-    "IN_SESSION": RelTable("Episode", "Session"),
-    "ATTEMPTS": RelTable("Episode", "Task"),
-    "NEXT": RelTable("Episode", "Episode"),
-    "USED": RelTable("Episode", "Skill", {"uses": "INT64", "success": "BOOL", "reward": "DOUBLE"}),
-    "DERIVED_FROM": RelTable("Skill", "Episode"),
-    "VERSION_OF": RelTable("SkillVersion", "Skill"),
-    "CALLS": RelTable("Skill", "Skill"),
-    "PREREQUISITE": RelTable("Skill", "Skill", {"weight": "DOUBLE"}),
-    "ALTERNATIVE": RelTable("Skill", "Skill", {"weight": "DOUBLE"}),
-    "REFINES": RelTable("Skill", "Skill", {"weight": "DOUBLE"}),
-    "PART_OF": RelTable("Skill", "Skill", {"weight": "DOUBLE"}),
-    "ABOUT": RelTable("Episode", "Entity"),
-    "EVIDENCE": RelTable("Episode", "Episode"),
+    "IN_SESSION": _joining("Episode", "Session"),
+    "ATTEMPTS": _joining("Episode", "Task"),
+    "NEXT": _joining("Episode", "Episode"),
+    "USED": _joining("Episode", "Skill", {"uses": "INT64", "success": "BOOL", "reward": "DOUBLE"}),
+    "DERIVED_FROM": _joining("Skill", "Episode"),
+    "VERSION_OF": _joining("SkillVersion", "Skill"),
+    "CALLS": _joining("Skill", "Skill"),
+    "PREREQUISITE": _joining("Skill", "Skill", {"weight": "DOUBLE"}),
+    "ALTERNATIVE": _joining("Skill", "Skill", {"weight": "DOUBLE"}),
+    "REFINES": _joining("Skill", "Skill", {"weight": "DOUBLE"}),
+    "PART_OF": _joining("Skill", "Skill", {"weight": "DOUBLE"}),
+    "ABOUT": _joining("Episode", "Entity"),
+    "EVIDENCE": _joining("Episode", "Episode"),
 }
 
 
@@ -122,11 +137,11 @@ class NetEffect:
     edges), `created` nodes, `patched` values, `links` (edges that are not there yet).
     """
 
-    unlinks: dict[tuple[str, str, str, str, str], None] = field(default_factory=dict)
+    unlinks: dict[Ends, None] = field(default_factory=dict)
     gone: dict[NodeKey, None] = field(default_factory=dict)
     created: dict[NodeKey, dict[str, Any]] = field(default_factory=dict)
     patched: dict[NodeKey, dict[str, Any]] = field(default_factory=dict)
-    links: dict[tuple[str, str, str, str, str], dict[str, Any]] = field(default_factory=dict)
+    links: dict[Ends, dict[str, Any]] = field(default_factory=dict)
 
     def create(self, table: str, row: dict[str, Any]) -> None:
         self.created[(table, row["key"])] = row
@@ -147,7 +162,7 @@ class NetEffect:
     def link(self, link: Link) -> None:
         self.links[link.ends] = dict(link.values)
 
-    def unlink(self, ends: tuple[str, str, str, str, str]) -> None:
+    def unlink(self, ends: Ends) -> None:
         self.links.pop(ends, None)
         self.unlinks[ends] = None
 

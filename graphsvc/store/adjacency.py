@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from graphsvc.model.change import Ends
 from graphsvc.model.graph import NetEffect
 from graphsvc.store.numbered import NO_STEPS, NOTHING, Direction, Nodes, Numbers, Steps, grown
 
@@ -152,8 +153,8 @@ class Adjacency:
         if beside > max(MERGE_AT, (self._base_nodes + self._base_edges) // 10):
             self._merge()
 
-    def _link(self, ends: Sequence[str], values: Mapping[str, Any]) -> None:
-        rel, source_table, source_key, target_table, target_key = ends[:5]
+    def _link(self, ends: Ends, values: Mapping[str, Any]) -> None:
+        rel, source_table, source_key, target_table, target_key, id = ends
         source, target = self.nodes.find(source_table, source_key), self.nodes.find(target_table, target_key)
         assert source is not None, "the graph has just taken this edge, so both its ends exist"
         assert target is not None, "the graph has just taken this edge, so both its ends exist"
@@ -165,11 +166,11 @@ class Adjacency:
         self._dead[edge] = False
         self._out_more.setdefault(source, []).append(edge)
         self._in_more.setdefault(target, []).append(edge)
-        self._values_more[edge] = dict(values)
+        self._values_more[edge] = {**values, "id": id} if id else dict(values)
         self._edges += 1
 
-    def _unlink(self, ends: Sequence[str]) -> None:
-        rel, source_table, source_key, target_table, target_key, *id = ends
+    def _unlink(self, ends: Ends) -> None:
+        rel, source_table, source_key, target_table, target_key, id = ends
         source, target = self.nodes.find(source_table, source_key), self.nodes.find(target_table, target_key)
         if source is None or target is None or rel not in self.rels:
             return
@@ -177,7 +178,7 @@ class Adjacency:
         number = np.array([source], np.int64)
         for edge in self.expand(number, "out", None).edge.tolist():
             alike = self.target[edge] == target and self.rel[edge] == code
-            if alike and (not id or self.values([edge])[0].get("id") == id[0]):
+            if alike and (not id or self.values([edge])[0].get("id") == id):
                 self._kill(edge)
 
     def _remove(self, table: str, key: Any) -> None:

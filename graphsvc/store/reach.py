@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -18,13 +18,12 @@ READ_SECONDS = 600.0
 ASKED_AT_ONCE = 1_000
 """Nodes whose edges one statement asks for."""
 
-Statement = Callable[[str, str, tuple[str, ...]], str]
-"""A template of `queries/` filled in for a table and columns of it; see `store.graph`."""
+class Statement(Protocol):
+    """A template of `queries/` filled in for a table, columns of it and the tables at an edge's ends."""
 
-
-def pairs(rel: str) -> list[tuple[str, str]]:
-    """The node tables that edges of a type may lead from and to."""
-    return [(REL_TABLES[rel].source, REL_TABLES[rel].target)]
+    def __call__(
+        self, name: str, table: str, columns: tuple[str, ...] = (), ends: tuple[str, ...] = (), /
+    ) -> str: ...
 
 
 def read_adjacency(engine: Engine, statement: Statement, types: Mapping[str, pa.DataType], budget: int) -> Adjacency:
@@ -36,15 +35,15 @@ def read_adjacency(engine: Engine, statement: Statement, types: Mapping[str, pa.
     Raises:
         TooMuch: it takes more than `budget` bytes. EngineError: from the engine.
     """
-    counts = {table: _count(engine, statement("count_nodes", table, ())) for table in NODE_TABLES}
-    edges = {rel: _count(engine, statement("count_edges", rel, ())) for rel in REL_TABLES}
+    counts = {table: _count(engine, statement("count_nodes", table)) for table in NODE_TABLES}
+    edges = {rel: _count(engine, statement("count_edges", rel)) for rel in REL_TABLES}
     if sum(counts.values()) * NODE_BYTES + sum(edges.values()) * EDGE_BYTES > budget:
         raise TooMuch
     nodes = {
-        table: _read(engine, statement("dump_nodes", table, ()), {"key": pa.string()})["key"]
+        table: _read(engine, statement("dump_nodes", table), {"key": pa.string()})["key"]
         for table in NODE_TABLES
     }
-    held = Adjacency(nodes, _tables(engine, statement, types, list(REL_TABLES)))
+    held = Adjacency(nodes, _tables(engine, statement, types, [rel for rel, count in edges.items() if count]))
     if held.nbytes > budget:
         raise TooMuch
     return held
@@ -55,9 +54,9 @@ def _tables(
 ) -> Iterator[Table]:
     for rel in rels:
         columns = {name: types[type] for name, type in REL_TABLES[rel].columns.items()}
-        for source, target in pairs(rel):
+        for source, target in REL_TABLES[rel].pairs:
             shape = {"source": pa.string(), "target": pa.string(), **columns}
-            found = _read(engine, statement("dump_edges", rel, tuple(columns)), shape)
+            found = _read(engine, statement("dump_edges", rel, tuple(columns), (source, target)), shape)
             yield Table(rel, source, target, found["source"], found["target"], found.select(list(columns)))
 
 
@@ -85,7 +84,7 @@ class Asked:
     def find(self, table: str, key: Any) -> int | None:
         """The number of a node; None if there is none."""
         if self.nodes.find(table, key) is None:
-            rows = self._engine.execute(self._statement("nodes_by_key", table, ()), {"keys": [key]}).rows
+            rows = self._engine.execute(self._statement("nodes_by_key", table), {"keys": [key]}).rows
             if not rows:
                 return None
         return self.nodes.add(table, key)
@@ -99,7 +98,7 @@ class Asked:
         found: list[tuple[int, int, int]] = []
         for rel in REL_TABLES:
             if rels is None or rel in rels:
-                for source, target in pairs(rel):
+                for source, target in REL_TABLES[rel].pairs:
                     if direction != "in":
                         found += self._ask("edges_out", rel, source, target, by_table.get(source, []))
                     if direction != "out":
@@ -112,7 +111,7 @@ class Asked:
 
     def _ask(self, name: str, rel: str, source: str, target: str, keys: list[Any]) -> Iterator[tuple[int, int, int]]:
         columns = tuple(REL_TABLES[rel].columns)
-        statement = self._statement(name, rel, columns)
+        statement = self._statement(name, rel, columns, (source, target))
         for start in range(0, len(keys), ASKED_AT_ONCE):
             for a, b, *values in self._engine.execute(statement, {"keys": keys[start : start + ASKED_AT_ONCE]}).rows:
                 ends = self.nodes.add(source, a), self.nodes.add(target, b)

@@ -21,7 +21,7 @@ from graphsvc.log.log import Log
 from graphsvc.log.rebuild import RECORD, Rebuilt, ReplayedRecord, record_row, replay
 from graphsvc.log.state import unsigned
 from graphsvc.model.change import Link, decode_record
-from graphsvc.model.graph import REL_TABLES, own_links
+from graphsvc.model.graph import own_links
 from graphsvc.model.kinds import KINDS
 from graphsvc.model.names import key_of, task_key
 from graphsvc.model.records import Episode, Record
@@ -209,9 +209,9 @@ def expected_graph(log: Log | ReadPool) -> Iterator[Content]:
     """What the graph must hold, computed from the records alone."""
     sessions: dict[tuple[str, str], list[tuple[int, str, str]]] = {}
     nodes: dict[tuple[str, str], dict[str, Any]] = {}
-    keys: dict[int, str] = {}
+    places: dict[int, tuple[str, str]] = {}
     for row, kind, record, _ in live_records(log):
-        keys[row] = record.key
+        places[row] = (KINDS[kind].table or "", record.key)
         content = record_content(record)
         if content is not None:
             yield content
@@ -228,15 +228,13 @@ def expected_graph(log: Log | ReadPool) -> Iterator[Content]:
         episodes.sort()
         for before, after in pairwise(episodes):
             yield link_content(Link("NEXT", "Episode", before[2], "Episode", after[2]))
-    yield from _links(log, keys)
+    yield from _links(log, places)
 
 
-def _links(log: Log | ReadPool, keys: dict[int, str]) -> Iterator[Content]:
+def _links(log: Log | ReadPool, places: dict[int, tuple[str, str]]) -> Iterator[Content]:
     with log.connection() as connection:
         for rel, source, target, body in connection.execute("SELECT rel, source, target, body FROM link"):
-            ends = REL_TABLES[rel]
-            values = msgspec.json.decode(body)
-            yield link_content(Link(rel, ends.source, keys[source], ends.target, keys[target], values))
+            yield link_content(Link(rel, *places[source], *places[target], msgspec.json.decode(body)))
 
 
 def _verify_graph(log: Log, store: Store, report: Report) -> None:

@@ -321,7 +321,8 @@ def random_steps(seed: int, steps: int) -> list[Step]:
 
 def _link(ends: Ends, values: dict[str, Any] | None = None) -> Link:
     rel, source, target = ends
-    return Link(rel, REL_TABLES[rel].source, source, REL_TABLES[rel].target, target, values or {})
+    (source_table, target_table), *_ = REL_TABLES[rel].pairs
+    return Link(rel, source_table, source, target_table, target, values or {})
 
 
 def _pick(records: dict[str, Any], place: int) -> Any:
