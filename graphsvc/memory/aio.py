@@ -19,6 +19,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
+from graphsvc.memory.graph import Graph
 from graphsvc.memory.memory import Memory, open_memory
 from graphsvc.memory.skills import Skills
 from graphsvc.memory.verbs import Verbs, Wait, check_wait
@@ -162,11 +163,24 @@ class AsyncEntities(AsyncVerbs):
     episodes = awaited(Entities.episodes)
 
 
+class AsyncGraph(AsyncVerbs):
+    """The graph, awaited; each verb as in `Graph`."""
+
+    node = awaited(Graph.node)
+    neighbours = awaited(Graph.neighbours)
+    subgraph = awaited(Graph.subgraph)
+    paths = awaited(Graph.paths)
+    shortest_path = awaited(Graph.shortest_path)
+    all_shortest_paths = awaited(Graph.all_shortest_paths)
+    cheapest_path = awaited(Graph.cheapest_path)
+
+
 class AsyncMemory(AsyncVerbs):
     """What an agent remembers, awaited. Made by `graphsvc.aopen`.
 
     Attributes:
         episodes: what was tried. skills: what was learnt to do. entities: what episodes are about.
+        graph: how they are joined.
     """
 
     def __init__(self, memory: Memory, threads: Threads) -> None:
@@ -174,6 +188,7 @@ class AsyncMemory(AsyncVerbs):
         self.episodes = AsyncEpisodes(memory.episodes, threads)
         self.skills = AsyncSkills(memory.skills, threads)
         self.entities = AsyncEntities(memory.entities, threads)
+        self.graph = AsyncGraph(memory.graph, threads)
 
     async def __aenter__(self) -> AsyncMemory:
         return self

@@ -298,31 +298,22 @@ class Graph:
         if table not in NODE_TABLES:
             raise NotFound(f"there are no nodes {table!r}", where=where, hint=f"Tables: {', '.join(NODE_TABLES)}.")
         seen = self._namespaces.reads(agent)
-        if seen is None and len(edges.nodes.agents) <= MAX_AGENTS:
-            seen = tuple(parts_of(f"{known}/")[0] for known in edges.nodes.agents)
-        if seen is not None:
-            found = [number for space in seen if (number := _find(edges, table, space, id)) is not None]
+        spaces = edges.spaces() if seen is None else seen
+        if len(spaces) <= MAX_AGENTS or table not in KIND_OF_TABLE:
+            found = [(space, number) for space in spaces if (number := _find(edges, table, space, id)) is not None]
             if len(found) == 1:
-                return found[0]
+                return found[0][1]
             if len(found) > 1:
-                names = ", ".join(repr(parts_of(edges.nodes.keys[number])[0]) for number in found)
+                names = ", ".join(repr(space) for space, _ in found)
                 raise Ambiguous(f"{id!r} is in several namespaces: {names}", where=where)
-        return self._resolved(edges, table, id, self._namespaces.reads(agent), where)
-
-    def _resolved(self, edges: Edges, table: str, id: Any, agents: tuple[str, ...] | None, where: str) -> int:
-        """The node of a record that the records know: for its error, and where there are many namespaces."""
         kind = KIND_OF_TABLE.get(table)
-        if kind is not None:
-            stored = self._opened.log.resolve(kind, check_name(id, where), agents)
-            number = edges.find(table, key_of(stored.agent, stored.id))
-            if number is not None:
-                return number
+        if kind is None:
+            raise NotFound(f"there is no {table} {id!r}", where=where)
+        stored = self._opened.log.resolve(kind, check_name(id, where), seen)  # mostly for its error
+        number = edges.find(table, key_of(stored.agent, stored.id))
+        if number is None:
             raise NotFound(f"the graph doesn't have {id!r} yet", where=where, hint="Wait for it: memory.wait().")
-        for known in list(edges.nodes.agents):
-            number = _find(edges, table, parts_of(f"{known}/")[0], id)
-            if number is not None and (agents is None or parts_of(edges.nodes.keys[number])[0] in agents):
-                return number
-        raise NotFound(f"there is no {table} {id!r}", where=where)
+        return number
 
     def _node(self, edges: Edges, number: int, depth: int = 0) -> LazyNode:
         table, key = edges.nodes.name(number)

@@ -12,6 +12,7 @@ from graphsvc.errors import BadInput, WaitTimeout
 from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.feedback import FeedbackList, give, listed
+from graphsvc.memory.graph import Graph
 from graphsvc.memory.namespaces import Namespaces
 from graphsvc.memory.opened import Embedder, Handle, Opened, acquire
 from graphsvc.memory.results import Event, Hits
@@ -36,6 +37,7 @@ class Memory:
 
     Attributes:
         episodes: what was tried. skills: what was learnt to do. entities: what episodes are about.
+        graph: how they are joined.
     """
 
     def __init__(self, opened: Opened, namespaces: Namespaces, *, owner: bool) -> None:
@@ -45,6 +47,7 @@ class Memory:
         self.episodes = Episodes(opened, namespaces)
         self.skills = Skills(opened, namespaces)
         self.entities = Entities(opened, namespaces)
+        self.graph = Graph(opened, namespaces)
 
     def __enter__(self) -> Memory:
         return self

@@ -81,7 +81,7 @@ class LazyNode(Node):
 NODE_COLUMNS = ("label", "id", "agent", "key", "depth")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Way(Path):
     """A way from one node to another, and what it costs.
 

@@ -227,6 +227,10 @@ class Adjacency:
         """The number of a node; None if there is none."""
         return self.nodes.find(table, key)
 
+    def spaces(self) -> list[str]:
+        """The namespaces that there are."""
+        return self.nodes.spaces
+
     def alive_nodes(self) -> Numbers:
         """Numbers of all nodes."""
         numbers = np.arange(len(self.nodes), dtype=np.int64)

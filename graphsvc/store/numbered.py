@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, cast
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,9 @@ class Edges(Protocol):
 
     def find(self, table: str, key: Any) -> int | None:
         """The number of a node; None if there is none."""
+
+    def spaces(self) -> list[str]:
+        """The namespaces that there are."""
 
     def expand(self, numbers: Numbers, direction: Direction, rels: frozenset[str] | None) -> Steps:
         """The edges at some nodes, each node given once, grouped by node in no promised order.
@@ -95,6 +98,11 @@ class Nodes:
             self.index[table] = dict(zip(keys, range(first, len(self.keys)), strict=True))
             self.agent[first : len(self.keys)] = [self._agent_code(table, key) for key in keys]
         self.sorted = len(self.keys)
+
+    @property
+    def spaces(self) -> list[str]:
+        """The namespaces of the nodes that have numbers."""
+        return [unquote(agent) for agent in self.agents]
 
     def remove(self, number: int) -> None:
         """A node is no more: its name doesn't lead to its number."""

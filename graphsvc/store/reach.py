@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from graphsvc.model.graph import NODE_TABLES, REL_TABLES
+from graphsvc.model.names import parts_of
 from graphsvc.store.adjacency import EDGE_BYTES, NODE_BYTES, Adjacency, Table, TooMuch
 from graphsvc.store.engine import Engine
 from graphsvc.store.numbered import NO_STEPS, Direction, Nodes, Numbers, Steps
@@ -43,20 +44,23 @@ def read_adjacency(engine: Engine, statement: Statement, types: Mapping[str, pa.
         table: _read(engine, statement("dump_nodes", table), {"key": pa.string()})["key"]
         for table in NODE_TABLES
     }
-    held = Adjacency(nodes, _tables(engine, statement, types, [rel for rel, count in edges.items() if count]))
+    held = Adjacency(nodes, _tables(engine, statement, types, edges))
     if held.nbytes > budget:
         raise TooMuch
     return held
 
 
 def _tables(
-    engine: Engine, statement: Statement, types: Mapping[str, pa.DataType], rels: Sequence[str]
+    engine: Engine, statement: Statement, types: Mapping[str, pa.DataType], counts: Mapping[str, int]
 ) -> Iterator[Table]:
-    for rel in rels:
+    for rel, count in counts.items():
         columns = {name: types[type] for name, type in REL_TABLES[rel].columns.items()}
         for source, target in REL_TABLES[rel].pairs:
             shape = {"source": pa.string(), "target": pa.string(), **columns}
-            found = _read(engine, statement("dump_edges", rel, tuple(columns), (source, target)), shape)
+            if count:
+                found = _read(engine, statement("dump_edges", rel, tuple(columns), (source, target)), shape)
+            else:
+                found = pa.schema(list(shape.items())).empty_table()
             yield Table(rel, source, target, found["source"], found["target"], found.select(list(columns)))
 
 
@@ -88,6 +92,10 @@ class Asked:
             if not rows:
                 return None
         return self.nodes.add(table, key)
+
+    def spaces(self) -> list[str]:
+        """The namespaces that there are."""
+        return [parts_of(key)[0] for (key,) in self._engine.execute(self._statement("dump_nodes", "Agent")).rows]
 
     def expand(self, numbers: Numbers, direction: Direction, rels: frozenset[str] | None) -> Steps:
         """The edges at some nodes; see `Edges.expand`."""
