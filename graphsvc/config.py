@@ -19,7 +19,7 @@ from typing import Any, get_type_hints
 
 from graphsvc.errors import BadInput, UnknownField
 
-FORMAT = 1
+FORMAT = 2
 """The version of the directory's layout that this program writes."""
 
 PREFIX = "GRAPHSVC_"

@@ -90,6 +90,36 @@ class TooLarge(BadInput):
     code = "too_large"
 
 
+class NotAllowed(BadInput):
+    """A statement does what the rules of Cypher here don't allow.
+
+    Attributes:
+        rule: its name in `docs/reference/cypher.md`.
+    """
+
+    code = "not_allowed"
+
+    def __init__(self, what: str, *, where: str = "statement", hint: str = "", rule: str = "grammar") -> None:
+        self.rule = rule
+        super().__init__(what, where=where, hint=hint)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**super().as_dict(), "rule": self.rule}
+
+
+class OwnedTable(NotAllowed):
+    """A statement would write a table of the memory's own, which its verbs keep."""
+
+    code = "owned_table"
+
+
+class NotDeterministic(NotAllowed):
+    """A statement would write something else when it is replayed: what it writes hangs on order, chance or place."""
+
+    code = "not_deterministic"
+    default_hint = "Read first, then write the values as parameters."
+
+
 class NotFound(GraphsvcError):
     """No record has this id in the namespaces that the handle sees."""
 
@@ -115,6 +145,13 @@ class Ambiguous(GraphsvcError):
 
     code = "ambiguous"
     default_hint = "Pass agent=… to say which one is meant."
+
+
+class NeedsUnbound(GraphsvcError):
+    """The user's own tables have no namespace: a handle that is bound to one can't use them."""
+
+    code = "needs_unbound"
+    default_hint = "Open the memory without agent=."
 
 
 class Cycle(GraphsvcError):
@@ -242,6 +279,24 @@ class WaitTimeout(GraphsvcError):
 
     code = "wait_timeout"
     retryable = True
+
+
+class Pending(WaitTimeout):
+    """A statement was appended, and its outcome isn't known yet: it runs in its turn, and isn't to be sent again.
+
+    Attributes:
+        change: its number in the log, by which `memory.graph.outcome` tells how it ended.
+    """
+
+    code = "pending"
+    retryable = False
+
+    def __init__(self, what: str, *, change: int, where: str = "", hint: str = "") -> None:
+        self.change = change
+        super().__init__(what, where=where, hint=hint or f"Ask later: memory.graph.outcome({change}).")
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**super().as_dict(), "change": self.change}
 
 
 class AnswerLost(GraphsvcError):

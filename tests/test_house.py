@@ -23,11 +23,12 @@ from .conftest import ROOT
 PACKAGE = ROOT / "graphsvc"
 FLOORS = {
     "interfaces": {"memory", "model", "errors", "config"},
-    "memory": {"memory", "store", "log", "embedding", "model", "errors", "config"},
-    "store": {"store", "log", "embedding", "model", "errors", "config"},
+    "memory": {"memory", "store", "log", "embedding", "cypher", "model", "errors", "config"},
+    "store": {"store", "log", "embedding", "cypher", "model", "errors", "config"},
     "log": {"log", "model", "errors", "config"},
     "embedding": {"embedding", "model", "errors", "config"},
     "model": {"model", "errors"},
+    "cypher": {"cypher", "errors"},
     "errors": set(),
     "config": {"errors"},
 }

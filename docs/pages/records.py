@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from graphsvc.model import names, texts, validate
-from graphsvc.model.graph import REL_TABLES, RESERVED_NODES, RESERVED_RELS, RelTable
+from graphsvc.model.graph import REL_TABLES, RelTable
 from graphsvc.model.kinds import KINDS, Kind
+from graphsvc.model.names import RESERVED_NODES, RESERVED_RELS
 
 from .markdown import code, page, said, table
 

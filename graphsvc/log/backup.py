@@ -69,8 +69,11 @@ def rename(path: Path) -> str:
     return id
 
 
-def cut(path: Path, to: int) -> None:
+def cut(path: Path, to: int) -> bool:
     """Take a database that nobody has open back to entry `to`: records, ids, links and history as they were then.
+
+    Returns:
+        Whether a statement must be decided again, for what followed from it was cut off.
 
     Raises:
         NotRetained: the log doesn't hold that point, or it lies within a call.
@@ -82,10 +85,20 @@ def cut(path: Path, to: int) -> None:
             rewrite(connection, rebuilt)
             connection.execute("DELETE FROM log WHERE n > ?", (to,))
             connection.execute("DELETE FROM cursor WHERE n > ?", (to,))
+            again = _cut_outcomes(connection, to)
             connection.commit()
             connection.execute("VACUUM")  # nothing of what came later stays in the file
+            return again
     except sqlite3.Error as error:
         raise database.translated(error, path) from error
+
+
+def _cut_outcomes(connection: sqlite3.Connection, to: int) -> bool:
+    """Leave the outcomes of statements up to `to`, but for those whose consequences lie behind it."""
+    if not connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'outcome'").fetchone()[0]:
+        return False  # of format 1
+    connection.execute("DELETE FROM outcome WHERE n > ?", (to,))
+    return connection.execute("DELETE FROM outcome WHERE derived > ?", (to,)).rowcount > 0
 
 
 def check_point(connection: sqlite3.Connection, to: int) -> None:

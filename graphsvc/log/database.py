@@ -31,7 +31,7 @@ CREATE TABLE log (               -- every acknowledged write, in order
     call INTEGER NOT NULL,       -- first entry of a call of several, else 0
     last INTEGER NOT NULL,       -- 1 closes the call
     body TEXT NOT NULL,          -- JSON, see model/change.py
-    vectors BLOB,                -- float32 vectors that the caller gave, in the body's order
+    vectors BLOB,                -- float32 vectors that the caller gave, in the body's order; a statement's Arrow rows
     crc INTEGER NOT NULL         -- CRC-32 of all of the above
 ) STRICT;
 CREATE TABLE record (            -- what the log adds up to
@@ -70,6 +70,17 @@ CREATE TABLE cursor (            -- how far followers without a number of their 
     n INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
+
+OUTCOME = """
+CREATE TABLE outcome (           -- how statements on the user's own tables ended
+    n INTEGER PRIMARY KEY,       -- last entry of the statement
+    derived INTEGER NOT NULL,    -- last entry that follows from it, 0 if none does
+    state TEXT NOT NULL,         -- ok, failed, or forgotten: was ok, and fails since what it wrote on was forgotten
+    body TEXT NOT NULL           -- JSON of it
+) STRICT;
+"""
+SCHEMA += OUTCOME
+"""Format 2 brought it; see `store/formats.py`."""
 
 
 def connect(path: Path, *, writer: bool = False) -> sqlite3.Connection:

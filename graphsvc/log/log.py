@@ -24,11 +24,13 @@ from graphsvc.log.columns import Columns
 from graphsvc.log.forget import clean
 from graphsvc.log.rebuild import replay, rewrite
 from graphsvc.log.state import LIVE, RowEvent, Stored, every, resolve
+from graphsvc.log.statements import outcome_of
 from graphsvc.log.writer import Ticket, Writer
 from graphsvc.model.change import Change, checksum, decode, decode_record
 from graphsvc.model.filters import Filter
 from graphsvc.model.records import Record
 from graphsvc.model.requests import Alone, MoveCursor, RebuildRecords, Request
+from graphsvc.model.statements import Outcome
 
 logger = logging.getLogger("graphsvc.log")
 
@@ -64,6 +66,8 @@ class Log:
         self._recent_bytes = 0
         self._grown = threading.Condition()
         self._wakings = 0
+        self.waiting: dict[int, Any] = {}
+        """Who waits for the outcome of a statement, by its number."""
         connection = database.connect(self.path, writer=True)
         try:
             self.id = database.create(connection, self.path, id)
@@ -129,6 +133,7 @@ class Log:
         if not changes:
             return
         self.columns.apply(events, changes[-1].n)
+        self.waiting.update((change.n, change.reply) for change in changes if change.reply is not None)
         with self._grown:
             for change in changes:
                 self._recent.append(change)
@@ -243,6 +248,19 @@ class Log:
     def move_cursor(self, name: str, n: int) -> None:
         """Note how far it has come, durably."""
         self.submit(MoveCursor(name, n))
+
+    # --- statements --------------------------------------------------------------------------------------
+
+    def outcome(self, n: int) -> Outcome | None:
+        """How the statement whose last entry is `n` ended; None if it hasn't yet, or is none."""
+        with self.pool.connection() as connection:
+            return outcome_of(connection, n)
+
+    def forgot_after(self, n: int) -> bool:
+        """Whether anything was forgotten behind entry `n`: then what was written before may be other than it was."""
+        with self.pool.connection() as connection:
+            query = "SELECT 1 FROM log WHERE n > ? AND verb = 'forget' LIMIT 1"
+            return connection.execute(query, (n,)).fetchone() is not None
 
     # --- records -----------------------------------------------------------------------------------------
 

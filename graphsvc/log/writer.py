@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphsvc.config import Settings
 from graphsvc.errors import Closed, GraphsvcError, Overloaded, StorageFailed, StorageFull, WriterStopped, again
-from graphsvc.log import consolidation, entities, episodes, feedback, skills, taking
+from graphsvc.log import consolidation, entities, episodes, feedback, skills, statements, taking
 from graphsvc.log.columns import Columns
 from graphsvc.log.database import translated
 from graphsvc.log.forget import forget
@@ -50,6 +50,8 @@ DECISIONS: dict[type[Any], Callable[[State, Any], Any]] = {
     r.TakeRecords: taking.take_records,
     r.TakeLinks: taking.take_links,
     r.Forget: forget,
+    r.AppendStatement: statements.append,
+    r.Conclude: statements.conclude,
 }
 
 
@@ -65,7 +67,7 @@ _DELETIONS = {"episode": episodes.delete, "skill": skills.delete, "entity": enti
 _BUFFERED = (r.StoreEpisodes, r.MoveCursor)
 """Verbs that check everything before they change anything: they need no savepoint."""
 
-_NEVER_WAITS = (r.MoveCursor, r.RebuildRecords, r.LetGo)
+_NEVER_WAITS = (r.MoveCursor, r.RebuildRecords, r.LetGo, r.Conclude)
 """What goes on while the writer is held, and is admitted to a full queue: who holds it waits for these."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -16,10 +16,13 @@ from graphsvc.model.filters import matches, parse
 from graphsvc.model.graph import NODE_TABLES, REL_TABLES
 from graphsvc.model.kinds import KINDS, ColumnType, Field
 from graphsvc.model.names import parts_of
+from graphsvc.store.user_tables import Catalog
 
 _TYPES: dict[str, ColumnType] = {
-    "STRING": "name", "DOUBLE": "float", "INT64": "int", "BOOL": "bool", "TIMESTAMP": "time", "STRING[]": "tags",
+    "STRING": "name", "DOUBLE": "float", "FLOAT": "float", "INT64": "int", "INT32": "int", "INT16": "int", "INT8": "int",
+    "BOOL": "bool", "TIMESTAMP": "time", "STRING[]": "tags",
 }  # fmt: skip
+"""Of the types of columns, those that can be filtered by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Columned:
     @classmethod
     def of(cls, name: str, columns: Mapping[str, str]) -> Columned:
         """From the Cypher types of its columns."""
-        return cls(name, {column: Field(column, _TYPES[type], True, "") for column, type in columns.items()})
+        return cls(name, {column: Field(column, _TYPES[type], True, "") for column, type in columns.items() if type in _TYPES})
 
     def row(self, values: Mapping[str, Any]) -> SimpleNamespace:
         """Values as a filter reads them."""
@@ -49,17 +52,18 @@ def _seen(type: ColumnType, value: Any) -> Any:
     return value
 
 
-def edge_test(rel: str, where: Any) -> Test:
+def edge_test(catalog: Catalog, rel: str, where: Any) -> Test:
     """A filter of one type's edges, as a test of their values."""
-    (name,) = rel_names(rel, "edges") or (rel,)
-    table = Columned.of(name, REL_TABLES[name].columns)
+    rel_names(catalog, rel, "edges")
+    own = REL_TABLES.get(rel)
+    table = Columned.of(rel, own.columns if own else catalog[rel].columns)
     filter = parse(where, table)
     return lambda edges: [matches(filter, table.row(values)) for values in edges]
 
 
-def node_test(opened: Opened, table: str, where: Any) -> Test:
+def node_test(opened: Opened, catalog: Catalog, table: str, where: Any) -> Test:
     """A filter of one table's nodes, as a test of their keys. Records are as they are now."""
-    table_names(table, "where")
+    table_names(catalog, table, "where")
     kind = next((kind for kind in KINDS.values() if kind.table == table), None)
     if kind is not None:
         filter = parse(where, kind)
@@ -70,27 +74,28 @@ def node_test(opened: Opened, table: str, where: Any) -> Test:
             return [ref in records and matches(filter, records[ref]) for ref in refs]
 
         return recorded
-    columns = Columned.of(table, {name: type for name, type in NODE_TABLES[table].items() if name != "key"})
+    own = NODE_TABLES.get(table)
+    columns = Columned.of(table, own if own else catalog[table].columns)
     filter = parse(where, columns)
 
     def in_graph(keys: list[Any]) -> list[bool]:
-        rows = {row["key"]: row for row in opened.store.graph.rows_of(table, keys)}
+        rows = opened.store.graph.rows_of(table, keys)
         return [key in rows and matches(filter, columns.row(rows[key])) for key in keys]
 
     return in_graph
 
 
-def rel_names(names: Any, where: str = "rel") -> frozenset[str] | None:
+def rel_names(catalog: Catalog, names: Any, where: str = "rel") -> frozenset[str] | None:
     """Types of edges, checked; None for all."""
-    return _known(names, REL_TABLES, "type of edge", where)
+    return _known(names, [*REL_TABLES, *(t.name for t in catalog.values() if t.ends)], "type of edge", where)
 
 
-def table_names(names: Any, where: str = "tables") -> frozenset[str] | None:
+def table_names(catalog: Catalog, names: Any, where: str = "tables") -> frozenset[str] | None:
     """Node tables, checked; None for all."""
-    return _known(names, NODE_TABLES, "node table", where)
+    return _known(names, [*NODE_TABLES, *(t.name for t in catalog.values() if t.nodes)], "node table", where)
 
 
-def _known(names: Any, known: Iterable[str], what: str, where: str) -> frozenset[str] | None:
+def _known(names: Any, known: Sequence[str], what: str, where: str) -> frozenset[str] | None:
     if names is None:
         return None
     if not isinstance(names, str | Iterable):

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from graphsvc.errors import Ambiguous, BadInput, NotFound
 from graphsvc.memory.edge_filters import edge_test, node_test, rel_names, table_names
-from graphsvc.memory.namespaces import Namespaces
-from graphsvc.memory.opened import Opened
 from graphsvc.memory.reached import Edge, End, LazyNode, Nodes, Subgraph, Way, Ways
 from graphsvc.memory.retrieval import check_k
+from graphsvc.memory.statements import check_unbound
+from graphsvc.memory.tables import Tables
 from graphsvc.memory.traversal import Hop, Search
 from graphsvc.model.elements import Node
 from graphsvc.model.filters import Expression
-from graphsvc.model.graph import NODE_TABLES
+from graphsvc.model.graph import NODE_TABLES, REL_TABLES
 from graphsvc.model.kinds import KINDS, kind_of
 from graphsvc.model.names import check_name, key_of, parts_of, task_key, task_text
 from graphsvc.model.records import Record
@@ -52,11 +52,11 @@ class Wanted:
     fan_out: int | None = None
 
 
-class Graph:
-    """Traverse nodes and edges. `memory.graph`.
+class Graph(Tables):
+    """Traverse nodes and edges, the memory's own and those of one's own tables. `memory.graph`.
 
     A node is named by its table and id, like `("Skill", "parse-json")`, with the namespace as a third where an id is
-    in several; or by a record, or a node of an answer. Sessions, agents and tasks are nodes too: a task's id is its
+    in several; or by a record, or a node of an answer; a node of one's own by its table and key. Sessions, agents and tasks are nodes too: a task's id is its
     text. Arguments that most verbs share:
 
     `rel`: types of edges to take, one or several, like "NEXT"; all if not given. `direction`: "out" along edges, "in"
@@ -66,15 +66,11 @@ class Graph:
     end, is not filtered. A bound handle neither sees nor passes through nodes outside its namespaces.
     """
 
-    def __init__(self, opened: Opened, namespaces: Namespaces) -> None:
-        self._opened = opened
-        self._namespaces = namespaces
-
     # --- verbs -------------------------------------------------------------------------------------------
 
     def node(self, node: Ref) -> LazyNode:
         """One node. Raises NotFound, Gone, Ambiguous; BadInput for a name that is none."""
-        with self._edges() as (edges, _):
+        with self._edges(Wanted(), node) as (edges, _):
             return self._node(edges, self._number(edges, node, "node"))
 
     def neighbours(
@@ -101,7 +97,7 @@ class Graph:
         """
         wanted = Wanted(rel, direction, tables, where, edges, fan_out)
         steps, most = _depth(depth), check_k(limit, self._opened.settings.max_results, "limit")
-        with self._edges() as (known, behind):
+        with self._edges(wanted, node) as (known, behind):
             start = self._number(known, node, "node")
             search = self._search(known, wanted, {start})
             found = search.reach([start], steps, most)
@@ -132,7 +128,7 @@ class Graph:
         wanted = Wanted(rel, direction, tables, where, edges, fan_out)
         steps, most = _depth(depth, least=0), check_k(limit, self._opened.settings.max_results, "limit")
         refs = list(nodes) if isinstance(nodes, list | Nodes | set | frozenset) else [nodes]
-        with self._edges() as (known, behind):
+        with self._edges(wanted, *refs) as (known, behind):
             starts = [self._number(known, ref, f"nodes[{index}]") for index, ref in enumerate(refs)]
             search = self._search(known, wanted, set(starts))
             found = search.reach(starts, steps, most)
@@ -170,7 +166,7 @@ class Graph:
         if least > most:
             raise BadInput(f"{least} is more than max_hops, {most}", where="min_hops")
         ways = check_k(limit, self._opened.settings.max_results, "limit")
-        with self._edges() as (known, behind):
+        with self._edges(wanted, start, *([] if end is None else [end])) as (known, behind):
             first = self._number(known, start, "start")
             last = None if end is None else self._number(known, end, "end")
             search = self._search(known, wanted, {first} if last is None else {first, last})
@@ -212,7 +208,7 @@ class Graph:
         """All ways with fewest edges, by their nodes; at most `limit`. Parallel edges make different ways."""
         wanted = Wanted(rel, direction, tables, where, edges)
         longest, most = _depth(max_hops, "max_hops"), check_k(limit, self._opened.settings.max_results, "limit")
-        with self._edges() as (known, behind):
+        with self._edges(wanted, start, end) as (known, behind):
             first, last = self._number(known, start, "start"), self._number(known, end, "end")
             search = self._search(known, wanted, {first, last})
             found: list[Way] = []
@@ -248,7 +244,7 @@ class Graph:
         """
         wanted = Wanted(rel, direction, tables, where, edges)
         check_name(weight, "weight")
-        with self._edges() as (known, _):
+        with self._edges(wanted, start, end) as (known, _):
             first, last = self._number(known, start, "start"), self._number(known, end, "end")
             search = self._search(known, wanted, {first, last})
 
@@ -264,31 +260,43 @@ class Graph:
     # --- how it is done ----------------------------------------------------------------------------------
 
     @contextmanager
-    def _edges(self) -> Iterator[tuple[Edges, bool]]:
-        """Who knows the edges, and whether the graph hadn't reached the last write in time."""
+    def _edges(self, wanted: Wanted, *refs: Ref) -> Iterator[tuple[Edges, bool]]:
+        """Who knows the edges, and whether the graph hadn't reached the last write in time.
+
+        The memory's own are kept up with each write. Where tables of the user's own are asked for too, all are read
+        again after a statement wrote one.
+        """
         opened = self._opened
         opened.check()
         store = opened.store
         behind = not store.wait((store.graph_follower,), opened.log.head, opened.settings.read_wait)
         graph = store.graph
-        with graph.adjacency.reading() as held:
+        rels = rel_names(graph.tables, wanted.rel)
+        own = self._namespaces.agent is not None or not graph.tables
+        if not own and rels is not None and rels <= REL_TABLES.keys():
+            own = all(named(ref, "node")[0] in NODE_TABLES for ref in refs)
+        with (graph.adjacency if own else graph.adjacency_of_all).reading() as held:
             if held is not None:
                 yield held, behind
                 return
-        yield graph.asked(), behind
+        yield graph.asked(own=own), behind
 
     def _search(self, edges: Edges, wanted: Wanted, exempt: set[int]) -> Search:
         if wanted.direction not in ("out", "in", "both"):
             raise BadInput(f"{wanted.direction!r} is not one of out, in, both", where="direction")
         fan_out = None if wanted.fan_out is None else check_k(wanted.fan_out, 1 << 31, "fan_out")
+        catalog = self._opened.store.graph.tables
         return Search(
             edges,
             cast(Direction, wanted.direction),
-            rel_names(wanted.rel),
-            table_names(wanted.tables),
+            rel_names(catalog, wanted.rel),
+            table_names(catalog, wanted.tables),
             self._namespaces.reads(),
-            {table: node_test(self._opened, table, where) for table, where in _each(wanted.where, "where")},
-            {rel: edge_test(rel, where) for rel, where in _each(wanted.edges, "edges")},
+            {
+                table: node_test(self._opened, catalog, table, where)
+                for table, where in _each(wanted.where, "where")
+            },
+            {rel: edge_test(catalog, rel, where) for rel, where in _each(wanted.edges, "edges")},
             fan_out,
             frozenset(exempt),
         )
@@ -296,7 +304,7 @@ class Graph:
     def _number(self, edges: Edges, ref: Ref, where: str) -> int:
         table, id, agent = named(ref, where)
         if table not in NODE_TABLES:
-            raise NotFound(f"there are no nodes {table!r}", where=where, hint=f"Tables: {', '.join(NODE_TABLES)}.")
+            return self._own_number(edges, table, id, where)
         seen = self._namespaces.reads(agent)
         spaces = edges.spaces() if seen is None else seen
         if len(spaces) <= MAX_AGENTS or table not in KIND_OF_TABLE:
@@ -313,6 +321,19 @@ class Graph:
         number = edges.find(table, key_of(stored.agent, stored.id))
         if number is None:
             raise NotFound(f"the graph doesn't have {id!r} yet", where=where, hint="Wait for it: memory.wait().")
+        return number
+
+    def _own_number(self, edges: Edges, table: str, key: Any, where: str) -> int:
+        """The number of a node in a table of the user's."""
+        catalog = self._opened.store.graph.tables
+        check_unbound(self._namespaces)
+        table_names(catalog, table, where)
+        type = str if catalog[table].columns[catalog[table].key] == "STRING" else int
+        if not isinstance(key, type) or isinstance(key, bool):
+            raise BadInput(f"keys of {table} are {type.__name__}, got {key!r}", where=where)
+        number = edges.find(table, key)
+        if number is None:
+            raise NotFound(f"there is no {table} {key!r}", where=where)
         return number
 
     def _node(self, edges: Edges, number: int, depth: int = 0) -> LazyNode:
@@ -343,8 +364,8 @@ class Graph:
                 for ref, record in self._opened.log.records_of(kind, list(refs)).items():
                     found[refs[ref]] = msgspec.structs.asdict(record)
             else:
-                for row in self._opened.store.graph.rows_of(table, [node.key for node in some]):
-                    found[End(table, row.pop("key"))] = row
+                rows = self._opened.store.graph.rows_of(table, [node.key for node in some])
+                found |= {End(table, key): row for key, row in rows.items()}
         return [found.get(node.end, {}) for node in nodes]
 
 

@@ -37,7 +37,7 @@ class Memory:
 
     Attributes:
         episodes: what was tried. skills: what was learnt to do. entities: what episodes are about.
-        graph: how they are joined.
+        graph: how they are joined, and tables of one's own.
     """
 
     def __init__(self, opened: Opened, namespaces: Namespaces, *, owner: bool) -> None:

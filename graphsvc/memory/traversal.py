@@ -109,9 +109,13 @@ class Search:
         return Steps(*(part[kept] for part in steps))
 
     def _place(self, target: int, edge: int, *more: Any) -> tuple[Any, ...]:
-        """Where an edge that leads to `target` comes among others: by type, then along before against, then id."""
+        """Where an edge that leads to `target` comes among others: by type, then along before against, then values."""
         rel, source, _ = self.edges.ends(edge)
-        return rel, *more, source == target, self.edges.values([edge])[0].get("id") or ""
+        return rel, *more, source == target, self._said(edge)
+
+    def _said(self, edge: int) -> str:
+        """What tells an edge from those beside it."""
+        return repr(sorted(item for item in self.edges.values([edge])[0].items() if item[1] is not None))
 
     def hops(self, number: int, *, back: bool = False) -> list[Hop]:
         """The edges from one node, by far end, type and id."""
@@ -125,7 +129,7 @@ class Search:
         name, ends = self.edges.nodes.name, self.edges.ends
         found.sort(key=lambda hop: (name(hop[0]), ends(hop[1])[0]))
         if any(a[0] == b[0] for a, b in zip(found, found[1:], strict=False)):
-            # parallel edges are told apart by direction and id, which have to be fetched
+            # parallel edges are told apart by direction and values, which have to be fetched
             found.sort(key=lambda hop: (name(hop[0]), *self._place(*hop)))
         return found
 
@@ -155,12 +159,16 @@ class Search:
         steps = self.step(inside)
         self.fan_out = fan_out
         joined = np.isin(steps.target, inside)
-        return sorted(set(steps.edge[joined].tolist()), key=self._edge_order)
+        name, ends = self.edges.nodes.name, self.edges.ends
 
-    def _edge_order(self, edge: int) -> tuple[Any, ...]:
-        rel, source, target = self.edges.ends(edge)
-        id = self.edges.values([edge])[0].get("id") or ""
-        return rel, self.edges.nodes.name(source), self.edges.nodes.name(target), id
+        def place(edge: int) -> tuple[Any, ...]:
+            rel, source, target = ends(edge)
+            return rel, name(source), name(target)
+
+        found = sorted(set(steps.edge[joined].tolist()), key=place)
+        if any(place(a) == place(b) for a, b in zip(found, found[1:], strict=False)):
+            found.sort(key=lambda edge: (*place(edge), self._said(edge)))
+        return found
 
     # --- shortest ----------------------------------------------------------------------------------------
 

@@ -7,6 +7,8 @@ derived values needed was read when it was appended, and the results stand in it
 - `nodes`, `vanished`: sessions, tasks and agents that come and go with the records that name them;
 - `links`, `unlinks`: edges, beside those that a record's own node brings along (`graph.own_links`).
 
+Or it is a `statement` on the user's own tables, which is decided when the graph comes to it (`model/statements.py`).
+
 Payloads are never rewritten (but by `forget`); `lift` makes an old one current.
 """
 
@@ -21,6 +23,7 @@ from msgspec import Struct, field
 from graphsvc.errors import Corrupt
 from graphsvc.model.kinds import KINDS
 from graphsvc.model.records import Record
+from graphsvc.model.statements import Statement
 
 CHANGE_VERSION = 1
 
@@ -105,6 +108,11 @@ class Change(Struct, kw_only=True, omit_defaults=True):
         size: bytes that it takes in the log, where it was just appended, else 0. Not part of the body.
         call: number of the first entry of a call that takes several, else 0; `last` closes the call.
         forgotten: records whose values were overwritten by it, in this entry and all before; also those gone before.
+        statement: what is asked of the user's own tables; one call's entries all have it.
+        of: number of the statement that its puts, patches and gone records follow from, else 0.
+        vectors: float32 vectors that the caller gave, in the order of puts and patches; of a statement, its rows as an
+            Arrow stream.
+        reply: whoever waits for the statement's outcome, where it was just appended. Not part of the body.
     """
 
     verb: str
@@ -121,7 +129,10 @@ class Change(Struct, kw_only=True, omit_defaults=True):
     links: list[Link] = field(default_factory=list)
     unlinks: list[Link] = field(default_factory=list)
     forgotten: list[GoneRecord] = field(default_factory=list)
+    statement: Statement | None = None
+    of: int = 0
     vectors: bytes = b""
+    reply: Any = None
     live: dict[int, Record] = field(default_factory=dict)
     size: int = 0
 
@@ -142,6 +153,8 @@ class _Body(Struct, omit_defaults=True):
     links: list[Link] = []
     unlinks: list[Link] = []
     forgotten: list[GoneRecord] = []
+    statement: Statement | None = None
+    of: int = 0
 
 
 _decoders = {name: msgspec.json.Decoder(kind.record) for name, kind in KINDS.items()}
@@ -163,7 +176,7 @@ def encode(change: Change) -> bytes:
     """The body of a change, as JSON."""
     body = _Body(
         change.puts, change.patches, change.gone, change.nodes, change.vanished, change.links, change.unlinks,
-        change.forgotten,
+        change.forgotten, change.statement, change.of,
     )  # fmt: skip
     return _encoder.encode(body)
 
@@ -186,6 +199,7 @@ def decode(
         verb=verb, n=n, at=at, version=version, call=call, last=last, vectors=vectors or b"",
         puts=content.puts, patches=content.patches, gone=content.gone, nodes=content.nodes,
         vanished=content.vanished, links=content.links, unlinks=content.unlinks, forgotten=content.forgotten,
+        statement=content.statement, of=content.of,
     )  # fmt: skip
     return lift(change)
 

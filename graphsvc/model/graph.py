@@ -17,16 +17,6 @@ from graphsvc.model.kinds import KINDS, ColumnType, Kind, kind_of
 from graphsvc.model.names import key_of, task_key
 from graphsvc.model.records import Episode, Record, SkillVersion
 
-RESERVED_NODES = (
-    "Episode", "Session", "Task", "Agent", "Skill", "SkillVersion", "Variable", "Entity", "Fact", "Pattern",
-    "Experiment",
-)  # fmt: skip
-RESERVED_RELS = (
-    "IN_SESSION", "ATTEMPTS", "NEXT", "USED", "DERIVED_FROM", "VERSION_OF", "CALLS", "PREREQUISITE",
-    "ALTERNATIVE", "REFINES", "PART_OF", "CAUSES", "ABOUT", "EVIDENCE",
-)  # fmt: skip
-"""Names that belong to the memory from format 1 on, those that later work needs too."""
-
 _CYPHER: dict[ColumnType, str] = {
     "name": "STRING", "text": "STRING", "float": "DOUBLE", "int": "INT64", "bool": "BOOL",
     "time": "TIMESTAMP", "tags": "STRING[]", "metadata": "STRING",

@@ -18,6 +18,16 @@ MAX_NAME = 512
 """The longest id, agent, session or tag, in UTF-8 bytes."""
 
 
+RESERVED_NODES = (
+    "Episode", "Session", "Task", "Agent", "Skill", "SkillVersion", "Variable", "Entity", "Fact", "Pattern",
+    "Experiment",
+)  # fmt: skip
+RESERVED_RELS = (
+    "IN_SESSION", "ATTEMPTS", "NEXT", "USED", "DERIVED_FROM", "VERSION_OF", "CALLS", "PREREQUISITE",
+    "ALTERNATIVE", "REFINES", "PART_OF", "CAUSES", "ABOUT", "EVIDENCE",
+)  # fmt: skip
+"""Names that belong to the memory from format 1 on, those that later work needs too."""
+
 _SAFE = re.compile(r"[A-Za-z0-9_.~-]+").fullmatch
 
 

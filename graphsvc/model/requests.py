@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from graphsvc.model.kinds import kind_of
-from graphsvc.model.records import Episode, Outcome, Record, Skill
+from graphsvc.model.records import Episode, Record, Skill
+from graphsvc.model.statements import Outcome, Statement
 from graphsvc.model.texts import embedded_text, text_hash
 
 encode_record = msgspec.json.Encoder().encode
@@ -261,6 +262,45 @@ class Forget:
 
 
 @dataclass(slots=True)
+class AppendStatement:
+    """Append a statement on the user's own tables, in an entry for each batch of its rows. It is decided later.
+
+    Attributes:
+        batches: its rows as Arrow streams, none for Cypher and definitions.
+        reply: whoever waits for the outcome.
+    """
+
+    verb: str
+    statement: Statement
+    batches: list[bytes] = field(default_factory=list)
+    reply: Any = None
+
+
+@dataclass(slots=True)
+class Touched:
+    """Searchable rows of one table that a statement wrote or may have written.
+
+    Attributes:
+        texts: what each, by its key as text, has to be searched now; None for those that are gone.
+        whole: these are all rows that the table has.
+    """
+
+    table: str
+    texts: dict[str, str | None]
+    whole: bool = False
+
+
+@dataclass(slots=True)
+class Conclude:
+    """Note how a statement ended, and append what follows from it for searchable rows. Gives the outcome that counts:
+    where one is noted already it stays, unless this one says that it was forgotten.
+    """
+
+    outcome: Outcome
+    touched: list[Touched] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Alone:
     """Do something with the writer's connection between two transactions. Not a change: nothing is logged."""
 
@@ -317,6 +357,8 @@ Request = (
     | TakeRecords
     | TakeLinks
     | Forget
+    | AppendStatement
+    | Conclude
     | Alone
     | MoveCursor
     | RebuildRecords
@@ -324,4 +366,4 @@ Request = (
     | LetGo
 )
 
-__all__ = ["Episode", "NewRecord", "Outcome", "Ref", "Request", "Skill"]
+__all__ = ["Episode", "NewRecord", "Ref", "Request", "Skill"]

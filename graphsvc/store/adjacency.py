@@ -357,10 +357,6 @@ class Kept:
         with self._lock:
             self._held, self.too_much = None, False
 
-    def invalidate(self, table: str) -> None:
-        """A statement wrote a table of the user's."""
-        self.drop()
-
     @contextmanager
     def reading(self) -> Iterator[Adjacency | None]:
         """The adjacency, which doesn't change for the length of the `with`; None if it is too large to be kept."""

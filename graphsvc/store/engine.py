@@ -372,28 +372,36 @@ class Transaction:
         self._failed: GraphsvcError | None = None
 
     def execute(
-        self, statement: str, parameters: Mapping[str, Any] | None = None, *, timeout: float | None = None
+        self,
+        statement: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        limit: int | None = None,
     ) -> Rows:
-        """One statement inside the transaction. Without a time limit unless one is given: replay has none.
+        """One statement inside the transaction, at most `limit` rows of it. Without a time limit unless one is given:
+        replay has none.
 
         Raises:
             BadInput: wrong parameters.
             EngineError: the engine failed it; nothing of the transaction will be kept.
         """
         check_statement(statement)
-        return self._run(statement, check_parameters(statement, parameters), timeout)
+        return self._run(statement, check_parameters(statement, parameters), timeout, limit)
 
     def bulk_load(self, statement: str, rows: pa.Table) -> int:
         """A `LOAD FROM $rows … RETURN count(*)` over an Arrow table: how many rows it did.
 
         A row whose MATCH finds nothing is dropped by the engines in silence, so callers compare the count.
         """
+        return self._count(self.bulk_read(statement, rows)) if rows.num_rows else 0
+
+    def bulk_read(self, statement: str, rows: pa.Table, *, timeout: float | None = None) -> Rows:
+        """A `LOAD FROM $rows … RETURN …` over an Arrow table that isn't empty: what it returned."""
         check_statement(statement)
         if parameters_of(statement) != {"rows"}:
             raise BadInput("takes $rows and nothing else", where="statement")
-        if rows.num_rows == 0:
-            return 0
-        return self._count(self._run(statement, {"rows": rows}, None))
+        return self._run(statement, {"rows": rows}, timeout)
 
     def each(self, statement: str, rows: Iterable[Mapping[str, Any]]) -> int:
         """A statement that ends in `RETURN count(*)`, once for each row of parameters: how many it did in all.
@@ -408,7 +416,9 @@ class Transaction:
         row = rows.one()
         return 0 if row is None else int(row[0])
 
-    def _run(self, statement: str, parameters: dict[str, Any], timeout: float | None) -> Rows:
+    def _run(
+        self, statement: str, parameters: dict[str, Any], timeout: float | None, limit: int | None = None
+    ) -> Rows:
         # After an error the engine has rolled back and would run what follows in auto-commit.
         self._check()
         if bare(statement).lstrip()[:4].upper() == "COPY":
@@ -417,7 +427,7 @@ class Transaction:
         try:
             result = self._connection.run(statement, parameters, timeout)
             try:
-                return _rows(result)
+                return _rows(result, limit)
             finally:
                 result.close()
         except GraphsvcError as error:

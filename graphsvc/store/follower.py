@@ -178,7 +178,7 @@ class Follower:
 
     def _step(self) -> None:
         """Apply what is there; wait where there is nothing."""
-        changes = self.log.read(self.applied, self.settings.group_limit)
+        changes = self.read()
         if not changes:
             if not self._ending:
                 self.log.wait_beyond(self.applied, self.patience())
@@ -191,6 +191,10 @@ class Follower:
             # much as a few large ones. Who waits ends the rest.
             cost = time.monotonic() - began
             self._rest(max(self.settings.linger, min(2 * cost, LONGEST_LINGER)), until_hurried=True)
+
+    def read(self) -> list[Change]:
+        """The next entries that it applies together."""
+        return self.log.read(self.applied, self.settings.group_limit)
 
     def patience(self) -> float:
         """How long to sleep at most while nothing happens, in seconds."""

@@ -35,12 +35,14 @@ class Step:
         manifest: from what `graphsvc.json` says to what it is to say.
     """
 
-    tables: Callable[[sqlite3.Connection], None]
+    tables: Callable[[sqlite3.Connection], object]
     manifest: Callable[[dict[str, Any]], dict[str, Any]]
 
 
-STEPS: dict[int, Step] = {}
-"""By the format that each begins from. Format 1 is the first: there is none yet."""
+STEPS: dict[int, Step] = {
+    1: Step(lambda connection: connection.execute(database.OUTCOME), lambda manifest: manifest),
+}
+"""By the format that each begins from. 2 has outcomes of statements."""
 
 
 def bring_up(directory: Path, *, to: int = FORMAT) -> Path | None:

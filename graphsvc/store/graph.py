@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,28 @@ import msgspec
 import pyarrow as pa
 
 from graphsvc.config import Settings, resource
-from graphsvc.errors import BufferFull, EngineError, FollowerStopped, GraphsvcError, NewerFormat
+from graphsvc.errors import (
+    BufferFull,
+    Closed,
+    EngineError,
+    FollowerStopped,
+    GraphsvcError,
+    NewerFormat,
+    StorageFull,
+)
 from graphsvc.model.change import Change, Ends, Link, NodeRef
 from graphsvc.model.graph import NODE_TABLES, REL_TABLES, NetEffect, RelTable, net_effect, node_row, rows_by_table
 from graphsvc.model.kinds import kind_of
 from graphsvc.model.records import Record
+from graphsvc.model.statements import Outcome
 from graphsvc.model.times import micros
 from graphsvc.store.adjacency import Adjacency, Kept
 from graphsvc.store.engine import CommitUnclear, Engine, Rows, Transaction, check_room, open_engine
+from graphsvc.store.ledger import Ledger, Refused, Result, asked, calls
 from graphsvc.store.queries import assignments, load, projection, query, settings, statements, table_holes
-from graphsvc.store.reach import Asked, read_adjacency
+from graphsvc.store.reach import Asked, EdgeSource, NodeSource, own_sources, read_adjacency, user_sources
+from graphsvc.store.statements import Run
+from graphsvc.store.user_tables import Catalog, read_catalog, statement, user_contents
 
 logger = logging.getLogger("graphsvc.store")
 
@@ -55,7 +68,7 @@ CHECKPOINT_SECONDS = 30.0
 
 # --- contents, to be compared -------------------------------------------------------------------------
 
-Content = tuple[str, tuple[str, ...], tuple[Any, ...]]
+Content = tuple[str, tuple[Any, ...], tuple[Any, ...]]
 """One node or edge: its table; its key, or the keys at its ends, with the tables there where there are several, and its
 id where edges may be parallel; its columns but for a node's key, canonical, in their order."""
 
@@ -171,7 +184,8 @@ class GraphProjection:
         self._lock = threading.Lock()
         self._refused = False
         self._sound = True
-        self.adjacency = Kept(self._read_adjacency, self._lock, settings.adjacency_bytes)
+        self.adjacency = Kept(self._read_own, self._lock, settings.adjacency_bytes)
+        self.adjacency_of_all = Kept(self._read_all, self._lock, settings.adjacency_bytes)
         self._open()
 
     def _open(self) -> None:
@@ -181,6 +195,7 @@ class GraphProjection:
             self._unsaved: set[tuple[str, str]] | None = None if self.engine.wal_bytes() else set()
             self._migrate()
             self._applied, self._done = self._read_applied()
+            self.tables: Catalog = read_catalog(self.engine.execute)
             self._count_nodes()
         except CommitUnclear as unclear:  # of a migration
             raise EngineError("the graph's schema couldn't be written", hint=str(unclear)) from unclear
@@ -207,32 +222,40 @@ class GraphProjection:
 
     # applying
 
-    def apply(self, changes: Sequence[Change]) -> None:
+    def apply(self, changes: Sequence[Change], ledger: Ledger | None = None) -> None:
         """Apply changes, dense and in order, in one transaction, or in several where the engine's memory is too small
-        for one. Those that the graph has already are passed over.
+        for one. Those that the graph has already are passed over. A statement has a transaction of its own.
+
+        Args:
+            changes: if a statement is among them, all its entries. ledger: keeps the outcomes of statements.
 
         Raises:
-            FollowerStopped: a number is missing, the graph isn't what the changes assume, or one row is too large.
+            FollowerStopped: a number is missing, the graph isn't what the changes assume, or one row is too large; or a
+                statement fails that was done before.
             EngineError, StorageFull: the engine failed; the same call may be repeated.
         """
         with self._lock:
             if self._refused:
                 self._reopen()
-            fresh = self._fresh(changes)
-            if fresh and self._done:
-                self._apply_in_pieces(fresh[0])
-                fresh = fresh[1:]
-            if fresh:
-                self._apply(fresh)
+            for fresh in calls(self._fresh(changes)):
+                if fresh[0].statement is not None:
+                    assert ledger is not None, "statements need a place for their outcomes"
+                    self._decide(fresh, ledger)
+                    continue
+                if self._done:
+                    self._apply_in_pieces(fresh[0])
+                    fresh = fresh[1:]
+                if fresh:
+                    self._apply(fresh)
 
     def _apply(self, fresh: Sequence[Change]) -> None:
         try:
             net = net_effect(fresh)
             self._checkpoint_before(net)
-            if self._write(_steps(net), fresh[-1].n):
+            if self._write(_steps(net), fresh[-1].n, gone=net.gone):
                 self._note(net)
             else:
-                self.adjacency.drop()
+                self._drop_adjacency()
             self._checkpoint_if_due()
             return
         except BufferFull:
@@ -260,7 +283,9 @@ class GraphProjection:
             end = min(total, self._done + size)
             try:
                 piece = _cut(steps, self._done, end)
-                self._write(piece, change.n) if end == total else self._write(piece, self._applied, end)
+                gone = () if self._done else net.gone
+                n, done = (change.n, 0) if end == total else (self._applied, end)
+                self._write(piece, n, done, gone=gone)
                 self._checkpoint_if_due()
                 renewed = False
                 continue
@@ -279,7 +304,7 @@ class GraphProjection:
             self._free_memory()
         self._unsaved = None
         self._count_nodes()
-        self.adjacency.drop()
+        self._drop_adjacency()
 
     def _fresh(self, changes: Sequence[Change]) -> Sequence[Change]:
         fresh = [change for change in changes if change.n > self._applied]
@@ -288,13 +313,22 @@ class GraphProjection:
                 raise FollowerStopped(f"change {expected} is missing; the next one given is {change.n}", where="graph")
         return fresh
 
-    def _write(self, steps: Iterable[_Step], n: int, done: int = 0) -> bool:
+    def _write(self, steps: Iterable[_Step], n: int, done: int = 0, *, gone: Iterable[tuple[str, str]] = ()) -> bool:
         """Run steps, and note that change `n` is reached and `done` rows of the next; false if that had to be read."""
+
+        def work(transaction: Transaction) -> None:
+            self._cut_user_edges(transaction, gone)
+            batch = _Batch(self._name, transaction, self._sizes)
+            for step in steps:
+                batch.run(step)
+
+        return self._commit(work, n, done)
+
+    def _commit(self, work: Callable[[Transaction], None], n: int, done: int = 0) -> bool:
+        """Work in a transaction that also moves `applied`; false if what it came to had to be read."""
         try:
             with self.engine.transaction() as transaction:
-                batch = _Batch(self._name, transaction, self._sizes)
-                for step in steps:
-                    batch.run(step)
+                work(transaction)
                 transaction.execute(query("set_applied"), {"n": _place(n, done)})
         except CommitUnclear as unclear:
             reason, full = str(unclear), isinstance(unclear.__cause__, BufferFull)
@@ -307,6 +341,108 @@ class GraphProjection:
             raise (BufferFull if full else EngineError)(f"the graph couldn't be written up to change {n}", hint=reason)
         return False
 
+    def _cut_user_edges(self, transaction: Transaction, gone: Iterable[tuple[str, str]]) -> None:
+        """Edges of the user's onto nodes of the memory's own go when the node goes."""
+        joined = [
+            (rel, ends) for rel in self.tables.values() for ends in rel.ends if not NODE_TABLES.keys().isdisjoint(ends)
+        ]
+        if not joined:
+            return
+        keys = _keys(gone)
+        for rel, ends in joined:
+            for end, name in zip(ends, ("table_cut_out_edge", "table_cut_in_edge"), strict=True):
+                if end in NODE_TABLES and end in keys:
+                    transaction.each(statement(name, self.tables, rel, ends=ends), keys[end])
+
+    # statements
+
+    def _decide(self, call: Sequence[Change], ledger: Ledger) -> None:
+        """A statement, alone in a transaction. Its outcome is noted before that commits; then `applied` moves.
+
+        A failure of the machine is no outcome: it is tried again.
+        """
+        n, known = call[-1].n, ledger.outcome(call[-1].n)
+        if known is not None and not known.ok:
+            self._commit(lambda transaction: None, n)
+            ledger.answered(n, known.error())
+            return
+        try:
+            result = self._attempt(call, ledger, known)
+        except Refused as refused:
+            outcome = self._failed(n, refused.error, ledger, known)
+            self._commit(lambda transaction: None, n)
+            ledger.answered(n, outcome.error())
+        else:
+            self._checkpoint_if_due()
+            ledger.answered(n, result)
+
+    def _attempt(self, call: Sequence[Change], ledger: Ledger, known: Outcome | None) -> Result:
+        ask, n = asked(call), call[-1].n
+        timeout = ask.timeout or self._settings.graph_timeout if known is None else None
+        if self._name == "kuzu" and (ask.deletes or ask.ddl or ask.op in ("delete", "drop")) and self._unsaved != set():
+            if not self._checkpoint(CHECKPOINT_SECONDS):
+                raise EngineError("the graph couldn't be checkpointed before edges are deleted: it is being read")
+        kept: list[tuple[Result, Catalog]] = []
+
+        def work(transaction: Transaction) -> None:
+            run = Run(self._name, transaction, self.tables, timeout)
+            try:
+                result = run.run(call)
+            except (BufferFull, StorageFull, Closed):
+                raise
+            except GraphsvcError as error:
+                raise Refused(error) from error
+            except Exception as error:  # a defect of ours: it must not keep the graph from all that comes after it
+                logger.exception("the statement %d failed unexpectedly", n)
+                raise Refused(EngineError(f"unexpected {type(error).__name__}: {error}")) from error
+            kept[:] = [(result, run.catalog)]
+            if known is None:
+                ledger.conclude(Outcome(n, counts=result.counts), run.touched)
+
+        whole = self._try(work, n, first=known is None)
+        self._unsaved = None  # nobody knows which nodes got edges
+        self.adjacency_of_all.drop()
+        result, catalog = kept[0]
+        if whole:  # else it was opened anew, and knows
+            self.tables = catalog
+        return result
+
+    def _try(self, work: Callable[[Transaction], None], n: int, *, first: bool) -> bool:
+        """Twice where the engine's memory is full, the second time with all of it free; then it is too small."""
+        try:
+            return self._commit(work, n)
+        except BufferFull:
+            pass  # and the error goes: its frames hold the engine's memory
+        self._free_memory()
+        if not self.engine.closed:
+            self.engine.close()
+            self._open()
+        try:
+            return self._commit(work, n)
+        except BufferFull as error:
+            if first:
+                raise Refused(error) from error
+            raise FollowerStopped(
+                f"the statement {n} needs more than the graph engine's memory",
+                where="graph",
+                hint=f"Raise the setting graph_buffer_bytes, now {self._settings.graph_buffer_bytes:,}.",
+            ) from error
+
+    def _failed(self, n: int, error: GraphsvcError, ledger: Ledger, known: Outcome | None) -> Outcome:
+        """Note that a statement failed. One that was done before may fail only where something was forgotten since."""
+        if known is None:
+            noted = ledger.conclude(Outcome.failed(n, error), [])
+            if noted.ok:  # it was done, and its COMMIT failed: that is the machine's
+                raise error
+            return noted
+        if ledger.forgot_after(n):
+            return ledger.conclude(Outcome.failed(n, error, "forgotten"), [])
+        raise FollowerStopped(
+            f"the statement {n} was done before, and fails now: {error}",
+            where="graph",
+            hint="Run `graphsvc repair`; where that doesn't help, restore a snapshot.",
+        ) from error
+
     def _reopen(self) -> None:
         """After a COMMIT that failed: see what it left. Not before there is room, since each failure costs memory."""
         if self.engine.closed:
@@ -316,6 +452,7 @@ class GraphProjection:
 
     def _note(self, net: NetEffect) -> None:
         self.adjacency.apply(net)
+        self.adjacency_of_all.apply(net)
         for table, _ in net.gone:
             self._sizes[table] -= 1
         for table, _ in net.created:
@@ -400,17 +537,38 @@ class GraphProjection:
         nodes = {table: self._count("count_nodes", table) for table in NODE_TABLES}
         return nodes | {table: self._count("count_edges", table) for table in REL_TABLES}
 
-    def _read_adjacency(self, budget: int) -> Adjacency:
-        return read_adjacency(self.engine, _statement, ARROW, budget)
+    # traversal
 
-    def asked(self) -> Asked:
-        """The edges as the engine gives them, a step at a time."""
-        return Asked(self.engine, _statement)
+    def _drop_adjacency(self) -> None:
+        self.adjacency.drop()
+        self.adjacency_of_all.drop()
 
-    def rows_of(self, table: str, keys: Sequence[Any]) -> list[dict[str, Any]]:
-        """Some nodes of one of the memory's own tables, with their columns; those that there are."""
-        columns = tuple(_without_key(table))
-        return self.engine.execute(_statement("nodes_by_key", table, columns), {"keys": list(keys)}).dicts()
+    def _read_own(self, budget: int) -> Adjacency:
+        return read_adjacency(self.engine, *own_sources(_statement, ARROW), budget)
+
+    def _read_all(self, budget: int) -> Adjacency:
+        return read_adjacency(self.engine, *self._sources(), budget)
+
+    def _sources(self) -> tuple[list[NodeSource], list[EdgeSource]]:
+        nodes, edges = own_sources(_statement, ARROW)
+        more_nodes, more_edges = user_sources(self.tables)
+        return [*nodes, *more_nodes], [*edges, *more_edges]
+
+    def asked(self, *, own: bool = False) -> Asked:
+        """The edges as the engine gives them, a step at a time: of the memory's own tables, or of all."""
+        return Asked(self.engine, *(own_sources(_statement, ARROW) if own else self._sources()))
+
+    def rows_of(self, table: str, keys: Sequence[Any]) -> dict[Any, dict[str, Any]]:
+        """The columns of some nodes of a table by key; of those that there are."""
+        user = self.tables.get(table)
+        if user is None:
+            columns = tuple(_without_key(table))
+            text = _statement("nodes_by_key", table, columns)
+        else:
+            columns = tuple(user.columns)
+            text = statement("table_read_by_key", self.tables, user, columns)
+        rows = self.engine.execute(text, {"keys": list(keys)}).rows
+        return {key: dict(zip(columns, values, strict=True)) for key, *values in rows}
 
     def contents(self) -> Iterator[Content]:
         """Every node and edge of the memory's own tables, in no order within a table.
@@ -435,9 +593,13 @@ class GraphProjection:
                 id = values[place] if rel.parallel else ""
                 yield table, _edge_key(rel, pair, source, target, id), tuple(map(_plain, types, values))
 
-    def digest(self) -> str:
-        """`digest_of` what is in the graph: the same on both engines for the same log."""
-        return digest_of(self.contents())
+    def user_contents(self) -> Iterator[Content]:
+        """What is declared of the user's own tables, and every row of them, in no order."""
+        return user_contents(self.engine.stream, self.tables)
+
+    def digest(self, *, own: bool = False) -> str:
+        """`digest_of` what is in the graph, or in the memory's own tables: the same on both engines for the same log."""
+        return digest_of(self.contents() if own else chain(self.contents(), self.user_contents()))
 
     def _dump(
         self, name: str, table: str, columns: Mapping[str, str], ends: tuple[str, ...] = ()

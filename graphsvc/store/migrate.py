@@ -14,9 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +22,10 @@ from graphsvc.config import load
 from graphsvc.embedding.forms import child_environment
 from graphsvc.errors import Corrupt, EngineError, EngineMissing, GraphsvcError, NotAMemory
 from graphsvc.log import database
-from graphsvc.log.backup import entries, last_entry
+from graphsvc.log.log import Log
 from graphsvc.store.directory import DirectoryLock, read_manifest, sync_directory, unwritable
 from graphsvc.store.drafts import sync_tree
+from graphsvc.store.ledger import LogLedger, whole_calls
 from graphsvc.store.unclean import MARK, MIGRATING, begin_use, end_use, remove_other_engines
 
 Report = Callable[[int, int], None]
@@ -66,12 +65,14 @@ def move_to_engine(directory: Path, engine: str | None, report: Report) -> Migra
     try:
         remove_other_engines(directory, before)
         draft.mkdir()
-        expected = _expected(directory / database.FILE)
         built = _follow(directory, draft, engine, report)
-        _compare(engine, built["digest"], expected)
+        expected = _expected(directory / database.FILE)  # after it: what a statement decides is noted
+        _compare(engine, built["own"], expected)
         if before != engine and not (directory / MARK).exists() and (directory / f"graph.{before}").exists():
             # A graph that a kill left isn't to be trusted and is built anew at the next opening: nothing to compare.
-            _compare(before, _follow(directory, directory, before, lambda done, total: None)["digest"], expected)
+            old = _follow(directory, directory, before, lambda done, total: None)
+            _compare(before, old["own"], expected)
+            _compare(before, old["digest"], built["digest"])
         if before != engine:
             sync_tree(draft)
             for file in draft.iterdir():
@@ -81,7 +82,7 @@ def move_to_engine(directory: Path, engine: str | None, report: Report) -> Migra
             manifest.write(directory)
             (directory / MARK).unlink(missing_ok=True)
         remove_other_engines(directory, engine)
-        return Migrated(str(directory), engine, before, built["applied"], expected)
+        return Migrated(str(directory), engine, before, built["applied"], built["digest"])
     except OSError as error:
         raise unwritable(error, directory) from error
     finally:
@@ -104,7 +105,7 @@ def _expected(path: Path) -> str:
 def _compare(engine: str, found: str, expected: str) -> None:
     if found != expected:
         raise Corrupt(
-            f"the graph in {engine} isn't what the records add up to; nothing was changed",
+            f"the graph in {engine} isn't what the log adds up to; nothing was changed",
             where=f"graph.{engine}",
             hint="Run `graphsvc verify`, then `graphsvc repair`.",
         )
@@ -147,18 +148,22 @@ def _main(directory: Path, place: Path, engine: str) -> None:
     in_use = place / f"graph.{engine}"
     if place == directory:
         begin_use(in_use)
-    graph = GraphProjection(place, engine, load(directory, engine=engine))
-    with closing(database.connect(directory / database.FILE)) as connection:
-        head = last_entry(connection)
-        rest = entries(directory / database.FILE, connection, graph.applied, head)
-        while changes := list(islice(rest, STEP)):
-            graph.apply(changes)
-            _say({"applied": graph.applied, "head": head})
-    digest, applied = graph.digest(), graph.applied
-    graph.close()
+    settings = load(directory, engine=engine)
+    manifest = read_manifest(directory)
+    assert manifest is not None, "looked at before"
+    graph = GraphProjection(place, engine, settings)
+    log = Log(directory, settings, manifest.id)  # the parent has the directory: statements not decided yet are, here
+    try:
+        while changes := whole_calls(log, graph.applied, STEP):
+            graph.apply(changes, LogLedger(log))
+            _say({"applied": graph.applied, "head": log.head})
+        answer = {"own": graph.digest(own=True), "digest": graph.digest(), "applied": graph.applied, "head": log.head}
+        graph.close()
+    finally:
+        log.close(save=False)
     if place == directory:
         end_use(in_use)
-    _say({"digest": digest, "applied": applied, "head": head})
+    _say(answer)
 
 
 def _say(answer: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@
 
 A file with a line `// for: node table` or `// for: rel table` is one statement for each of the memory's own
 tables: `<table>` and the like are filled in by `Query.fill`, with names that the model declares and nothing else.
+`// for: user table` is one for each of the user's: its names are checked (`model/tables.py`), and quoted.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from graphsvc.model.graph import NODE_TABLES, REL_TABLES
 _HEADER = re.compile(r"//\s?(?P<text>.*)")
 _TAKES = re.compile(r"takes:\s*\$(?P<name>\w+)\s+(?P<type>\S.*)")
 _GIVES = re.compile(r"gives:\s*(?P<name>\w+)\s+(?P<type>\S.*)")
-_FOR = re.compile(r"for:\s*(?P<what>node table|rel table)")
+_FOR = re.compile(r"for:\s*(?P<what>node table|rel table|user table)")
 _HOLE = re.compile(r"<(\w+)>")
 _QUIET = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`[^`]*`|//[^\n]*|/\*.*?\*/""", re.DOTALL)
 _PARAMETER = re.compile(r"\$(\w+)")
@@ -40,7 +41,7 @@ class Query:
         text: the statement without its header.
         params: types of its parameters by name.
         columns: types of its columns by name, in order; empty if it returns nothing, or what its table has.
-        scope: '' for one statement, 'node table' or 'rel table' for one a table.
+        scope: '' for one statement, 'node table', 'rel table' or 'user table' for one a table.
     """
 
     name: str

@@ -125,8 +125,11 @@ def _finish(draft: Path, target: Path, to: int | None, kept: tuple[str, ...]) ->
     if to is not None:
         with closing(database.connect(path)) as connection:
             last = last_entry(connection)
-        if to < last:
-            cut(path, to)
+        if to < last and cut(path, to):
+            # the graph must not hold what is decided again
+            for file in draft.glob("graph.*"):
+                file.unlink()
+            kept = tuple(name for name in kept if name != "graph")
     manifest = read_manifest(draft)
     if manifest is None:
         raise NotAMemory("holds no memory", where=str(draft))

@@ -24,6 +24,7 @@ from graphsvc.store import lance, text
 from graphsvc.store.directory import Manifest, set_aside
 from graphsvc.store.follower import Follower
 from graphsvc.store.lance import LanceVectors
+from graphsvc.store.ledger import LogLedger, calls, whole_calls
 from graphsvc.store.text import TextIndex
 from graphsvc.store.unclean import begin_use, end_use, remove, remove_other_engines
 from graphsvc.store.vectors import VectorStore
@@ -315,6 +316,7 @@ class GraphFollower(Follower):
     def __init__(self, store: Store) -> None:
         super().__init__("graph", store.log, store.settings, 0, self._apply_to_graph)
         self._store = store
+        self._ledger = LogLedger(store.log)
         self._projection: GraphProjection | None = None
         self._opened = threading.Event()
 
@@ -350,9 +352,17 @@ class GraphFollower(Follower):
             self._opened.set()
         super()._step()
 
+    def read(self) -> list[Change]:
+        """The next entries; of a statement all, for they are one transaction."""
+        return whole_calls(self.log, self.applied, self.settings.group_limit)
+
     def _apply_to_graph(self, changes: Sequence[Change]) -> None:
-        assert self._projection is not None, "opened by the first step"
-        self._projection.apply(changes)
+        projection = self._projection
+        assert projection is not None, "opened by the first step"
+        for run in calls(changes):
+            projection.apply(run, self._ledger)
+            self.moved(run[-1].n)
+            self._ledger.release()
 
     def projection(self) -> GraphProjection:
         """The open graph; waits for it to open."""

@@ -61,10 +61,14 @@ def end_use(path: Path) -> None:
 
 MIGRATING = "graph.migrating"
 """A directory in which another engine's graph is built, see `store/migrate.py`."""
+REPLAYED = "graph.replayed-"
+"""How directories begin in which the log is replayed, to be compared, see `store/verify.py`."""
 
 
 def remove_other_engines(directory: Path, engine: str) -> None:
-    """Remove what a migration between engines, killed on the way, has left of the engine that isn't in use."""
+    """Remove what a migration between engines, or a verifying, killed on the way, has left."""
+    for path in directory.glob(f"{REPLAYED}*"):
+        shutil.rmtree(path, ignore_errors=True)
     shutil.rmtree(directory / MIGRATING, ignore_errors=True)
     for other in Settings.__dataclass_fields__["engine"].metadata["choices"]:
         if other != engine:

@@ -7,9 +7,12 @@ index and LanceDB what the records say. Every difference is a problem with a pla
 from __future__ import annotations
 
 import contextlib
+import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -28,8 +31,10 @@ from graphsvc.model.records import Episode, Record
 from graphsvc.model.times import micros
 from graphsvc.store.follower import Follower
 from graphsvc.store.graph import Content, digest_of, link_content, node_content, record_content
+from graphsvc.store.ledger import KnownOutcomes, whole_calls
 from graphsvc.store.store import Store
 from graphsvc.store.text import document_hash
+from graphsvc.store.unclean import REPLAYED
 
 CATCH_UP_SECONDS = 3600.0
 SHOWN = 5
@@ -64,12 +69,14 @@ class Report:
         checked: how many of each were compared.
         mended: what a repair did.
         digest: of the graph, equal on both engines for the same log.
+        forgotten: numbers of statements that were done, and fail on replay since what they wrote on was forgotten.
     """
 
     problems: list[Problem] = field(default_factory=list)
     checked: dict[str, int] = field(default_factory=dict)
     mended: list[str] = field(default_factory=list)
     digest: str = ""
+    forgotten: list[int] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -98,6 +105,9 @@ def verify(log: Log, store: Store) -> Report:
         with contextlib.suppress(GraphsvcError):  # its error comes up again in the report
             follower.wait(log.head, CATCH_UP_SECONDS)
     with log.held():
+        # what a statement decides is noted though writes wait: not while it is compared
+        with contextlib.suppress(GraphsvcError):
+            store.graph_follower.wait(log.head, CATCH_UP_SECONDS)
         return _verified(log, store)
 
 
@@ -241,7 +251,8 @@ def _verify_graph(log: Log, store: Store, report: Report) -> None:
     expected = {(table, ends): values for table, ends, values in expected_graph(log)}
     found: dict[Any, Any] = {}
     twice = []
-    for table, ends, values in store.graph.contents():
+    graph = store.graph
+    for table, ends, values in graph.contents():
         if (table, ends) in found:
             twice.append((table, *ends))
         found[(table, ends)] = values
@@ -251,7 +262,61 @@ def _verify_graph(log: Log, store: Store, report: Report) -> None:
     both = expected.keys() & found.keys()
     report.note("graph", "values differ", [key for key in both if expected[key] != found[key]])
     report.checked["graph"] = len(found)
-    report.digest = digest_of((table, ends, values) for (table, ends), values in found.items())
+    own = ((table, ends, values) for (table, ends), values in found.items())
+    report.digest = digest_of(chain(own, _verify_tables(log, store, report)))
+
+
+def _verify_tables(log: Log, store: Store, report: Report) -> list[Content]:
+    """The user's own tables against a replay of the log beside them, and outcomes; gives what they hold."""
+    found = list(store.graph.user_contents())
+    if not _verify_outcomes(log, store.graph.applied, report):
+        report.note("graph", "has tables that no statement made", [content[1] for content in found])
+        return found
+    expected = replayed_tables(log, store)
+    here, there = (Counter(map(_frozen, contents)) for contents in (found, expected))
+    report.note("graph", "rows of tables of one's own are missing", list((there - here).elements()))
+    report.note("graph", "rows of tables of one's own that no statement made", list((here - there).elements()))
+    report.checked["tables"] = len(found)
+    return found
+
+
+def _frozen(content: Content) -> tuple[Any, ...]:
+    table, keys, values = content
+    return (table, *keys, msgspec.json.encode(values))
+
+
+def _verify_outcomes(log: Log, applied: int, report: Report) -> int:
+    """Every statement that the graph has come to has an outcome, and no other entry has; gives how many there are."""
+    with log.connection() as connection:
+        asked = {
+            n for (n,) in connection.execute(
+                "SELECT n FROM log WHERE last = 1 AND (verb LIKE 'graph.%' OR verb = 'cypher.write')"
+            )
+        }  # fmt: skip
+        noted = dict(connection.execute("SELECT n, state FROM outcome").fetchall())
+    undecided = [n for n in asked - noted.keys() if n <= applied]
+    report.note("records", "statements have no outcome", undecided)
+    report.note("records", "outcomes are of no statement", sorted(noted.keys() - asked))
+    report.forgotten = sorted(n for n, state in noted.items() if state == "forgotten")
+    report.checked["statements"] = len(asked)
+    return len(asked)
+
+
+def replayed_tables(log: Log, store: Store) -> list[Content]:
+    """What the user's tables hold after a replay of the log into a graph beside the memory's, which goes again."""
+    from graphsvc.store.graph import GraphProjection
+
+    graph, done = store.graph, 0
+    with tempfile.TemporaryDirectory(dir=store.directory, prefix=REPLAYED) as place:
+        scratch = GraphProjection(Path(place), store.manifest.engine, store.settings)
+        try:
+            while done < graph.applied:
+                changes = whole_calls(log, done, store.settings.group_limit)
+                scratch.apply([change for change in changes if change.n <= graph.applied], KnownOutcomes(log))
+                done = changes[-1].n
+            return list(scratch.user_contents())
+        finally:
+            scratch.close()
 
 
 def _verify_text(log: Log, store: Store, report: Report) -> None:

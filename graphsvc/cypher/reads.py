@@ -1,0 +1,52 @@
+"""What a read may be: an allow-list by clauses, functions and names, and a budget of growth."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from graphsvc.cypher.functions import ALGORITHMS, PROCEDURES
+from graphsvc.cypher.parse import parse
+from graphsvc.cypher.rules import WRITING, check_common
+from graphsvc.cypher.syntax import Call, Query, every_clause
+from graphsvc.cypher.tokens import place
+from graphsvc.errors import NotAllowed
+
+
+def check_read(
+    statement: str,
+    *,
+    tables: Collection[str] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> None:
+    """Refuse a user's statement that isn't a read of the graph, or might grow without bound.
+
+    Args:
+        tables: names of the tables that there are, in any case; None looks at none.
+        parameters: their values, whose sizes count; None takes them for small.
+
+    Raises:
+        NotAllowed: what it does isn't allowed; `rule` is a name of `rules.RULES`.
+        TooLarge: too long, or nested too deep. BadInput: not text, or an unknown table.
+    """
+    query = _reading(statement)
+    check_common(statement, query, parameters, tables)
+
+
+def check_own_read(statement: str) -> None:
+    """Refuse a statement of the program's own that isn't a read: hidden names and algorithms are its to use."""
+    for clause in every_clause(_reading(statement)):
+        if isinstance(clause, Call) and clause.name not in PROCEDURES | ALGORITHMS:
+            raise NotAllowed(
+                f"CALL {clause.name.lower()} isn't allowed", where=place(statement, clause.at), rule="procedure"
+            )
+
+
+def _reading(statement: str) -> Query:
+    parsed = parse(statement)
+    if not isinstance(parsed, Query):
+        raise NotAllowed("DDL isn't a read", where=place(statement, parsed.at), rule="write")
+    for clause in every_clause(parsed):
+        if type(clause) in WRITING:
+            raise NotAllowed(f"{WRITING[type(clause)]} writes", where=place(statement, clause.at), rule="write")
+    return parsed

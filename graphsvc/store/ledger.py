@@ -1,0 +1,143 @@
+"""Where the outcomes of statements are kept, as the graph sees it; and who waits for them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from graphsvc.errors import GraphsvcError
+from graphsvc.log.log import Log
+from graphsvc.model.change import Change
+from graphsvc.model.requests import Conclude, Touched
+from graphsvc.model.statements import Outcome, Statement
+
+if TYPE_CHECKING:
+    from graphsvc.store.engine import Rows
+
+
+class Ledger(Protocol):
+    """Where outcomes are kept: the log, as the graph sees it."""
+
+    def outcome(self, n: int) -> Outcome | None:
+        """The one noted of a statement."""
+
+    def conclude(self, outcome: Outcome, touched: list[Touched]) -> Outcome:
+        """Note one, and what follows for searchable rows, durably; gives the one that counts."""
+
+    def forgot_after(self, n: int) -> bool:
+        """Whether anything was forgotten behind an entry."""
+
+    def answered(self, n: int, result: Result | GraphsvcError) -> None:
+        """Tell who waits what came of it; the graph has committed."""
+
+
+@dataclass(slots=True)
+class Result:
+    """What a statement did, for who waits: counts, and the rows that Cypher returned."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    rows: Rows | None = None
+
+
+class Refused(Exception):
+    """The statement itself failed: its outcome, not the machine's."""
+
+    def __init__(self, error: GraphsvcError) -> None:
+        self.error = error
+        super().__init__(str(error))
+
+
+def asked(call: Sequence[Change]) -> Statement:
+    """What the entries of one call ask."""
+    found = call[0].statement
+    assert found is not None, "all entries of a statement say so"
+    return found
+
+
+def calls(changes: Sequence[Change]) -> Iterable[Sequence[Change]]:
+    """Changes parted: runs without a statement, and each statement's entries."""
+    begun = 0
+    for at, change in enumerate(changes):
+        if change.statement is not None and (change.call in (0, change.n)):
+            if begun < at:
+                yield changes[begun:at]
+            begun = at
+        if change.statement is not None and change.last:
+            yield changes[begun : at + 1]
+            begun = at + 1
+    if begun < len(changes):
+        yield changes[begun:]
+
+
+def whole_calls(log: Log, after: int, limit: int) -> list[Change]:
+    """The next entries; of a statement all, for they are one transaction."""
+    changes = log.read(after, limit)
+    while changes and changes[-1].statement is not None and not changes[-1].last:
+        changes += log.read(changes[-1].n, limit)
+    return changes
+
+
+class Reply:
+    """One caller's wait for an outcome."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.answer: Result | GraphsvcError | None = None
+
+
+class LogLedger:
+    """Outcomes in the log's file, noted through its one writer."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._answered: list[Reply] = []
+
+    def outcome(self, n: int) -> Outcome | None:
+        """See `Ledger`."""
+        return self._log.outcome(n)
+
+    def conclude(self, outcome: Outcome, touched: list[Touched]) -> Outcome:
+        """See `Ledger`."""
+        noted: Outcome = self._log.submit(Conclude(outcome, touched)).result
+        return noted
+
+    def forgot_after(self, n: int) -> bool:
+        """See `Ledger`."""
+        return self._log.forgot_after(n)
+
+    def answered(self, n: int, result: Result | GraphsvcError) -> None:
+        """See `Ledger`. They are told once `applied` has moved, so that what they read next has it."""
+        reply: Reply | None = self._log.waiting.pop(n, None)
+        if reply is not None:
+            reply.answer = result
+            self._answered.append(reply)
+
+    def release(self) -> None:
+        """Tell those who were answered."""
+        for reply in self._answered:
+            reply.done.set()
+        self._answered.clear()
+
+
+class KnownOutcomes:
+    """Outcomes as they are noted, for a replay beside the memory: nothing is decided, nothing changed."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def outcome(self, n: int) -> Outcome | None:
+        """See `Ledger`."""
+        return self._log.outcome(n)
+
+    def conclude(self, outcome: Outcome, touched: list[Touched]) -> Outcome:
+        """See `Ledger`."""
+        return outcome
+
+    def forgot_after(self, n: int) -> bool:
+        """See `Ledger`."""
+        return self._log.forgot_after(n)
+
+    def answered(self, n: int, result: Result | GraphsvcError) -> None:
+        """Nobody waits."""

@@ -1,0 +1,341 @@
+"""Statements on the user's own tables, run: one call, one transaction of the graph, all of it or nothing.
+
+What the engines do in silence is looked for and refused: a row whose end isn't there, a key that is there already.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from graphsvc.errors import BadInput, Conflict, NotFound, QueryTimeout
+from graphsvc.model.change import Change
+from graphsvc.model.graph import NODE_TABLES
+from graphsvc.model.requests import Touched
+from graphsvc.model.statements import Statement, untagged
+from graphsvc.model.tables import Table, check, check_table_name, folded
+from graphsvc.store.arrow_rows import arrow_type, counted, fitted, from_stream, keys_of, places
+from graphsvc.store.engine import Transaction
+from graphsvc.store.ledger import Result, asked
+from graphsvc.store.queries import query
+from graphsvc.store.user_tables import Catalog, definition, key_column, key_type, read_catalog, statement
+
+BULK = {"kuzu": 25, "ladybug": 100}
+"""Rows from which `LOAD FROM` is used: on Kuzu it reads the whole table, Ladybug keeps some memory of each."""
+
+
+class Run:
+    """One statement in its transaction.
+
+    Args:
+        engine: its name. transaction: of the graph. catalog: the user's tables as they are before it.
+        timeout: seconds that it may take, None for a replay.
+    """
+
+    def __init__(self, engine: str, transaction: Transaction, catalog: Catalog, timeout: float | None) -> None:
+        self._least = BULK[engine]
+        self._transaction = transaction
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._timeout = timeout
+        self.catalog = catalog
+        self.touched: list[Touched] = []
+
+    def run(self, call: Sequence[Change]) -> Result:
+        """Do what is asked.
+
+        Raises:
+            GraphsvcError: it can't be done; whoever has the transaction rolls it back.
+        """
+        ask = asked(call)
+        if ask.op == "cypher":
+            return self._cypher(ask)
+        if ask.op == "define":
+            return self._define(ask)
+        if ask.op == "drop":
+            return self._drop(ask)
+        counts: dict[str, int] = {}
+        first = 0
+        for change in call:
+            rows = from_stream(change.vectors)
+            for name, count in self._rows(ask, rows, first).items():
+                counts[name] = counts.get(name, 0) + count
+            first += rows.num_rows
+        return Result(counts)
+
+    # --- Cypher and definitions ------------------------------------------------------------------------------
+
+    def _cypher(self, ask: Statement) -> Result:
+        values = {name: untagged(value) for name, value in ask.params.items()}
+        rows = self._transaction.execute(ask.text, values, timeout=self._left(), limit=ask.limit or None)
+        if ask.ddl:
+            self._renew_catalog()
+        else:
+            written = {folded(name) for name in ask.writes}
+            for table in self.catalog.values():
+                if table.searchable and folded(table.name) in written:
+                    self.touched.append(self._all_texts(table))
+        return Result({}, rows)
+
+    def _renew_catalog(self) -> None:
+        """After DDL: see that every table of the user's is one that both engines and rows as data can have."""
+        before, after = self.catalog, read_catalog(self._transaction.execute)
+        for table in after.values():
+            check_table_name(table.name)
+            check(table)
+        for name, table in before.items():
+            if name not in after and (table.searchable or table.temporal):
+                self._transaction.execute(query("undeclare_table"), {"name": name})
+                self.touched += [Touched(name, {}, whole=True)] if table.searchable else []
+        self.catalog = after
+
+    def _define(self, ask: Statement) -> Result:
+        table = ask.declared
+        assert table is not None, "a definition declares a table"
+        check_table_name(table.name)
+        check(table)
+        known = {folded(name): name for name in self.catalog}
+        if folded(table.name) in known:
+            raise Conflict(f"there is a table {known[folded(table.name)]} already", where="name",
+                           hint="Drop it first, or change it with ALTER TABLE.")  # fmt: skip
+        for ends in table.ends:
+            for end in ends:
+                if end not in NODE_TABLES and not (end in self.catalog and self.catalog[end].nodes):
+                    raise NotFound(f"there is no node table {end}", where="source or target")
+        self._transaction.execute(definition(table))
+        if table.searchable or table.temporal:
+            values = {"name": table.name, "searchable": list(table.searchable), "temporal": table.temporal}
+            self._transaction.execute(query("declare_table"), values)
+        self.catalog = {**self.catalog, table.name: table}
+        return Result({"tables": 1})
+
+    def _drop(self, ask: Statement) -> Result:
+        table = self._table(ask.table)
+        joined = [one.name for one in self.catalog.values() if any(table.name in ends for ends in one.ends)]
+        if joined:
+            raise Conflict(
+                f"edges of {', '.join(joined)} lead to or from it", where=table.name, hint="Drop those first."
+            )
+        self._transaction.execute(statement("drop_table", self.catalog, table))
+        if table.searchable or table.temporal:
+            self._transaction.execute(query("undeclare_table"), {"name": table.name})
+        if table.searchable:
+            self.touched.append(Touched(table.name, {}, whole=True))
+        self.catalog = {name: one for name, one in self.catalog.items() if name != table.name}
+        return Result({"tables": 1})
+
+    # --- rows ------------------------------------------------------------------------------------------------
+
+    def _rows(self, ask: Statement, rows: pa.Table, first: int) -> dict[str, int]:
+        table = self._table(ask.table)
+        ends = None if table.nodes else self._ends(table, ask.ends)
+        types = [key_type(self.catalog, end) for end in ends] if ends else [table.columns[table.key]]
+        rows = fitted(rows, table, ask.op, types, first=first)
+        counts = (
+            self._nodes(ask.op, table, rows, first) if ends is None else self._edges(ask.op, table, ends, rows, first)
+        )
+        self._check_time()
+        return counts
+
+    def _table(self, name: str) -> Table:
+        if name not in self.catalog:
+            hint = f"Tables: {', '.join(self.catalog) or 'none yet'}."
+            raise NotFound(f"there is no table {name}", where="table", hint=hint)
+        return self.catalog[name]
+
+    def _ends(self, table: Table, asked: tuple[str, str] | None) -> tuple[str, str]:
+        if asked is None and len(table.ends) == 1:
+            return table.ends[0]
+        if asked is None or tuple(asked) not in table.ends:
+            known = ", ".join(f"({source!r}, {target!r})" for source, target in table.ends)
+            raise BadInput(
+                "doesn't say which tables its ends are in", where=table.name, hint=f"ends= is one of {known}."
+            )
+        return asked[0], asked[1]
+
+    def _nodes(self, op: str, table: Table, rows: pa.Table, first: int) -> dict[str, int]:
+        keys = keys_of(rows, [table.key])
+        there = self._found("table_find_node", table, None, rows)
+        missing, present = _parted(there)
+        if op == "add" and present:
+            said = f"{counted(present, 'key is', 'keys are')} in {table.name} already: {places(present, keys, first)}"
+            raise Conflict(said, where=table.name, hint="Use upsert to write over them.")
+        if op in ("update", "delete") and missing:
+            said = f"{counted(missing, 'key is', 'keys are')} not in {table.name}: {places(missing, keys, first)}"
+            raise NotFound(said, where=table.name)
+        if op == "delete":
+            self._cut(table, rows)
+            self._write("table_delete_node", table, None, rows, ())
+        else:
+            self._write("create_node", table, None, _take(rows, missing), rows.column_names, keyed=False)
+            self._write(
+                "table_set_node",
+                table,
+                None,
+                _take(rows, present),
+                [name for name in rows.column_names if name != table.key],
+            )
+        if table.searchable:
+            self.touched.append(self._texts(table, rows, gone=op == "delete"))
+        return _counts(op, created=len(missing), there=len(keys) - len(missing))
+
+    def _edges(self, op: str, table: Table, ends: tuple[str, str], rows: pa.Table, first: int) -> dict[str, int]:
+        keys = keys_of(rows, ("source", "target"))
+        columns = [name for name in rows.column_names if name not in ("source", "target")]
+        if op == "add":
+            self._check_ends(table, ends, rows, first)
+            self._write("table_create_edge", table, ends, rows, columns)
+            return {"created": len(keys)}
+        there = self._found("table_find_edge", table, ends, rows)
+        missing, present = _parted(there)
+        if op == "upsert":
+            new = _take(rows, missing)
+            self._check_ends(table, ends, new, first)
+            self._write("table_create_edge", table, ends, new, columns)
+        elif missing:
+            said = f"{counted(missing, 'edge is', 'edges are')} not in {table.name}: {places(missing, keys, first)}"
+            raise NotFound(said, where=table.name)
+        found = _take(rows, present)
+        if op == "delete":
+            self._write("table_delete_edge", table, ends, found, (), expected=sum(there))
+        else:
+            self._write("table_set_edge", table, ends, found, columns, expected=sum(there))
+        return _counts(op, created=len(missing), there=sum(there))
+
+    def _check_ends(self, table: Table, ends: tuple[str, str], rows: pa.Table, first: int) -> None:
+        for column, end in zip(("source", "target"), ends, strict=True):
+            keys = keys_of(rows, [column])
+            distinct = list(dict.fromkeys(keys))
+            column_name = key_column(self.catalog, end)
+            nodes = Table(end, {column_name: key_type(self.catalog, end)}, column_name)
+            asked = pa.table({column_name: pa.array(distinct, arrow_type(nodes.columns[column_name]))})
+            there = dict(zip(distinct, self._found("table_find_node", nodes, None, asked), strict=True))
+            missing = [at for at, key in enumerate(keys) if not there[key]]
+            if missing:
+                said = (
+                    f"{counted(missing, f'{column} is', f'{column}s are')} not in {end}: {places(missing, keys, first)}"
+                )
+                raise NotFound(said, where=f"{table.name}.{column}")
+
+    def _cut(self, table: Table, rows: pa.Table) -> None:
+        """Delete the edges of nodes that go: an engine refuses to delete a node that has any."""
+        for edges in self.catalog.values():
+            for ends in edges.ends:
+                for place, name in enumerate(("table_cut_out_edge", "table_cut_in_edge")):
+                    if ends[place] == table.name:
+                        self._write(name, edges, ends, rows, (), expected=None, key=table.key)
+
+    # --- one statement a row, or all at once -------------------------------------------------------------------
+
+    def _write(
+        self,
+        name: str,
+        table: Table,
+        ends: tuple[str, str] | None,
+        rows: pa.Table,
+        columns: Sequence[str],
+        *,
+        expected: int | None = -1,
+        keyed: bool = True,
+        key: str = "",
+    ) -> None:
+        """Run a statement for rows, and see that it did as many things as it should: one a row, unless told."""
+        if rows.num_rows == 0 or (not columns and "set" in name):
+            return
+        data = self._data(table, ends, rows, columns, keyed=keyed, key=key)
+        if self._in_bulk(rows):
+            done = self._transaction.bulk_load(
+                statement(name, self.catalog, table, columns, ends=ends, bulk=True), data
+            )
+        else:
+            done = self._transaction.each(statement(name, self.catalog, table, columns, ends=ends), data.to_pylist())
+        wanted = rows.num_rows if expected == -1 else expected
+        if wanted is not None and done != wanted:
+            raise BadInput(f"{wanted:,} rows were to be written, {done:,} were", where=table.name)
+
+    def _in_bulk(self, rows: pa.Table) -> bool:
+        # bytes are no parameter on Kuzu
+        return rows.num_rows >= self._least or any(pa.types.is_binary(field.type) for field in rows.schema)
+
+    def _data(
+        self,
+        table: Table,
+        ends: tuple[str, str] | None,
+        rows: pa.Table,
+        columns: Sequence[str],
+        *,
+        keyed: bool,
+        key: str = "",
+    ) -> pa.Table:
+        """Rows under the names that statements know: `key_`, or `source_` and `target_`; c0, c1, …"""
+        data = {f"c{at}": rows.column(name) for at, name in enumerate(columns)}
+        if key or (keyed and ends is None):
+            data["key_"] = rows.column(key or table.key)
+        elif keyed:
+            data |= {"source_": rows.column("source"), "target_": rows.column("target")}
+        return pa.table(data)
+
+    def _found(self, name: str, table: Table, ends: tuple[str, str] | None, rows: pa.Table) -> list[int]:
+        """How many things there are for each row."""
+        counts = [0] * rows.num_rows
+        if not counts:
+            return counts
+        data = self._data(table, ends, rows, (), keyed=True)
+        if self._in_bulk(data):
+            data = data.append_column("place_", pa.array(range(len(counts)), pa.int64()))
+            text = statement(name, self.catalog, table, ends=ends, bulk=True)
+            for (place,) in self._transaction.bulk_read(text, data, timeout=self._left()).rows:
+                counts[place] += 1
+        else:
+            text = statement(name, self.catalog, table, ends=ends)
+            for place, row in enumerate(data.to_pylist()):
+                counts[place] = self._transaction.each(text, [row])
+        return counts
+
+    # --- what is searched ----------------------------------------------------------------------------------
+
+    def _texts(self, table: Table, rows: pa.Table, *, gone: bool) -> Touched:
+        keys = [str(key) for key in keys_of(rows, [table.key])]
+        if gone:
+            return Touched(table.name, dict.fromkeys(keys))
+        text = statement("table_read_node", self.catalog, table, table.searchable, bulk=True)
+        data = self._data(table, None, rows, (), keyed=True)
+        return Touched(table.name, dict(map(_text_of, self._transaction.bulk_read(text, data).rows)))
+
+    def _all_texts(self, table: Table) -> Touched:
+        rows = self._transaction.execute(statement("table_dump_nodes", self.catalog, table, table.searchable)).rows
+        return Touched(table.name, dict(map(_text_of, rows)), whole=True)
+
+    # --- time ----------------------------------------------------------------------------------------------
+
+    def _left(self) -> float | None:
+        if self._deadline is None:
+            return None
+        self._check_time()
+        return max(0.001, self._deadline - time.monotonic())
+
+    def _check_time(self) -> None:
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            raise QueryTimeout(f"took longer than {self._timeout:g} s", where="statement")
+
+
+def _text_of(row: Sequence[Any]) -> tuple[str, str | None]:
+    """The key of a row as text, and what is searched of it."""
+    key, *texts = row
+    return str(key), "\n".join(filter(None, texts)) or None
+
+
+def _parted(there: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Which rows there is nothing for, and which there is."""
+    return [at for at, count in enumerate(there) if not count], [at for at, count in enumerate(there) if count]
+
+
+def _take(rows: pa.Table, at: Sequence[int]) -> pa.Table:
+    return rows.take(pa.array(at, pa.int64()))
+
+
+def _counts(op: str, *, created: int, there: int) -> dict[str, int]:
+    counts = {"add": {"created": created}, "update": {"updated": there}, "delete": {"deleted": there}}
+    return counts.get(op, {"created": created, "updated": there})

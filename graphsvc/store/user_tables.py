@@ -1,0 +1,166 @@
+"""The user's own tables in the graph: which there are, statements for them, and what is in them, to be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from typing import Any
+
+from graphsvc.model.graph import NODE_TABLES, REL_TABLES
+from graphsvc.model.tables import Table, quoted
+from graphsvc.model.times import micros
+from graphsvc.store.engine import Rows
+from graphsvc.store.queries import load, query
+
+Execute = Callable[[str], Rows]
+"""Runs a reading statement: outside of a transaction, or within one."""
+
+Catalog = dict[str, Table]
+Content = tuple[str, tuple[Any, ...], tuple[Any, ...]]
+"""One row: its table; its key, or the tables and keys at its ends; its other columns, canonical, in their order."""
+
+SCHEMA = "_schema"
+"""In place of a table: what is declared of one."""
+
+
+def literal(name: str) -> str:
+    """A name within quotes, for what is called with one and takes no parameter."""
+    return name.replace("\\", "\\\\").replace("'", "\\'")
+
+
+def read_catalog(execute: Execute) -> Catalog:
+    """The user's tables, by name, as they are now."""
+    declared = {
+        name: (tuple(searchable or ()), bool(temporal)) for name, searchable, temporal in execute(query("tables")).rows
+    }
+    found: Catalog = {}
+    for name, type in sorted(execute(query("show_tables")).rows):
+        if name in NODE_TABLES or name in REL_TABLES or name.startswith("_"):
+            continue
+        rows = execute(load("table_columns").fill(name=literal(name))).dicts()
+        columns = {row["name"]: row["type"] for row in rows}
+        searchable, temporal = declared.get(name, ((), False))
+        if type == "NODE":
+            key = next(row["name"] for row in rows if row["primary key"])
+            found[name] = Table(name, columns, key, (), searchable, temporal)
+        else:
+            ends = execute(load("table_ends").fill(name=literal(name))).rows
+            pairs = tuple(sorted((source, target) for source, target, *_ in ends))
+            found[name] = Table(name, columns, "", pairs, searchable, temporal)
+    return found
+
+
+def key_column(catalog: Mapping[str, Table], table: str) -> str:
+    """The column that tells the nodes of a table apart, be it the user's or the memory's own."""
+    return catalog[table].key if table in catalog else "key"
+
+
+def key_type(catalog: Mapping[str, Table], table: str) -> str:
+    """Its type."""
+    return catalog[table].columns[catalog[table].key] if table in catalog else "STRING"
+
+
+# --- statements ---------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=512)
+def _filled(name: str, holes: tuple[tuple[str, str], ...]) -> str:
+    return load(name).fill(**dict(holes))
+
+
+def statement(
+    name: str,
+    catalog: Mapping[str, Table],
+    table: Table,
+    columns: Iterable[str] = (),
+    *,
+    ends: tuple[str, str] | None = None,
+    bulk: bool = False,
+) -> str:
+    """The statement `queries/NAME.cypher` for a table of the user's, or `NAMEs.cypher` for many rows.
+
+    Columns are called c0, c1, … in its rows or parameters, so that no name of a column means anything else.
+    """
+    variable, sign = ("n" if table.nodes else "r"), ("" if bulk else "$")
+    names = tuple(columns)
+    holes = {"table": quoted(table.name), "name": literal(table.name)}
+    if table.nodes:
+        holes["key"] = quoted(table.key)
+    if ends is not None:
+        holes["source"], holes["target"] = map(quoted, ends)
+        holes["source_key"], holes["target_key"] = (quoted(key_column(catalog, end)) for end in ends)
+    if name.startswith(("table_dump", "table_read")):
+        holes["columns"] = "".join(f", {variable}.{quoted(column)} AS c{at}" for at, column in enumerate(names))
+    else:
+        holes["columns"] = ", ".join(f"{quoted(column)}: {sign}c{at}" for at, column in enumerate(names))
+    items = ", ".join(f"{variable}.{quoted(column)} = {sign}c{at}" for at, column in enumerate(names))
+    holes["settings"] = f"SET {items}" if items else ""
+    return _filled(name + "s" * bulk, tuple(holes.items()))
+
+
+def definition(table: Table) -> str:
+    """The DDL that makes a table."""
+    columns = [f"{quoted(name)} {type}" for name, type in table.columns.items()]
+    if table.nodes:
+        return load("define_nodes").fill(table=quoted(table.name), columns=", ".join(columns), key=quoted(table.key))
+    source, target = table.ends[0]
+    more = "".join(f", {column}" for column in columns)
+    return load("define_edges").fill(
+        table=quoted(table.name), source=quoted(source), target=quoted(target), columns=more
+    )
+
+
+# --- contents -----------------------------------------------------------------------------------------
+
+
+def plain(value: Any) -> Any:
+    """A value as it is compared and hashed: equal whichever engine it came from."""
+    if isinstance(value, float):
+        return "nan" if value != value else value
+    if isinstance(value, datetime):
+        return micros(value.replace(tzinfo=UTC) if value.tzinfo is None else value)
+    if isinstance(value, date):
+        return value.toordinal()
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value
+
+
+Stream = Callable[[str], Iterator[list[list[Any]]]]
+
+
+def rows_of(stream: Stream, catalog: Catalog, table: Table) -> Iterator[tuple[tuple[str, str] | None, list[Any]]]:
+    """Every row of a table as it is: for edges the tables at the ends; key or keys, and the other columns.
+
+    An edge that only one of its ends knows of (see `queries/dump_edges_back.cypher`) is none.
+    """
+    columns = tuple(name for name in table.columns if name != table.key)
+    if table.nodes:
+        for rows in stream(statement("table_dump_nodes", catalog, table, columns)):
+            yield from ((None, row) for row in rows)
+        return
+    for ends in table.ends:
+        back = {
+            hash(repr(row))
+            for rows in stream(statement("table_dump_edges_back", catalog, table, columns, ends=ends))
+            for row in rows
+        }
+        for rows in stream(statement("table_dump_edges", catalog, table, columns, ends=ends)):
+            yield from ((ends, row) for row in rows if hash(repr(row)) in back)
+
+
+def user_contents(stream: Stream, catalog: Catalog) -> Iterator[Content]:
+    """What is declared of every table, and every row, in no order."""
+    for table in catalog.values():
+        yield schema_content(table)
+        for ends, row in rows_of(stream, catalog, table):
+            keys = row[:1] if table.nodes else row[:2]
+            yield table.name, (*(ends or ()), *keys), tuple(map(plain, row[len(keys) :]))
+
+
+def schema_content(table: Table) -> Content:
+    """What is declared of a table, as its rows are compared."""
+    columns = [f"{name} {type}" for name, type in sorted(table.columns.items())]
+    ends = [f"{source} {target}" for source, target in table.ends]
+    return SCHEMA, (table.name, table.key), (columns, ends, list(table.searchable), table.temporal)

@@ -1,0 +1,3 @@
+// Drops a table of the user's.
+// for: user table
+DROP TABLE <table>
