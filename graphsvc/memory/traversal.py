@@ -6,7 +6,6 @@ of equally good ways the one whose nodes and edges come first in that order.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +25,12 @@ Test = Callable[[list[Any]], list[bool]]
 
 Hop = tuple[int, int]
 """The node that an edge leads to, and the edge."""
+
+Cost = Callable[[Numbers], NDArray[np.float64]]
+"""What each of some edges costs."""
+
+Only = Callable[[Steps], NDArray[np.bool_]]
+"""Which steps count."""
 
 
 @dataclass(slots=True)
@@ -61,14 +66,15 @@ class Search:
         if self.agents is not None:
             steps = _chosen(steps, self.edges.nodes.seen(steps.target, self.agents))
         if self.edge_tests and len(steps.edge):
-            steps = _chosen(steps, self._edges_passing(steps.edge))
+            steps = _chosen(steps, self.passing_edges(steps.edge))
         if (self.tables is not None or self.node_tests) and len(steps.target):
-            steps = _chosen(steps, self._nodes_passing(steps.target))
+            steps = _chosen(steps, self.passing_nodes(steps.target))
         if self.fan_out is not None and len(steps.edge) > self.fan_out:
             steps = self._fanned(steps, self.fan_out)
         return steps
 
-    def _edges_passing(self, edges: Numbers) -> NDArray[np.bool_]:
+    def passing_edges(self, edges: Numbers) -> NDArray[np.bool_]:
+        """Which of these edges pass the filters."""
         passing = np.ones(len(edges), bool)
         by_rel: dict[str, list[int]] = {}
         for place, edge in enumerate(edges.tolist()):
@@ -79,7 +85,8 @@ class Search:
             passing[places] = self.edge_tests[rel](self.edges.values(edges[places].tolist()))
         return passing
 
-    def _nodes_passing(self, numbers: Numbers) -> NDArray[np.bool_]:
+    def passing_nodes(self, numbers: Numbers) -> NDArray[np.bool_]:
+        """Which of these nodes may be entered."""
         by_table: dict[str, list[int]] = {}
         for number in dict.fromkeys(numbers.tolist()):
             if number in self._passed:
@@ -198,45 +205,45 @@ class Search:
 
     # --- cheapest ----------------------------------------------------------------------------------------
 
-    def cheapest(self, start: int, end: int, cost: Callable[[Numbers], NDArray[np.float64]]) -> list[Hop] | None:
+    def cheapest(self, start: int, end: int, cost: Cost) -> list[Hop] | None:
         """The way whose costs add up to least, of those the one with fewest steps; None if there is none.
 
-        Dijkstra's algorithm (1959), from the end until the start is settled. Costs are not negative.
+        From the end, all nodes that have come nearer are gone on from at once, as by Bellman (1958) and Ford, until
+        none comes nearer that could be on a way as cheap as the best one. Then the shortest way along edges that lose
+        nothing.
         """
-        settled: dict[int, tuple[float, int]] = {}
-        onward: dict[int, list[Hop]] = {end: []}
-        waiting: list[tuple[float, int, int]] = [(0.0, 0, end)]
-        best = {end: (0.0, 0)}
-        while waiting:
-            spent, length, number = heapq.heappop(waiting)
-            if number in settled:
-                continue
-            settled[number] = (spent, length)
-            if number == start:
-                break
-            steps = self.step(np.array([number], np.int64), back=True)
-            costs = cost(steps.edge)
-            for other, edge, more in zip(steps.target.tolist(), steps.edge.tolist(), costs.tolist(), strict=True):
-                if more < 0:
-                    raise BadInput(f"an edge has the weight {more:g}", where="weight", hint="Weights can't be negative.")
-                if other in settled:
-                    continue
-                price = (spent + more, length + 1)
-                known = best.get(other)
-                if known is None or price < known:
-                    best[other] = price
-                    onward[other] = [(number, edge)]
-                    heapq.heappush(waiting, (*price, other))
-                elif price == known:
-                    onward[other].append((number, edge))
-        if start not in settled:
+        left = self._costs(start, end, cost)
+        if not np.isfinite(left[start]):
             return None
-        way: list[Hop] = []
-        number = start
-        while number != end:
-            way.append(self._sorted(onward[number])[0])
-            number = way[-1][0]
-        return way
+
+        def loses_nothing(steps: Steps) -> NDArray[np.bool_]:
+            known = steps.target < len(left)  # the engine gives numbers as it meets nodes
+            after = np.where(known, left[np.where(known, steps.target, 0)], np.inf)
+            return np.asarray(known & (cost(steps.edge) + after == left[steps.source]))
+
+        side = _Side(self, start, back=False, only=loses_nothing)
+        while end not in side.distance:
+            side.grow()
+        return next(self._walks(start, side.layers({end})[::-1]))
+
+    def _costs(self, start: int, end: int, cost: Cost) -> NDArray[np.float64]:
+        """What the cheapest way to the end costs from each node that may be on the one from the start."""
+        left = np.full(len(self.edges.nodes), np.inf)
+        left[end] = 0
+        front = np.array([end], np.int64)
+        while len(front):
+            steps = self.step(front, back=True)
+            if len(self.edges.nodes) > len(left):  # the engine gives numbers as it meets nodes
+                left = np.concatenate([left, np.full(len(self.edges.nodes) - len(left), np.inf)])
+            costs = cost(steps.edge)
+            if len(costs) and costs.min() < 0:
+                hint = "Weights can't be negative."
+                raise BadInput(f"an edge has the weight {costs.min():g}", where="weight", hint=hint)
+            price = costs + left[steps.source]
+            nearer = (price < left[steps.target]) & (price <= left[start])
+            np.minimum.at(left, steps.target[nearer], price[nearer])
+            front = np.unique(steps.target[nearer])
+        return left
 
     # --- every way ---------------------------------------------------------------------------------------
 
@@ -288,9 +295,10 @@ class Search:
 class _Side:
     """One side of a search from both ends: how far nodes are, and by which edges each level was reached."""
 
-    def __init__(self, search: Search, start: int, *, back: bool) -> None:
+    def __init__(self, search: Search, start: int, *, back: bool, only: Only | None = None) -> None:
         self._search = search
         self._back = back
+        self._only = only
         self.distance = {start: 0}
         self.front = {start}
         self.levels: list[Steps] = []
@@ -298,6 +306,8 @@ class _Side:
     def grow(self) -> bool:
         """One step further; false if there is nothing further."""
         steps = self._search.step(np.array(list(self.front), np.int64), back=self._back)
+        if self._only is not None:
+            steps = _chosen(steps, self._only(steps))
         fresh = set(steps.target.tolist()) - self.distance.keys()
         level = len(self.levels) + 1
         self.distance.update(dict.fromkeys(fresh, level))

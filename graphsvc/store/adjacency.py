@@ -287,6 +287,13 @@ class Adjacency:
             source, edges = np.concatenate([source, beside[:, 0]]), np.concatenate([edges, beside[:, 1]])
         return Steps(source, far[edges].astype(np.int64), edges)
 
+    def of_types(self, edges: Numbers, rels: frozenset[str] | None) -> NDArray[np.bool_]:
+        """Which of these edges are of some types; None for all."""
+        if rels is None:
+            return np.ones(len(edges), bool)
+        wanted = np.array([rel in rels for rel in self.rels], bool)
+        return np.asarray(wanted[self.rel[edges]])
+
     def ends(self, edge: int) -> tuple[str, int, int]:
         """Type, source and target of an edge."""
         return self.rels[self.rel[edge]], int(self.source[edge]), int(self.target[edge])

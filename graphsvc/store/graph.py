@@ -549,6 +549,11 @@ class GraphProjection:
     def _read_all(self, budget: int) -> Adjacency:
         return read_adjacency(self.engine, *self._sources(), budget)
 
+    def read_all(self) -> Adjacency:
+        """Everything as it is now, whatever it takes: for one use, where it is too large to be kept."""
+        with self._lock:
+            return self._read_all(1 << 62)
+
     def _sources(self) -> tuple[list[NodeSource], list[EdgeSource]]:
         nodes, edges = own_sources(_statement, ARROW)
         more_nodes, more_edges = user_sources(self.tables)

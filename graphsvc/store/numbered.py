@@ -90,7 +90,8 @@ class Nodes:
 
     def fill(self, tables: Sequence[tuple[str, list[Any]]]) -> None:
         """Number the keys of tables, both in their order; nothing was numbered before."""
-        self.table = np.repeat(np.array([self.code(table) for table, _ in tables], np.int16), [len(k) for _, k in tables])
+        codes, sizes = [self.code(table) for table, _ in tables], [len(keys) for _, keys in tables]
+        self.table = np.repeat(np.array(codes, np.int16), sizes)
         self.agent = np.empty(len(self.table), np.int32)
         for table, keys in tables:
             first = len(self.keys)
