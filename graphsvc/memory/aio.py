@@ -166,6 +166,14 @@ class AsyncEntities(AsyncVerbs):
 class AsyncGraph(AsyncVerbs):
     """The graph, awaited; each verb as in `Graph`."""
 
+    define = awaited(Graph.define, long=True)
+    drop = awaited(Graph.drop, long=True)
+    add = awaited(Graph.add, long=True)
+    upsert = awaited(Graph.upsert, long=True)
+    update = awaited(Graph.update, long=True)
+    delete = awaited(Graph.delete, long=True)
+    schema = awaited(Graph.schema)
+    outcome = awaited(Graph.outcome)
     node = awaited(Graph.node)
     neighbours = awaited(Graph.neighbours)
     subgraph = awaited(Graph.subgraph)
@@ -173,6 +181,21 @@ class AsyncGraph(AsyncVerbs):
     shortest_path = awaited(Graph.shortest_path)
     all_shortest_paths = awaited(Graph.all_shortest_paths)
     cheapest_path = awaited(Graph.cheapest_path)
+    pagerank = awaited(Graph.pagerank, long=True)
+    degree = awaited(Graph.degree, long=True)
+    components = awaited(Graph.components, long=True)
+    communities = awaited(Graph.communities, long=True)
+    label_propagation = awaited(Graph.label_propagation, long=True)
+    k_core = awaited(Graph.k_core, long=True)
+    triangles = awaited(Graph.triangles, long=True)
+    closeness = awaited(Graph.closeness, long=True)
+    betweenness = awaited(Graph.betweenness, long=True)
+    similarity = awaited(Graph.similarity, long=True)
+    write_back = awaited(Graph.write_back, long=True)
+    to_networkx = awaited(Graph.to_networkx, long=True)
+    from_networkx = awaited(Graph.from_networkx, long=True)
+    save = awaited(Graph.save, long=True)
+    load = awaited(Graph.load, long=True)
 
 
 class AsyncMemory(AsyncVerbs):

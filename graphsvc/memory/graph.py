@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from graphsvc.errors import BadInput
 from graphsvc.memory.algorithms import Algorithms
+from graphsvc.memory.graph_files import GraphFiles
 from graphsvc.memory.reached import LazyNode, Nodes, Subgraph, Way, Ways
 from graphsvc.memory.retrieval import check_k
 from graphsvc.memory.scores import Scores
@@ -18,7 +19,7 @@ from graphsvc.model.names import check_name
 from graphsvc.model.tables import check_table_name
 from graphsvc.store.numbered import Numbers
 
-class Graph(Algorithms):
+class Graph(Algorithms, GraphFiles):
     """Traverse nodes and edges, the memory's own and those of one's own tables. `memory.graph`.
 
     A node is named by its table and id, like `("Skill", "parse-json")`, with the namespace as a third where an id is
