@@ -14,6 +14,7 @@ from graphsvc.cli import records
 from graphsvc.cli.demonstration import demo
 from graphsvc.cli.entities import add_links, entities
 from graphsvc.cli.episodes import add_store, episodes
+from graphsvc.cli.graph import graph
 from graphsvc.cli.importing import importing
 from graphsvc.cli.learning import add_learning
 from graphsvc.cli.leaving import add_leaving
@@ -105,6 +106,7 @@ app.add_typer(episodes, name="episodes", rich_help_panel="Remember")
 app.add_typer(skills, name="skills", rich_help_panel="Remember")
 app.add_typer(entities, name="entities", rich_help_panel="Remember")
 add_links(episodes)
+app.add_typer(graph, name="graph", rich_help_panel="Remember")
 app.add_typer(importing, name="import", rich_help_panel="Remember")
 add_upkeep(app)
 add_travel(app)

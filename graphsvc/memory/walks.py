@@ -213,6 +213,8 @@ def weights(edges: Edges, numbers: Numbers, name: str, default: float) -> NDArra
         values = edges.column(name, numbers)
     else:
         given = [values.get(name) for values in edges.values(numbers.tolist())]
+        if any(isinstance(value, str | bool) for value in given):
+            raise BadInput(f"{name} holds no numbers", where="weight")
         values = np.array([np.nan if value is None else value for value in given], np.float64)
     values[np.isnan(values)] = default
     return values

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from graphsvc.errors import BadInput
 from graphsvc.model.change import Ends
 from graphsvc.model.graph import NetEffect
 from graphsvc.store.numbered import NO_STEPS, NOTHING, Direction, Nodes, Numbers, Steps, grown
@@ -119,6 +120,7 @@ class Adjacency:
         self._in_more: dict[int, list[int]] = {}
         self._values_more: dict[int, dict[str, Any]] = {}
         self._gone: set[int] = set()
+        self._columns: dict[tuple[int, str], NDArray[np.float64]] = {}
 
     def _by_id(self, bulk: _Bulk) -> NDArray[np.int32]:
         """Places among parallel edges, by their ids, where a type has ids; 0 for all others."""
@@ -321,12 +323,23 @@ class Adjacency:
         for code, table in enumerate(self._values):
             if name in table.column_names:
                 chosen = np.flatnonzero(base & (self.rel[edges] == code))
-                column = table[name].cast(pa.float64()).to_numpy()
-                numbers[chosen] = column[self._row[edges[chosen]]]
+                if len(chosen):
+                    numbers[chosen] = self._numbers(code, name)[self._row[edges[chosen]]]
         for place in np.flatnonzero(~base).tolist():
             value = self._values_more[int(edges[place])].get(name)
             numbers[place] = np.nan if value is None else float(value)
         return numbers
+
+
+    def _numbers(self, code: int, name: str) -> NDArray[np.float64]:
+        """A column of one type, in the order of its table."""
+        known = self._columns.get((code, name))
+        if known is None:
+            column = self._values[code][name]
+            if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+                raise BadInput(f"{name} of {self.rels[code]} holds no numbers", where="weight")
+            known = self._columns[code, name] = column.cast(pa.float64()).to_numpy()
+        return known
 
 
 def _joined(parts: Sequence[_Bulk]) -> _Bulk:

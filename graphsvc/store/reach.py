@@ -25,7 +25,7 @@ ASKED_AT_ONCE = 1_000
 
 @dataclass(frozen=True, slots=True)
 class NodeSource:
-    """A table of nodes, and the statements that count it, read it, and find some of it by their keys."""
+    """A table of nodes, and the statements that count it, read it, and find one of it by its key."""
 
     table: str
     key: pa.DataType
@@ -70,7 +70,7 @@ class Template(Protocol):
 def own_sources(fill: Template, types: Mapping[str, pa.DataType]) -> tuple[list[NodeSource], list[EdgeSource]]:
     """The memory's own tables. `types`: Arrow's for the types that columns have."""
     nodes = [
-        NodeSource(name, pa.string(), *(fill(text, name) for text in ("count_nodes", "dump_nodes", "nodes_by_key")))
+        NodeSource(name, pa.string(), *(fill(text, name) for text in ("count_nodes", "dump_nodes", "node_by_key")))
         for name in NODE_TABLES
     ]
     edges = []
@@ -91,7 +91,7 @@ def user_sources(catalog: Catalog) -> tuple[list[NodeSource], list[EdgeSource]]:
         if table.nodes:
             texts = [
                 statement(text, catalog, table)
-                for text in ("table_count_nodes", "table_dump_nodes", "table_read_by_key")
+                for text in ("table_count_nodes", "table_dump_nodes", "table_read_one")
             ]
             nodes.append(NodeSource(table.name, arrow_type(key_type(catalog, table.name)), *texts))
         for ends in table.ends:
@@ -155,7 +155,7 @@ class Asked:
         """The number of a node; None if there is none."""
         known = self.nodes.find(table, key)
         if known is None and table in self._tables:
-            if not self._engine.execute(self._tables[table].by_key, {"keys": [key]}).rows:
+            if not self._engine.execute(self._tables[table].by_key, {"key_": key}).rows:
                 return None
             known = self.nodes.add(table, key)
         return known
