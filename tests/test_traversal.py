@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from typing import Any
 
 import networkx as nx
@@ -180,7 +181,7 @@ def ways_of(graph: Any, paths: Any) -> list[Any]:
     found = []
     for path in paths:
         times = 1
-        for a, b in zip(path, path[1:], strict=False):
+        for a, b in pairwise(path):
             times *= graph.number_of_edges(a, b)
         found += [tuple(path)] * times
     return sorted(found)

@@ -14,6 +14,8 @@ from graphsvc.cli.options import Agent
 from graphsvc.cli.output import Answer, fields, line, table
 from graphsvc.cli.shell import Shell, add, command, parsed
 from graphsvc.errors import BadInput
+from graphsvc.model.graph import NODE_TABLES
+from graphsvc.model.names import DEFAULT_AGENT, parts_of
 
 if TYPE_CHECKING:
     from graphsvc.memory.memory import Memory
@@ -57,6 +59,14 @@ def node_of(memory: Memory, text: str, agent: str | None) -> tuple[Any, ...]:
         except ValueError:
             raise BadInput(f"keys of {label} are whole numbers, not {id!r}", where="LABEL:ID") from None
     return (label, id) if agent is None else (label, id, agent)
+
+
+def shown(label: str, key: Any) -> str:
+    """A node as `LABEL:ID`, with its namespace where that isn't the default."""
+    if label not in NODE_TABLES:
+        return f"{label}:{key}"
+    agent, id = parts_of(key)
+    return f"{label}:{id}" if agent == DEFAULT_AGENT else f"{label}:{id} ({agent})"
 
 
 def _node_table(nodes: Sequence[LazyNode], title: str) -> Any:
@@ -114,7 +124,7 @@ def subgraph(
 
 def _edge_table(edges: Sequence[Any], title: str) -> Any:
     rows = [
-        (f"{e.source.label}:{e.source.key}", e.label, f"{e.target.label}:{e.target.key}", e.properties) for e in edges
+        (shown(*edge.source), edge.label, shown(*edge.target), edge.properties) for edge in edges
     ]
     return table(title, ("source", "edge", "target", "values"), rows)
 
@@ -125,7 +135,7 @@ def path(
     start: Node,
     end: Node,
     every: Annotated[bool, typer.Option("--all", help="All shortest ways, not just the first.")] = False,
-    weight: Annotated[str | None, typer.Option(help="The cheapest way by this column of edges, not the shortest.")] = None,
+    weight: Annotated[str | None, typer.Option(help="Cheapest by this column of edges, not shortest.")] = None,
     max_hops: Annotated[int, typer.Option(min=1, help="The most edges that it may have.")] = 64,
     rel: Rel = None, direction: Direction = "both", table: Tables = None, where: NodeFilter = None,
     edges: EdgeFilter = None, limit: Limit = 20, agent: Agent = None,
@@ -169,10 +179,10 @@ def _ways(ways: Sequence[Way]) -> Any:
 
 
 def _told(way: Way) -> str:
-    text = f"{way.nodes[0].label}:{way.nodes[0].key}"
+    text = shown(*way.nodes[0].end)
     for before, edge, after in zip(way.nodes, way.edges, way.nodes[1:], strict=False):
         arrow = f" -[{edge.label}]-> " if edge.source == before.end else f" <-[{edge.label}]- "
-        text += f"{arrow}{after.label}:{after.key}"
+        text += arrow + shown(*after.end)
     return text
 
 
@@ -222,14 +232,14 @@ def _add_algorithm(name: str, more: Sequence[str]) -> None:
 
 
 def _top(scores: Any, k: int) -> Any:
-    rows = [(f"{label}:{key}", value) for label, key, value in scores.top(k)]
+    rows = [(shown(label, key), value) for label, key, value in scores.top(k)]
     return records.printed(table(f"{len(scores):,} nodes", ("node", scores.name), rows, whole=("node",)))
 
 
 def _groups(scores: Any, k: int) -> Any:
     groups = scores.groups()
     rows = [
-        (number, len(group), ", ".join(str(end.key) for end in group[:8]) + (", …" if len(group) > 8 else ""))
+        (number, len(group), ", ".join(shown(*end) for end in group[:8]) + (", …" if len(group) > 8 else ""))
         for number, group in enumerate(groups[:k])
     ]
     return records.printed(table(f"{len(groups):,} of {len(scores):,} nodes", (scores.name, "nodes", "of them"), rows))

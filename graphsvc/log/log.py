@@ -314,10 +314,9 @@ class Log:
                 for start in range(0, len(ids), 500):
                     part = ids[start : start + 500]
                     marks = ", ".join("?" * len(part))
-                    for id, body in connection.execute(
-                        f"SELECT id, body FROM record WHERE kind = ? AND agent = ? AND id IN ({marks}) AND state = {LIVE}",
-                        (kind, agent, *part),
-                    ):
+                    chosen = f"kind = ? AND agent = ? AND id IN ({marks}) AND state = {LIVE}"
+                    statement = f"SELECT id, body FROM record WHERE {chosen}"
+                    for id, body in connection.execute(statement, (kind, agent, *part)):
                         found[agent, id] = decode_record(kind, body)
         return found
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,8 @@ from graphsvc.errors import BadInput
 from graphsvc.memory.retrieval import check_k
 from graphsvc.memory.scores import Scores
 from graphsvc.memory.statements import check_unbound
-from graphsvc.memory.walks import Filters, Names, Ref, Wanted, Walks, weights
+from graphsvc.memory.walks import Filters, Names, Ref, Walks, Wanted, weights
 from graphsvc.store.adjacency import Adjacency
-
-if TYPE_CHECKING:
-    from scipy import sparse
 
 Floats = NDArray[np.float64]
 Method = Literal["louvain", "leiden"]
@@ -51,7 +48,7 @@ class Matrix:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def sparse(self, *, lightest: bool = False) -> sparse.csr_array:
+    def matrix(self, *, lightest: bool = False) -> Any:
         """Row: source, column: target. The weights of parallel edges are added up, or the `lightest` counts."""
         from scipy import sparse
 
@@ -64,7 +61,7 @@ class Matrix:
         first[1:] = (source[1:] != source[:-1]) | (target[1:] != target[:-1])
         return sparse.csr_array((weight[first], (source[first], target[first])), shape=shape)
 
-    def joined(self) -> sparse.csr_array:
+    def joined(self) -> Any:
         """1 where two different nodes are joined, in whichever direction."""
         apart = self.source != self.target
         both = Matrix(
@@ -73,7 +70,7 @@ class Matrix:
             np.concatenate([self.target[apart], self.source[apart]]),
             np.ones(2 * int(apart.sum())),
         )  # fmt: skip
-        return both.sparse(lightest=True)
+        return both.matrix(lightest=True)
 
     def scores(self, name: str, values: NDArray[Any]) -> Scores:
         """A value for each node, as a result."""
@@ -106,7 +103,7 @@ class Algorithms(Walks):
         if not len(graph):
             return graph.scores("pagerank", np.empty(0))
         jump = np.full(len(graph), 1 / len(graph)) if start is None else self._shares(graph, start)
-        matrix = graph.sparse()
+        matrix = graph.matrix()
         out = matrix.sum(axis=1)
         dangling = out == 0
         onward = (matrix.multiply(np.divide(1, out, out=np.zeros_like(out), where=~dangling)[:, None])).T.tocsr()
@@ -144,7 +141,7 @@ class Algorithms(Walks):
 
         graph = self._matrix(Wanted(rel, "both", tables, where, edges))
         connection = "strong" if strong else "weak"
-        _, labels = connected_components(graph.sparse(), directed=True, connection=connection)
+        _, labels = connected_components(graph.matrix(), directed=True, connection=connection)
         return graph.scores("component", _by_size(labels))
 
     def communities(
@@ -160,7 +157,7 @@ class Algorithms(Walks):
         if method not in ("louvain", "leiden"):
             raise BadInput(f"{method!r} is neither louvain nor leiden", where="method")
         graph = self._matrix(Wanted(rel, "both", tables, where, edges), weight, default)
-        matrix = graph.sparse()
+        matrix = graph.matrix()
         both = (matrix + matrix.T).tocsr()
         if both.nnz == 0:
             return graph.scores("community", np.arange(len(graph)))
@@ -179,7 +176,7 @@ class Algorithms(Walks):
         Faster than `communities`, and coarser. Nodes take their turns in the order of table and key.
         """
         graph = self._matrix(Wanted(rel, "both", tables, where, edges), weight, default)
-        matrix = graph.sparse()
+        matrix = graph.matrix()
         both = (matrix + matrix.T).tocsr()
         if both.nnz == 0:
             return graph.scores("community", np.arange(len(graph)))
@@ -221,7 +218,7 @@ class Algorithms(Walks):
         from scipy.sparse.csgraph import dijkstra
 
         graph = self._matrix(Wanted(rel, direction, tables, where, edges), weight, default)
-        matrix = graph.sparse(lightest=True)
+        matrix = graph.matrix(lightest=True)
         if direction == "both":
             matrix = _shorter(matrix, matrix.T.tocsr())
         elif direction == "in":
@@ -255,7 +252,7 @@ class Algorithms(Walks):
         if count < 3:
             return graph.scores("betweenness", np.zeros(count))
         if weight is None:
-            apart = graph.sparse(lightest=True) if directed else graph.joined()
+            apart = graph.matrix(lightest=True) if directed else graph.joined()
             values = _dependencies(apart, starts)
         else:
             values = _weighted_dependencies(graph, directed, starts)
@@ -276,7 +273,7 @@ class Algorithms(Walks):
         limit = check_k(k, self._opened.settings.max_results)
         graph = self._matrix(Wanted(rel, direction, tables, where, edges))
         place = self._place(graph, node)
-        matrix = graph.sparse(lightest=True)
+        matrix = graph.matrix(lightest=True)
         matrix.data[:] = 1
         if direction == "in":
             matrix = matrix.T.tocsr()
@@ -392,7 +389,7 @@ def _dependencies(matrix: Any, starts: NDArray[np.int64]) -> Floats:
             credit += (onward @ share) * nearer
         credit[some, columns] = 0
         total += credit.sum(axis=1)
-    return total
+    return np.asarray(total)
 
 
 def _weighted_dependencies(graph: Matrix, directed: bool, starts: NDArray[np.int64]) -> Floats:

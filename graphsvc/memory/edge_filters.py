@@ -19,8 +19,8 @@ from graphsvc.model.names import parts_of
 from graphsvc.store.user_tables import Catalog
 
 _TYPES: dict[str, ColumnType] = {
-    "STRING": "name", "DOUBLE": "float", "FLOAT": "float", "INT64": "int", "INT32": "int", "INT16": "int", "INT8": "int",
-    "BOOL": "bool", "TIMESTAMP": "time", "STRING[]": "tags",
+    "STRING": "name", "DOUBLE": "float", "FLOAT": "float", "INT64": "int", "INT32": "int", "INT16": "int",
+    "INT8": "int", "BOOL": "bool", "TIMESTAMP": "time", "STRING[]": "tags",
 }  # fmt: skip
 """Of the types of columns, those that can be filtered by."""
 
@@ -35,7 +35,8 @@ class Columned:
     @classmethod
     def of(cls, name: str, columns: Mapping[str, str]) -> Columned:
         """From the Cypher types of its columns."""
-        return cls(name, {column: Field(column, _TYPES[type], True, "") for column, type in columns.items() if type in _TYPES})
+        known = {column: _TYPES[type] for column, type in columns.items() if type in _TYPES}
+        return cls(name, {column: Field(column, type, True, "") for column, type in known.items()})
 
     def row(self, values: Mapping[str, Any]) -> SimpleNamespace:
         """Values as a filter reads them."""

@@ -19,12 +19,13 @@ from graphsvc.model.names import check_name
 from graphsvc.model.tables import check_table_name
 from graphsvc.store.numbered import Numbers
 
+
 class Graph(Algorithms, GraphFiles):
     """Traverse nodes and edges, the memory's own and those of one's own tables. `memory.graph`.
 
     A node is named by its table and id, like `("Skill", "parse-json")`, with the namespace as a third where an id is
-    in several; or by a record, or a node of an answer; a node of one's own by its table and key. Sessions, agents and tasks are nodes too: a task's id is its
-    text. Arguments that most verbs share:
+    in several; or by a record, or a node of an answer; a node of one's own by its table and key. Sessions, agents and
+    tasks are nodes too: a task's id is its text. Arguments that most verbs share:
 
     `rel`: types of edges to take, one or several, like "NEXT"; all if not given. `direction`: "out" along edges, "in"
     against them, "both". `tables`: the only node tables to enter. `where`: filters by table that nodes must pass to be

@@ -17,7 +17,7 @@ from graphsvc.errors import BadInput, NotFound
 from graphsvc.memory.edge_filters import rel_names
 from graphsvc.memory.reached import LazyNode, networkx_of
 from graphsvc.memory.statements import check_unbound
-from graphsvc.memory.walks import Filters, Names, Wanted, Walks
+from graphsvc.memory.walks import Filters, Names, Walks, Wanted
 from graphsvc.model.elements import Edge
 from graphsvc.model.tables import Table
 from graphsvc.store.adjacency import Adjacency

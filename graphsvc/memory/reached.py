@@ -53,7 +53,7 @@ class LazyNode(Node):
         return parts_of(self.key)[0] if self.label in NODE_TABLES else None
 
     @property
-    def properties(self) -> dict[str, Any]:  # type: ignore[override]
+    def properties(self) -> dict[str, Any]:
         """Its columns; empty if it is no more."""
         if self._properties is None:
             self.learn(self._fetch([self])[0])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -135,7 +136,7 @@ class Search:
             return found
         name, ends = self.edges.nodes.name, self.edges.ends
         found.sort(key=lambda hop: (name(hop[0]), ends(hop[1])[0]))
-        if any(a[0] == b[0] for a, b in zip(found, found[1:], strict=False)):
+        if any(a[0] == b[0] for a, b in pairwise(found)):
             # parallel edges are told apart by direction and values, which have to be fetched
             found.sort(key=lambda hop: (name(hop[0]), *self._place(*hop)))
         return found
@@ -173,7 +174,7 @@ class Search:
             return rel, name(source), name(target)
 
         found = sorted(set(steps.edge[joined].tolist()), key=place)
-        if any(place(a) == place(b) for a, b in zip(found, found[1:], strict=False)):
+        if any(place(a) == place(b) for a, b in pairwise(found)):
             found.sort(key=lambda edge: (*place(edge), self._said(edge)))
         return found
 
@@ -279,9 +280,9 @@ class Search:
                 known[number] = self.hops(number)
             taken = {edge for _, edge in way}
             room = length - len(way) - 1
-            onward = [
-                hop for hop in known[number] if hop[1] not in taken and (left is None or left.get(hop[0], room + 1) <= room)
-            ]
+            onward = [hop for hop in known[number] if hop[1] not in taken]
+            if left is not None:
+                onward = [hop for hop in onward if left.get(hop[0], room + 1) <= room]
             budget[0] -= len(onward) + 1
             stack += [(hop[0], [*way, hop]) for hop in reversed(onward)]
 

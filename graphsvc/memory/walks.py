@@ -28,7 +28,7 @@ from graphsvc.store.adjacency import Adjacency
 from graphsvc.store.numbered import Direction, Edges, Numbers
 
 Ref = Any
-"""How a node is named: `(label, id)` or `(label, id, agent)`, a record, or a node that a traversal or statement gave."""
+"""How a node is named: `(label, id)` or `(label, id, agent)`, a record, or a node of an answer."""
 
 Names = str | Iterable[str] | None
 Filters = Mapping[str, Mapping[str, Any] | Expression | None] | None

@@ -80,12 +80,13 @@ class Adjacency:
         first = dict(zip(keys, np.cumsum([0, *map(len, keys.values())]).tolist(), strict=False))
         parts: list[_Bulk] = []
         for table in tables:
-            ends = [
+            source, target = (
                 pc.index_in(end, value_set=keys[name]).to_numpy().astype(np.int32) + np.int32(first[name])
                 for end, name in ((table.source, table.source_table), (table.target, table.target_table))
-            ]
-            rows = self._keep_values(table.rel, table.values) + np.arange(len(ends[0]), dtype=np.int32)
-            parts.append(_Bulk(*ends, np.full(len(rows), self._rel(table.rel), np.int16), rows.astype(np.int32)))
+            )
+            rows = self._keep_values(table.rel, table.values) + np.arange(len(source), dtype=np.int32)
+            rel = np.full(len(rows), self._rel(table.rel), np.int16)
+            parts.append(_Bulk(source, target, rel, rows.astype(np.int32)))
         return _joined(parts)
 
     def _rel(self, rel: str) -> int:
@@ -136,7 +137,7 @@ class Adjacency:
     @property
     def nbytes(self) -> int:
         """About how many bytes it takes."""
-        values = sum(table.nbytes for table in self._values) + 500 * len(self._values_more)
+        values = sum(int(table.nbytes) for table in self._values) + 500 * len(self._values_more)
         return len(self.nodes) * NODE_BYTES + len(self.source) * EDGE_BYTES + values
 
     # --- keeping up --------------------------------------------------------------------------------------
@@ -254,7 +255,7 @@ class Adjacency:
                 back = Steps(*(part[once] for part in back))
             parts.append(back)
         steps = parts[0] if len(parts) == 1 else Steps(*map(np.concatenate, zip(*parts, strict=True)))
-        if rels is None or len(rels) >= len(self.rels) and rels.issuperset(self.rels):
+        if rels is None or (len(rels) >= len(self.rels) and rels.issuperset(self.rels)):
             return steps
         wanted = np.array([rel in rels for rel in self.rels], bool)
         chosen = wanted[self.rel[steps.edge]] if len(self.rels) else np.zeros(len(steps.edge), bool)
