@@ -31,6 +31,9 @@ SECTIONS = (
     ("ours.skills", "ours"),
     ("ours.opening", "ours"),  # opens what `retrieval` built
     ("ours.travel", "ours"),  # takes along what `retrieval` built, and goes on writing it
+    ("ours.graph", "ours"),
+    ("peers.kuzu", "kuzu"),
+    ("peers.networkx", "networkx"),
     ("peers.lancedb", "lancedb"),
     ("ours.embedding", "ours"),
     ("quality.finding", "ours"),
