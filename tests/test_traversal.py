@@ -155,7 +155,9 @@ def test_walks_are_those_of_networkx(seed: int, count: int, size: int, direction
     ways = [[name(start), *(name(n) for n, _ in way)] for way in search.shortest(start, end, 64)]
     if nx.has_path(seen, name(start), name(end)):
         assert sorted(map(tuple, ways)) == ways_of(seen, nx.all_shortest_paths(seen, name(start), name(end)))
-        assert ways == sorted(ways), "they come in the order of their nodes"
+        order = [[(name(n), search._place(n, edge)) for n, edge in way] for way in search.shortest(start, end, 64)]
+        assert order == sorted(order), "step by step they come in the order of nodes and edges"
+        assert not ways or ways[0] == min(ways)
         best = search.cheapest(start, end, lambda some: held.column("weight", some))
         assert best is not None
         spent = sum(held.column("weight", np.array([edge for _, edge in best])).tolist())

@@ -123,7 +123,8 @@ class Graph(Algorithms, GraphFiles):
         fan_out: int | None = None,
         limit: int = 100,
     ) -> Ways:
-        """Every way of `min_hops` to `max_hops` edges that takes no edge twice: shortest first, then by its nodes.
+        """Every way of `min_hops` to `max_hops` edges that takes no edge twice: shortest first, then step by step by node and
+        edge.
 
         Args:
             start: where ways begin. end: where they must end; anywhere if not given. limit: ways, at most.
@@ -173,7 +174,10 @@ class Graph(Algorithms, GraphFiles):
         edges: Filters = None,
         limit: int = 100,
     ) -> Ways:
-        """All ways with fewest edges, by their nodes; at most `limit`. Parallel edges make different ways."""
+        """All ways with fewest edges, at most `limit`, ordered step by step by node and edge.
+
+        Parallel edges make different ways.
+        """
         wanted = Wanted(rel, direction, tables, where, edges)
         longest, most = _depth(max_hops, "max_hops"), check_k(limit, self._opened.settings.max_results, "limit")
         with self._edges(wanted, start, end) as (known, behind):

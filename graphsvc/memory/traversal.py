@@ -209,9 +209,8 @@ class Search:
     def cheapest(self, start: int, end: int, cost: Cost) -> list[Hop] | None:
         """The way whose costs add up to least, of those the one with fewest steps; None if there is none.
 
-        From the end, all nodes that have come nearer are gone on from at once, as by Bellman (1958) and Ford, until
-        none comes nearer that could be on a way as cheap as the best one. Then the shortest way along edges that lose
-        nothing.
+        From the end, many nodes of about the same distance at once (Meyer and Sanders 2003), until no node that waits
+        could be on a way as cheap as the best one. Then the shortest way along edges that lose nothing.
         """
         left = self._costs(start, end, cost)
         if not np.isfinite(left[start]):
@@ -231,20 +230,31 @@ class Search:
         """What the cheapest way to the end costs from each node that may be on the one from the start."""
         left = np.full(len(self.edges.nodes), np.inf)
         left[end] = 0
-        front = np.array([end], np.int64)
-        while len(front):
+        waiting = left < np.inf
+        bound = width = 0.0
+        while True:
+            front = np.flatnonzero(waiting & (left <= bound))
+            if not len(front):
+                lowest = left[waiting].min(initial=np.inf)
+                if lowest > left[start] or lowest == np.inf:
+                    return left
+                bound = lowest + width
+                continue
+            waiting[front] = False
             steps = self.step(front, back=True)
             if len(self.edges.nodes) > len(left):  # the engine gives numbers as it meets nodes
-                left = np.concatenate([left, np.full(len(self.edges.nodes) - len(left), np.inf)])
+                fresh = len(self.edges.nodes) - len(left)
+                left, waiting = np.append(left, np.full(fresh, np.inf)), np.append(waiting, np.zeros(fresh, bool))
             costs = cost(steps.edge)
-            if len(costs) and costs.min() < 0:
-                hint = "Weights can't be negative."
-                raise BadInput(f"an edge has the weight {costs.min():g}", where="weight", hint=hint)
+            if len(costs):
+                if costs.min() < 0:
+                    hint = "Weights can't be negative."
+                    raise BadInput(f"an edge has the weight {costs.min():g}", where="weight", hint=hint)
+                width = max(width, float(costs.mean()) / 4)
             price = costs + left[steps.source]
             nearer = (price < left[steps.target]) & (price <= left[start])
             np.minimum.at(left, steps.target[nearer], price[nearer])
-            front = np.unique(steps.target[nearer])
-        return left
+            waiting[steps.target[nearer]] = True
 
     # --- every way ---------------------------------------------------------------------------------------
 

@@ -121,7 +121,7 @@ class Adjacency:
         self._in_more: dict[int, list[int]] = {}
         self._values_more: dict[int, dict[str, Any]] = {}
         self._gone: set[int] = set()
-        self._columns: dict[tuple[int, str], NDArray[np.float64]] = {}
+        self._columns: dict[str, NDArray[np.float64]] = {}
 
     def _by_id(self, bulk: _Bulk) -> NDArray[np.int32]:
         """Places among parallel edges, by their ids, where a type has ids; 0 for all others."""
@@ -137,7 +137,8 @@ class Adjacency:
     @property
     def nbytes(self) -> int:
         """About how many bytes it takes."""
-        values = sum(int(table.nbytes) for table in self._values) + 500 * len(self._values_more)
+        values = 8 * len(self.source) * len(self._columns)
+        values += sum(int(table.nbytes) for table in self._values) + 500 * len(self._values_more)
         return len(self.nodes) * NODE_BYTES + len(self.source) * EDGE_BYTES + values
 
     # --- keeping up --------------------------------------------------------------------------------------
@@ -319,27 +320,30 @@ class Adjacency:
 
     def column(self, name: str, edges: Numbers) -> NDArray[np.float64]:
         """A numeric value of each edge; NaN where it has none."""
-        numbers = np.full(len(edges), np.nan)
-        base = edges < self._base_edges
-        for code, table in enumerate(self._values):
-            if name in table.column_names:
-                chosen = np.flatnonzero(base & (self.rel[edges] == code))
-                if len(chosen):
-                    numbers[chosen] = self._numbers(code, name)[self._row[edges[chosen]]]
-        for place in np.flatnonzero(~base).tolist():
+        base = self._numbers(name)
+        if len(self.source) == self._base_edges or not len(edges) or int(edges.max()) < self._base_edges:
+            return base[edges]
+        numbers = base[np.minimum(edges, self._base_edges - 1)] if len(base) else np.empty(len(edges))
+        for place in np.flatnonzero(edges >= self._base_edges).tolist():
             value = self._values_more[int(edges[place])].get(name)
+            if isinstance(value, str | bool):
+                raise BadInput(f"{name} holds no numbers", where="weight")
             numbers[place] = np.nan if value is None else float(value)
         return numbers
 
-
-    def _numbers(self, code: int, name: str) -> NDArray[np.float64]:
-        """A column of one type, in the order of its table."""
-        known = self._columns.get((code, name))
+    def _numbers(self, name: str) -> NDArray[np.float64]:
+        """A numeric column of the edges that lie in the arrays."""
+        known = self._columns.get(name)
         if known is None:
-            column = self._values[code][name]
-            if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-                raise BadInput(f"{name} of {self.rels[code]} holds no numbers", where="weight")
-            known = self._columns[code, name] = column.cast(pa.float64()).to_numpy()
+            known = np.full(self._base_edges, np.nan)
+            for code, table in enumerate(self._values):
+                if name in table.column_names:
+                    type = table[name].type
+                    if not (pa.types.is_integer(type) or pa.types.is_floating(type)):
+                        raise BadInput(f"{name} of {self.rels[code]} holds no numbers", where="weight")
+                    chosen = self.rel[: self._base_edges] == code
+                    known[chosen] = table[name].cast(pa.float64()).to_numpy()[self._row[chosen]]
+            self._columns[name] = known
         return known
 
 
