@@ -1,3 +1,3 @@
 // Makes a relationship table of the user's.
 // for: user table
-CREATE REL TABLE <table> (FROM <source> TO <target><columns>)
+CREATE REL TABLE <table> (<ends><columns>)

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import graphsvc
-from graphsvc.config import Settings
+from graphsvc.config import FORMAT, Settings
 from graphsvc.errors import (
     BadInput,
     Closed,
@@ -410,18 +410,18 @@ def test_an_older_format_is_brought_up_after_a_backup(
         return {**content, "stemmer": "german"}
 
     step = formats.Step(lambda connection: connection.execute("ALTER TABLE link ADD COLUMN more TEXT") and None, manifest)
-    monkeypatch.setitem(formats.STEPS, 1, step)
+    monkeypatch.setitem(formats.STEPS, FORMAT, step)
     if killed:
         with pytest.raises(KeyboardInterrupt):
-            formats.bring_up(path, to=2)
-    assert formats.bring_up(path, to=2) == path.with_name("memory.format-1")
+            formats.bring_up(path, to=FORMAT + 1)
+    assert formats.bring_up(path, to=FORMAT + 1) == path.with_name(f"memory.format-{FORMAT}")
     content = json.loads((path / "graphsvc.json").read_text())
-    assert (content["format"], content["stemmer"]) == (2, "german")
+    assert (content["format"], content["stemmer"]) == (FORMAT + 1, "german")
     with closing(sqlite3.connect(path / "memory.sqlite")) as connection:
         assert "more" in {row[1] for row in connection.execute("PRAGMA table_info(link)")}
     with pytest.raises(NewerFormat):
         graphsvc.open(path)
-    graphsvc.restore(tmp_path / "memory.format-1", tmp_path / "again")
+    graphsvc.restore(tmp_path / f"memory.format-{FORMAT}", tmp_path / "again")
     with graphsvc.open(tmp_path / "again") as memory:
         assert memory.verify().ok
         assert {one.id: one.critique for one in memory.episodes.list(k=100)} == history[max(history)]

@@ -109,6 +109,11 @@ class Postings:
         return self._locals.data[: self._count]
 
 
+def _tags(record: Record) -> tuple[str, ...]:
+    """Its tags; of a kind that has none, none."""
+    return getattr(record, "tags", ())
+
+
 def _in_columns(field: Field) -> bool:
     return field.type in _DTYPE and field.name != "id"
 
@@ -134,7 +139,7 @@ class KindColumns:
         """Write the values of a record that is there."""
         for name, column in self.columns.items():
             column[local] = self._encoders[name](getattr(record, name))
-        tags: tuple[str, ...] = record.tags  # type: ignore[attr-defined]
+        tags = _tags(record)
         if tags != self.tags_of[local]:
             self._retag(local, tags)
         self.rows[local] = row
@@ -147,7 +152,7 @@ class KindColumns:
             encode = self._encoders[name]
             column.extend(start, [encode(getattr(record, name)) for record in records])
         for local, record in enumerate(records, start):
-            tags: tuple[str, ...] = record.tags  # type: ignore[attr-defined]
+            tags = _tags(record)
             self.tags_of.append(())
             self._retag(local, tags)
         self.rows.extend(start, rows)
@@ -199,7 +204,7 @@ class KindColumns:
         """Whether the values are those of a live record."""
         if not self.live.data[local] or self.rows.data[local] != row:
             return False
-        if self.tags_of[local] != record.tags:  # type: ignore[attr-defined]
+        if self.tags_of[local] != _tags(record):
             return False
         return all(
             self._agrees(name, column.data[local], getattr(record, name)) for name, column in self.columns.items()

@@ -9,19 +9,22 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import cast
 
 import msgspec
 
 from graphsvc.errors import BadInput, NotFound
 from graphsvc.log import episodes
+from graphsvc.log.arrow import rows_without
 from graphsvc.log.state import FORGOTTEN, LIVE, State, Stored, every
 from graphsvc.model.change import Change, GoneRecord, checksum, decode, encode
-from graphsvc.model.forgetting import PLACEHOLDER, overwrite
+from graphsvc.model.forgetting import POINTING, overwrite, overwrite_rows
+from graphsvc.model.held import PLACEHOLDER, Held, without
 from graphsvc.model.kinds import KINDS, kind_of
 from graphsvc.model.names import key_of, task_key
-from graphsvc.model.records import Episode, Record
+from graphsvc.model.records import Episode, Record, Row
 from graphsvc.model.requests import Forget, KindRef
-from graphsvc.model.texts import embedded_text
+from graphsvc.model.texts import embedded_text, text_hash
 
 PENDING = "forget"
 """Name under which `cursor` notes that files must still be cleaned: the number of the entry that asked for it."""
@@ -43,6 +46,8 @@ class Plan:
         texts: that were embedded of them, ever.
         tasks: whose texts go. kept: whose texts stay, each with the id of an episode that names it too.
         before: episodes forgotten before whose task's text stayed then, and goes now.
+        held: which values hold a text that goes: they are overwritten in statements.
+        rows: searchable rows of the user's tables that hold one: they stay, without it. statements: that hold one.
         derived: kind, namespace and id of records that were drawn from them, and stay as they are.
     """
 
@@ -54,6 +59,9 @@ class Plan:
     kept: dict[Name, str] = field(default_factory=dict)
     before: dict[int, Stored] = field(default_factory=dict)
     derived: list[KindRef] = field(default_factory=list)
+    held: Held = field(default_factory=lambda: Held(()))
+    rows: dict[int, Stored] = field(default_factory=dict)
+    statements: list[int] = field(default_factory=list)
 
 
 def plan(connection: sqlite3.Connection, refs: list[KindRef]) -> Plan:
@@ -72,14 +80,19 @@ def plan(connection: sqlite3.Connection, refs: list[KindRef]) -> Plan:
         if stored.state == FORGOTTEN:
             found.already.append((kind, agent, id))
             continue
-        found.records[stored.row] = stored
+        (found.rows if kind == "row" else found.records)[stored.row] = stored
         found.named.append(stored.row)
-    if found.records:
+    if found.records or found.rows:
         found.records.update((part.row, part) for part in _parts(connection, found.records))
-        _read_history(connection, found)
+        texts = _read_history(connection, found)
         found.kept = _named_by_others(connection, found)
         found.before = _forgotten_before(connection, found) if found.tasks else {}
         found.derived = _derived(connection, found)
+        found.held = Held(texts.keys() - {task for _, task in found.kept})
+        if found.held:
+            found.rows.update((one.row, one) for one in _rows_that_hold(connection, found.held))
+            found.statements = [change.n for change, _ in _statements(connection, found.held)]
+            found.texts.update((text, None) for text in _texts_of_rows(connection, found) if found.held(text))
     return found
 
 
@@ -126,13 +139,76 @@ def _states(connection: sqlite3.Connection, rows: dict[int, Stored]) -> Iterator
                 yield patch.row, now[patch.row]
 
 
-def _read_history(connection: sqlite3.Connection, found: Plan) -> None:
-    for _, record in _states(connection, found.records):
+def _read_history(connection: sqlite3.Connection, found: Plan) -> dict[str, None]:
+    """Note the texts that were embedded, and the tasks; gives every text that the records ever said."""
+    said: dict[str, None] = {}
+    for _, record in _states(connection, {**found.records, **found.rows}):
+        said.update(_said(record))
         text = embedded_text(record) if kind_of(record).searchable else None
         if text:
             found.texts[text] = None
         if isinstance(record, Episode):
             found.tasks[(record.agent, record.task)] = None
+    return said
+
+
+def _said(record: Record) -> dict[str, None]:
+    """The texts of a record: not what says which is meant, or what it belongs to."""
+    values = [getattr(record, name) for name in kind_of(record).fields if name not in (*POINTING, "table", "node")]
+    found: dict[str, None] = {}
+    while values:
+        value = values.pop()
+        if isinstance(value, str):
+            found[value] = None
+        elif isinstance(value, list | tuple):
+            values += value
+        elif isinstance(value, dict):
+            values += value.values()
+    return found
+
+
+def _rows_that_hold(connection: sqlite3.Connection, held: Held) -> list[Stored]:
+    """Searchable rows of the user's tables that held, in any state, a text that is to be forgotten."""
+    rows = {
+        row[0]: Stored(*row)
+        for row in connection.execute(
+            "SELECT row, kind, agent, id, first, last, hash, text_hash, state, body FROM record WHERE kind = 'row'"
+        )
+    }
+    found: dict[int, None] = {}
+    for change in _every(connection, "verb = 'row.follow'") if rows else ():
+        found.update((put.row, None) for put in change.puts if held(_joined(msgspec.json.decode(put.record)["texts"])))
+        found.update((patch.row, None) for patch in change.patches if held(_joined(patch.values["texts"])))
+    return [rows[row] for row in found]
+
+
+def _joined(texts: dict[str, str]) -> str:
+    return "\n".join(texts.values())
+
+
+def _texts_of_rows(connection: sqlite3.Connection, found: Plan) -> Iterator[str]:
+    for _, record in _states(connection, found.rows):
+        yield embedded_text(record) or ""
+
+
+def _every(connection: sqlite3.Connection, where: str) -> Iterator[Change]:
+    """Entries of the log, oldest first, that a condition of ours holds for."""
+    numbers = connection.execute(f"SELECT n FROM log WHERE {where} ORDER BY n").fetchall()
+    for (n,) in numbers:
+        query = "SELECT n, at, verb, version, call, last, body, vectors FROM log WHERE n = ?"
+        yield decode(*connection.execute(query, (n,)).fetchone())
+
+
+def _statements(connection: sqlite3.Connection, held: Held) -> Iterator[tuple[Change, Change]]:
+    """Statements in which a value holds a text that is to be forgotten: as they are, and without it."""
+    for change in _every(connection, "verb = 'cypher.write' OR verb LIKE 'graph.%'"):
+        statement = change.statement
+        if statement is None:
+            continue
+        cleaned, rows = without(statement, held), rows_without(change.vectors, held)
+        if cleaned != statement or rows != change.vectors:
+            after = msgspec.structs.replace(change, statement=cleaned, vectors=rows)
+            yield change, after
 
 
 def _named_by_others(connection: sqlite3.Connection, found: Plan) -> dict[Name, str]:
@@ -206,7 +282,7 @@ def forget(state: State, request: Forget) -> Plan:
     """Forget records and their parts, all or none; gives what it came to."""
     state.flush()
     found = plan(state.connection, request.refs)
-    if not found.records:
+    if not found.records and not found.rows:
         return found
     change = state.begin("forget")
     gone: list[Episode] = []
@@ -215,6 +291,8 @@ def forget(state: State, request: Forget) -> Plan:
         if stored.state == LIVE:
             _retire(state, change, stored, gone)
         state.connection.execute("INSERT OR IGNORE INTO history VALUES (?, ?)", (stored.row, change.n))
+    for stored in found.rows.values():
+        _clean_row(state, change, stored, found.held)
     episodes.close_gaps(state, change, gone)
     state.append(change)
     state.flush()
@@ -238,19 +316,40 @@ def _retire(state: State, change: Change, stored: Stored, gone: list[Episode]) -
     state.retire(change, stored)
 
 
+def _clean_row(state: State, change: Change, stored: Stored, held: Held) -> None:
+    """A searchable row stays, as its table does: without what a replay will not find either."""
+    if stored.state == LIVE:
+        record = cast(Row, stored.record)
+        texts = held.cleaned(record.texts)
+        if texts != record.texts:
+            record = msgspec.structs.replace(record, texts=texts)
+            state.update(change, stored, record, {"texts": texts}, text_hash(embedded_text(record) or ""))
+    state.connection.execute("INSERT OR IGNORE INTO history VALUES (?, ?)", (stored.row, change.n))
+
+
 def _overwrite(connection: sqlite3.Connection, n: int, found: Plan) -> None:
     # Each task gets a text of its own, for its node's key is a digest of it.
     tasks = {name: f"{PLACEHOLDER} {n}.{place}" for place, name in enumerate(found.tasks)}
     rows = {**found.records, **found.before}
     for change in _entries(connection, rows):
         overwrite(change, rows, tasks)
-        body, vectors = encode(change).decode(), change.vectors or None
-        crc = checksum(
-            change.n, change.at, change.verb, change.version, change.call, int(change.last), body, vectors
-        )
-        connection.execute(
-            "UPDATE log SET body = ?, vectors = ?, crc = ? WHERE n = ?", (body, vectors, crc, change.n)
-        )
+        _write(connection, change)
+    for change in _entries(connection, found.rows):
+        overwrite_rows(change, found.rows, found.held)
+        _write(connection, change)
+    for _, after in list(_statements(connection, found.held)):
+        _write(connection, after)
+    for place, body in connection.execute("SELECT n, body FROM outcome").fetchall():
+        outcome = msgspec.json.decode(body)
+        if (cleaned := found.held.cleaned(outcome)) != outcome:
+            body = msgspec.json.encode(cleaned).decode()
+            connection.execute("UPDATE outcome SET body = ? WHERE n = ?", (body, place))
+
+
+def _write(connection: sqlite3.Connection, change: Change) -> None:
+    body, vectors = encode(change).decode(), change.vectors or None
+    crc = checksum(change.n, change.at, change.verb, change.version, change.call, int(change.last), body, vectors)
+    connection.execute("UPDATE log SET body = ?, vectors = ?, crc = ? WHERE n = ?", (body, vectors, crc, change.n))
 
 
 def clean(connection: sqlite3.Connection) -> bool:

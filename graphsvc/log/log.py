@@ -140,7 +140,7 @@ class Log:
                 self._recent_bytes += change.size
             while len(self._recent) > RECENT_CHANGES or self._recent_bytes > RECENT_BYTES:
                 self._recent_bytes -= self._recent.popleft().size
-            if any(change.forgotten for change in changes):
+            if any(change.verb == "forget" for change in changes):
                 self._recent.clear()  # whoever reads on must read what was overwritten
                 self._recent_bytes = 0
             self._head = changes[-1].n
@@ -255,6 +255,11 @@ class Log:
         """How the statement whose last entry is `n` ended; None if it hasn't yet, or is none."""
         with self.pool.connection() as connection:
             return outcome_of(connection, n)
+
+    def last_outcome(self) -> int:
+        """Number of the last statement that is decided, 0 if none is."""
+        with self.pool.connection() as connection:
+            return int(connection.execute("SELECT coalesce(max(n), 0) FROM outcome").fetchone()[0])
 
     def forgot_after(self, n: int) -> bool:
         """Whether anything was forgotten behind entry `n`: then what was written before may be other than it was."""

@@ -18,7 +18,7 @@ from graphsvc.errors import Ambiguous, Gone, NotFound
 from graphsvc.model.change import Change, GoneRecord, Link, NodeRef, Patch, Put, checksum, decode_record, encode
 from graphsvc.model.kinds import KINDS
 from graphsvc.model.names import key_of, task_key
-from graphsvc.model.records import Episode, Feedback, Outcome, Record, SkillVersion, judged
+from graphsvc.model.records import Episode, Feedback, Outcome, Record, Row, SkillVersion, judged, row_place
 from graphsvc.model.requests import NewRecord, encode_record
 from graphsvc.model.times import micros
 
@@ -424,6 +424,8 @@ def places(record: Record) -> tuple[str | None, str | None]:
         return record.skill, None
     if isinstance(record, Feedback):
         return judged(record.kind, key_of(record.owner, record.record)), None
+    if isinstance(record, Row):
+        return row_place(record.table, record.node), None
     return None, None
 
 

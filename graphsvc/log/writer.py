@@ -52,6 +52,7 @@ DECISIONS: dict[type[Any], Callable[[State, Any], Any]] = {
     r.Forget: forget,
     r.AppendStatement: statements.append,
     r.Conclude: statements.conclude,
+    r.Follow: statements.follow,
 }
 
 
@@ -67,7 +68,7 @@ _DELETIONS = {"episode": episodes.delete, "skill": skills.delete, "entity": enti
 _BUFFERED = (r.StoreEpisodes, r.MoveCursor)
 """Verbs that check everything before they change anything: they need no savepoint."""
 
-_NEVER_WAITS = (r.MoveCursor, r.RebuildRecords, r.LetGo, r.Conclude)
+_NEVER_WAITS = (r.MoveCursor, r.RebuildRecords, r.LetGo, r.Conclude, r.Follow)
 """What goes on while the writer is held, and is admitted to a full queue: who holds it waits for these."""
 
 

@@ -1,6 +1,7 @@
 """How an export is laid out: a file for each kind, one of links, perhaps one of vectors, and `export.json`, the last.
 
     records     one a line or row: its fields, and `_hash`, the digest of the store as its caller gave it
+    table-1 …   rows of the user's own tables, one file each, in the order of `tables` in `export.json`
     links       type, kind, namespace and id of both ends, values
     vectors     Parquet in both formats: kind, namespace, id, and the vector as float32; never as JSON
 
@@ -53,13 +54,15 @@ class Contents:
     """What `export.json` says.
 
     Attributes:
-        format: of the files. files: what holds which kind, links or vectors. fields: of each kind, as they were.
+        format: of the files. files: what holds which kind, links or vectors, or, under `table:` and its name, the rows
+            of a table of the user's. fields: of each kind, as they were. tables: what is declared of the user's.
         embedding: name, fingerprint and dimension of the model that made the vectors.
     """
 
     format: Format
     files: dict[str, File] = field(default_factory=dict)
     fields: dict[str, list[str]] = field(default_factory=dict)
+    tables: list[dict[str, Any]] = field(default_factory=list)
     embedding: dict[str, Any] | None = None
     version: int = VERSION
 

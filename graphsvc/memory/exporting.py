@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from graphsvc.memory.opened import Opened
 
 EMBED_SECONDS = 24 * 3600.0
+CATCH_UP_SECONDS = 3600.0
 
 
 @dataclass(slots=True)
@@ -49,7 +51,7 @@ class ExportReport:
 
     Attributes:
         path: the directory. format: of its files.
-        records: how many of each kind. links: between them. vectors: of them.
+        records: how many of each kind. links: between them. vectors: of them. tables: rows of each of one's own.
         bytes: on disk. seconds: that it took.
     """
 
@@ -58,6 +60,7 @@ class ExportReport:
     records: dict[str, int] = field(default_factory=dict)
     links: int = 0
     vectors: int = 0
+    tables: dict[str, int] = field(default_factory=dict)
     bytes: int = 0
     seconds: float = 0.0
 
@@ -135,6 +138,16 @@ def _chosen(opened: Opened, where: Any, agents: tuple[str, ...] | None) -> dict[
     return chosen
 
 
+@contextmanager
+def _reading(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN")
+    connection.execute("SELECT count(*) FROM cursor").fetchone()  # the state is that of the first read
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
+
+
 @dataclass(slots=True)
 class _Job:
     """One export under way, of one state of the log."""
@@ -151,15 +164,44 @@ class _Job:
 
     def write(self, vectors: bool) -> None:
         contents = Contents(self.report.format)
-        with self.opened.log.connection() as connection:
-            connection.execute("BEGIN")  # one state of the log, whatever is written meanwhile
-            try:
-                self._write_records(connection, contents, vectors)
-                contents.files[LINKS] = self._write_links(connection)
-            finally:
-                connection.execute("ROLLBACK")
+        with self.opened.log.connection() as connection, self._one_state(connection):
+            self._write_records(connection, contents, vectors)
+            contents.files[LINKS] = self._write_links(connection)
+            if self.agents is None:
+                self._write_tables(contents)
         contents.write(self.directory)
         sync_directory(self.directory)
+
+    @contextmanager
+    def _one_state(self, connection: sqlite3.Connection) -> Iterator[None]:
+        """One state of the log, whatever is written meanwhile; where there are tables of the user's, the graph rests in
+        it until they are written.
+        """
+        log, store = self.opened.log, self.opened.store
+        with ExitStack() as stack:
+            if self.agents is None:
+                store.graph_follower.wait(log.head, CATCH_UP_SECONDS)
+                if store.graph.tables:
+                    with log.held():
+                        store.graph_follower.wait(log.head, CATCH_UP_SECONDS)
+                        stack.enter_context(store.graph_follower.paused())
+                        stack.enter_context(_reading(connection))
+                    yield
+                    return
+            stack.enter_context(_reading(connection))
+            yield
+
+    def _write_tables(self, contents: Contents) -> None:
+        from graphsvc.memory import table_files
+
+        graph = self.opened.store.graph
+        for place, table in enumerate(sorted(graph.tables.values(), key=lambda table: table.name), 1):
+            writer = self._writer(table_files.file_name(place), table_files.schema(table, graph.tables))
+            for batch in table_files.written(graph, table, self.report.format):
+                writer.write(batch)
+            contents.files[table_files.PREFIX + table.name] = writer.close()
+            contents.tables.append(msgspec.to_builtins(table))
+            self.report.tables[table.name] = writer.count
 
     def finish(self) -> ExportReport:
         self.report.bytes = sum(path.stat().st_size for path in Path(self.report.path).iterdir())
@@ -176,7 +218,7 @@ class _Job:
         store = self.opened.store.vectors
         keeper = self._writer(VECTORS, vector_schema(store.dimension), "parquet") if vectors else None
         total = connection.execute("SELECT count(*) FROM record WHERE state = 0").fetchone()[0] or 1
-        for kind in KINDS.values():
+        for kind in (kind for kind in KINDS.values() if not kind.derived):
             writer = self._writer(kind.name, schema(kind))
             for batch in batched(self._records(connection, kind), BATCH):
                 writer.write([self._row(kind, hash, body) for _, hash, _, body in batch])

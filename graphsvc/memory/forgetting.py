@@ -52,6 +52,7 @@ class ForgetReport:
         dry_run: nothing was changed; the rest says what would have been.
         forgotten: the records that were named. already: those of them that were forgotten before.
         records: how many records of each kind went, parts and what was said of them counted in.
+        statements: how many statements on one's own tables held a text of theirs, and say `[forgotten]` instead.
         tasks: how many texts of tasks went with them. kept_tasks: those that stayed.
         derived: records that were drawn from them (`DERIVED_FROM`) and may quote them: they stay as they are.
         snapshots: those known that were taken before and still hold the texts.
@@ -63,6 +64,7 @@ class ForgetReport:
     forgotten: list[Named] = field(default_factory=list)
     already: list[Named] = field(default_factory=list)
     records: dict[str, int] = field(default_factory=dict)
+    statements: int = 0
     tasks: int = 0
     kept_tasks: list[KeptTask] = field(default_factory=list)
     derived: list[Named] = field(default_factory=list)
@@ -81,21 +83,23 @@ def forget(opened: Opened, refs: list[KindRef], *, dry_run: bool) -> ForgetRepor
     with opened.log.connection() as connection:
         found = plan(connection, refs)
     embeddings = 0
-    if not dry_run and (found.records or is_pending(opened.store)):
+    if not dry_run and (found.records or found.rows or is_pending(opened.store)):
         found, embeddings = opened.forget(Forget(refs), list(found.texts))
         opened.store.wait(opened.store.followers, opened.log.head, CATCH_UP_SECONDS)
     return _told(opened, found, dry_run, embeddings, time.monotonic() - began)
 
 
 def _told(opened: Opened, found: Plan, dry_run: bool, embeddings: int, seconds: float) -> ForgetReport:
-    named = [found.records[row] for row in found.named]
-    first = min((one.first for one in found.records.values()), default=0)
+    every = {**found.records, **found.rows}
+    named = [every[row] for row in found.named]
+    first = min((one.first for one in every.values()), default=0)
     held = [snapshot for snapshot in opened.manifest.snapshots if first and snapshot.get("n", first) >= first]
     return ForgetReport(
         dry_run=dry_run,
         forgotten=[Named(one.kind, one.agent, one.id) for one in named],
         already=[Named(*ref) for ref in found.already],
-        records=dict(sorted(Counter(one.kind for one in found.records.values()).items())),
+        records=dict(sorted(Counter(one.kind for one in every.values()).items())),
+        statements=len(found.statements),
         tasks=len(found.tasks),
         kept_tasks=[KeptTask(task, agent, id) for (agent, task), id in found.kept.items()],
         derived=[Named(*ref) for ref in found.derived],

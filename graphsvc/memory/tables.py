@@ -169,7 +169,7 @@ class Tables:
         tables = self._opened.store.graph.tables
         if name not in tables:
             raise NotFound(
-                f"there is no table {name}", where="name", hint=f"Tables: {', '.join(tables) or 'none yet'}."
+                f"there is no table {name}", where="name", hint=f"Tables: {', '.join(sorted(tables)) or 'none yet'}."
             )
         return tables[name]
 

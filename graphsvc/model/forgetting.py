@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 
 from graphsvc.model.change import Change, Link, NodeRef, Patch, Put
+from graphsvc.model.held import PLACEHOLDER, Held
 from graphsvc.model.kinds import KINDS, Kind
 from graphsvc.model.names import key_of, task_key
 
-PLACEHOLDER = "[forgotten]"
 POINTING = frozenset({"id", "agent", "session", "skill", "episode", "kind", "record", "owner", "answer"})
 """Fields that say which record is meant, or what one belongs to: they stay."""
 
@@ -57,6 +57,21 @@ def overwrite(change: Change, rows: Container[int], tasks: Tasks) -> None:
     ]
     change.links = [_moved(link, keys) for link in change.links]
     change.unlinks = [_moved(link, keys) for link in change.unlinks]
+
+
+def overwrite_rows(change: Change, rows: Container[int], held: Held) -> None:
+    """Take out of a change what searchable rows of the user's tables held of a text."""
+    change.puts = [_cleaned_put(put, held) if put.row in rows else put for put in change.puts]
+    change.patches = [
+        msgspec.structs.replace(patch, values=held.cleaned(patch.values)) if patch.row in rows else patch
+        for patch in change.patches
+    ]
+
+
+def _cleaned_put(put: Put, held: Held) -> Put:
+    values = msgspec.json.decode(put.record)
+    record = {**values, "texts": held.cleaned(values["texts"])}
+    return msgspec.structs.replace(put, record=msgspec.Raw(msgspec.json.encode(record)))
 
 
 def _cut_vectors(change: Change, rows: Container[int]) -> None:

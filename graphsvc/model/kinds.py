@@ -8,11 +8,11 @@ from datetime import datetime
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from graphsvc.model.records import Entity, Episode, Feedback, Outcome, Record, Skill, SkillVersion
+from graphsvc.model.records import Entity, Episode, Feedback, Outcome, Record, Row, Skill, SkillVersion
 
 ColumnType = Literal["name", "text", "float", "int", "bool", "time", "tags", "metadata"]
 
-TEXT_FIELDS = frozenset({"input", "output", "critique", "description", "code", "signature", "query"})
+TEXT_FIELDS = frozenset({"input", "output", "critique", "description", "code", "signature", "query", "node"})
 """Long texts: kept with the record only. Filters on them are answered by SQL."""
 
 
@@ -36,6 +36,7 @@ class Kind:
         table: its node table in the graph, if it has one.
         searchable: whether it has a vector and a place in full text.
         listed: whether it can be listed and filtered, and names its agent, though it isn't searchable.
+        derived: whether it follows from the user's tables: nobody stores it, and it isn't exported.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Kind:
     table: str | None
     searchable: bool
     listed: bool = False
+    derived: bool = False
 
     @property
     def in_columns(self) -> bool:
@@ -64,6 +66,7 @@ KINDS: dict[str, Kind] = {
         Kind("outcome", Outcome, None, False),
         Kind("feedback", Feedback, None, False),
         Kind("entity", Entity, "Entity", False, listed=True),
+        Kind("row", Row, None, True, derived=True),
     )
 }
 

@@ -125,3 +125,16 @@ class Entity(Record, frozen=True, kw_only=True, gc=False):
     description: Annotated[str, Meta(description="What is to be known of it.")] = ""
     tags: Annotated[tuple[Name, ...], Meta(description="Labels, sorted and without repeats.")] = ()
     metadata: Annotated[dict[str, Any], Meta(description="Anything else, as JSON.")] = {}
+
+
+class Row(Record, frozen=True, kw_only=True, gc=False):
+    """A row of a table of one's own, as far as it is searched. It follows from what is written there, by itself."""
+
+    table: Annotated[Name, Meta(description="The table.")]
+    node: Annotated[str, Meta(description="The row's key, as text.")]
+    texts: Annotated[dict[str, Any], Meta(description="The texts of its searchable columns, by column.")] = {}
+
+
+def row_place(table: str, node: str) -> str:
+    """What a searchable row belongs to: its table and key. No name of a table holds a dot."""
+    return f"{table}.{node}"

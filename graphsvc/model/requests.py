@@ -281,12 +281,12 @@ class Touched:
     """Searchable rows of one table that a statement wrote or may have written.
 
     Attributes:
-        texts: what each, by its key as text, has to be searched now; None for those that are gone.
+        texts: what each, by its key as text, has to be searched now, by column; None for those that are gone.
         whole: these are all rows that the table has.
     """
 
     table: str
-    texts: dict[str, str | None]
+    texts: dict[str, dict[str, str] | None]
     whole: bool = False
 
 
@@ -298,6 +298,13 @@ class Conclude:
 
     outcome: Outcome
     touched: list[Touched] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Follow:
+    """Have the records of searchable rows say what their tables do. Gives how many entries that took."""
+
+    touched: list[Touched]
 
 
 @dataclass(slots=True)
@@ -359,6 +366,7 @@ Request = (
     | Forget
     | AppendStatement
     | Conclude
+    | Follow
     | Alone
     | MoveCursor
     | RebuildRecords

@@ -6,6 +6,7 @@ The model reads only the first 256 word pieces (all-MiniLM-L6-v2), so what tells
 |---|---|---|
 | episode | task, critique, output | date, task, critique, input, output |
 | skill | name in words, description, signature, code | name, name in words, description, signature, tags, code |
+| row | its searchable columns, as they were declared | the same |
 
 What the model didn't read is counted per vector (`memory.stats()`), never dropped unsaid; full text indexes
 all of it.
@@ -16,9 +17,9 @@ from __future__ import annotations
 import re
 from hashlib import blake2b
 
-from graphsvc.model.records import Episode, Record, Skill
+from graphsvc.model.records import Episode, Record, Row, Skill
 
-TEXTS = 2
+TEXTS = 3
 """Version of these rules; a memory indexed by other rules is indexed anew."""
 
 WEIGHT = 0.75
@@ -40,6 +41,8 @@ def embedded_text(record: Record) -> str | None:
         return "\n".join(
             filter(None, (words_of(record.name), record.description, record.signature, record.code))
         )
+    if isinstance(record, Row):
+        return "\n".join(record.texts.values()) or None
     return None
 
 
@@ -52,7 +55,7 @@ def lexical_text(record: Record) -> str | None:
         tags = " ".join(record.tags)
         parts = (record.name, words_of(record.name), record.description, record.signature, tags, record.code)
         return "\n".join(filter(None, parts))
-    return None
+    return embedded_text(record) if isinstance(record, Row) else None
 
 
 def text_hash(text: str) -> int:

@@ -41,6 +41,12 @@ def from_stream(data: bytes) -> pa.Table:
         return reader.read_all()
 
 
+def schema_of(data: bytes) -> list[str]:
+    """The columns of a table that lies in the log."""
+    with pa.ipc.open_stream(data) as reader:
+        return list(reader.schema.names)
+
+
 def fitted(rows: pa.Table, table: Table, op: str, key_types: Sequence[str], *, first: int = 0) -> pa.Table:
     """Rows with exactly the columns' types, for an operation on a table; the key, or keys at the ends, come first.
 
@@ -67,8 +73,7 @@ def fitted(rows: pa.Table, table: Table, op: str, key_types: Sequence[str], *, f
         if wanted[name] == "STRING":
             empty = pc.equal(columns[name], pa.scalar("", pa.string()))
             _refuse(empty, "an empty text is no key", f"{table.name}.{name}", first)
-    found = pa.table(columns)
-    return found
+    return pa.table(columns)
 
 
 def refuse_twice(keys: Sequence[Any], where: str) -> None:
@@ -142,7 +147,9 @@ def _check_values(column: pa.ChunkedArray, where: str, first: int) -> None:
 def _may_become(given: pa.DataType, wanted: pa.DataType) -> bool:
     if pa.types.is_list(wanted):
         is_list = pa.types.is_list(given) or pa.types.is_large_list(given) or pa.types.is_fixed_size_list(given)
-        return bool(is_list) and (pa.types.is_null(given.value_type) or _may_become(given.value_type, wanted.value_type))
+        return bool(is_list) and (
+            pa.types.is_null(given.value_type) or _may_become(given.value_type, wanted.value_type)
+        )
     if given == wanted:
         return True
     number = pa.types.is_integer(given) or pa.types.is_floating(given)
@@ -153,13 +160,13 @@ def _may_become(given: pa.DataType, wanted: pa.DataType) -> bool:
         return bool(text)
     if pa.types.is_temporal(wanted):
         return bool(text or pa.types.is_timestamp(given) or pa.types.is_date(given))
-    return bool(
-        pa.types.is_binary(wanted) and (pa.types.is_large_binary(given) or pa.types.is_fixed_size_binary(given))
-    )
+    data = pa.types.is_large_binary(given) or pa.types.is_fixed_size_binary(given)
+    return bool(pa.types.is_binary(wanted) and data)
 
 
 def _times_as_text(given: pa.DataType, wanted: pa.DataType) -> bool:
-    return pa.types.is_timestamp(wanted) and (pa.types.is_string(given) or pa.types.is_large_string(given))
+    text = pa.types.is_string(given) or pa.types.is_large_string(given)
+    return bool(pa.types.is_timestamp(wanted) and text)
 
 
 def _times(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:

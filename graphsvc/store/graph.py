@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import chain
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +32,17 @@ from graphsvc.model.change import Change, Ends, Link, NodeRef
 from graphsvc.model.graph import NODE_TABLES, REL_TABLES, NetEffect, RelTable, net_effect, node_row, rows_by_table
 from graphsvc.model.kinds import kind_of
 from graphsvc.model.records import Record
+from graphsvc.model.requests import Touched
 from graphsvc.model.statements import Outcome
 from graphsvc.model.times import micros
+from graphsvc.store import lists
 from graphsvc.store.adjacency import Adjacency, Kept
 from graphsvc.store.engine import CommitUnclear, Engine, Rows, Transaction, check_room, open_engine
 from graphsvc.store.ledger import Ledger, Refused, Result, asked, calls
 from graphsvc.store.queries import assignments, load, projection, query, settings, statements, table_holes
 from graphsvc.store.reach import Asked, EdgeSource, NodeSource, own_sources, read_adjacency, user_sources
 from graphsvc.store.statements import Run
-from graphsvc.store.user_tables import Catalog, read_catalog, statement, user_contents
+from graphsvc.store.user_tables import Catalog, all_texts, read_catalog, statement, user_contents
 
 logger = logging.getLogger("graphsvc.store")
 
@@ -196,6 +198,8 @@ class GraphProjection:
         try:
             # Nodes that got edges since the last checkpoint, by table and key; None where nobody knows.
             self._unsaved: set[tuple[str, str]] | None = None if self.engine.wal_bytes() else set()
+            # What was done since then to tables that have lists, by table; None where nobody knows.
+            self._lists: lists.Effects | None = None if self._unsaved is None else {}
             self._migrate()
             self._applied, self._done = self._read_applied()
             self.tables: Catalog = read_catalog(self.engine.execute)
@@ -254,11 +258,16 @@ class GraphProjection:
     def _apply(self, fresh: Sequence[Change]) -> None:
         try:
             net = net_effect(fresh)
-            self._checkpoint_before(net)
+            effects = lists.of_net(net)
+            if self._name == "kuzu" and lists.BOTH in effects.values():
+                self._apply_apart(fresh)
+                return
+            self._checkpoint_before(net, effects)
             if self._write(_steps(net), fresh[-1].n, gone=net.gone):
                 self._note(net)
             else:
                 self._drop_adjacency()
+            self._note_lists(effects)
             self._checkpoint_if_due()
             return
         except BufferFull:
@@ -271,14 +280,48 @@ class GraphProjection:
         else:
             self._apply_in_pieces(fresh[0])
 
-    def _apply_in_pieces(self, change: Change) -> None:
+    def _apply_apart(self, fresh: Sequence[Change]) -> None:
+        """What makes rows and changes lists of one table, in parts that do one of both; see `store/lists.py`."""
+        middle = len(fresh) // 2
+        if middle:
+            self._apply(fresh[:middle])
+            self._apply(fresh[middle:])
+            return
+        net = net_effect(fresh)
+        steps = list(_steps(net))
+        making = sum(len(step.rows) for step in takewhile(lambda step: step.name != "set_node", steps))
+        effects = lists.of_net(net)
+        self._checkpoint_before(net, effects)
+        self._write(_cut(steps, 0, making), self._applied, making, gone=net.gone)
+        if not self._checkpoint(CHECKPOINT_SECONDS):
+            raise EngineError("the graph couldn't be checkpointed while it is changed: it is being read")
+        self._apply_in_pieces(fresh[0], begun=True)
+        self._note_lists(effects)
+
+    def _note_lists(self, effects: lists.Effects) -> None:
+        if self._lists is not None:
+            for table, what in effects.items():
+                self._lists[table] = self._lists.get(table, frozenset()) | what
+
+    def _mixes_lists(self, effects: lists.Effects) -> bool:
+        """Whether what is to be done and what was done since the last checkpoint together damage lists."""
+        if self._lists is None:
+            return bool(effects)
+        known = self._lists
+        return any(what | known[table] == lists.BOTH for table, what in effects.items() if known.get(table))
+
+    def _apply_in_pieces(self, change: Change, *, begun: bool = False) -> None:
         """One entry that is too much for one transaction: its rows in several, each of which notes how many are done.
 
         In their order the steps are valid one by one, so any cut between rows is.
+
+        Args:
+            begun: some rows were done just now, and nobody has read the graph since.
         """
         net = net_effect([change])
+        whole = begun or not self._done
         if not self._done:
-            self._checkpoint_before(net)
+            self._checkpoint_before(net, lists.of_net(net))
         steps = list(_steps(net))
         total = sum(len(step.rows) for step in steps)
         size, renewed = max(1, (total - self._done) // 2), False
@@ -307,7 +350,10 @@ class GraphProjection:
             self._free_memory()
         self._unsaved = None
         self._count_nodes()
-        self._drop_adjacency()
+        if whole:
+            self._note_adjacency(net)
+        else:
+            self._drop_adjacency()
 
     def _fresh(self, changes: Sequence[Change]) -> Sequence[Change]:
         fresh = [change for change in changes if change.n > self._applied]
@@ -382,14 +428,17 @@ class GraphProjection:
     def _attempt(self, call: Sequence[Change], ledger: Ledger, known: Outcome | None) -> Result:
         ask, n = asked(call), call[-1].n
         timeout = ask.timeout or self._settings.graph_timeout if known is None else None
-        if self._name == "kuzu" and (ask.deletes or ask.ddl or ask.op in ("delete", "drop")) and self._unsaved != set():
-            if not self._checkpoint(CHECKPOINT_SECONDS):
-                raise EngineError("the graph couldn't be checkpointed before edges are deleted: it is being read")
+        effects = lists.of_call(ask, call, self.tables)
+        deletes = (ask.deletes or ask.ddl or ask.op in ("delete", "drop")) and self._unsaved != set()
+        needed = self._name == "kuzu" and (deletes or self._mixes_lists(effects))  # see `_checkpoint_before`
+        if needed and not self._checkpoint(CHECKPOINT_SECONDS):
+            raise EngineError("the graph couldn't be checkpointed before it is changed: it is being read")
         kept: list[tuple[Result, Catalog]] = []
 
         def work(transaction: Transaction) -> None:
             run = Run(self._name, transaction, self.tables, timeout)
             try:
+                lists.refuse_both(ask, effects)
                 result = run.run(call)
             except (BufferFull, StorageFull, Closed):
                 raise
@@ -405,6 +454,7 @@ class GraphProjection:
         whole = self._try(work, n, first=known is None)
         self._unsaved = None  # nobody knows which nodes got edges
         self.adjacency_of_all.drop()
+        self._note_lists(effects)
         result, catalog = kept[0]
         if whole:  # else it was opened anew, and knows
             self.tables = catalog
@@ -454,8 +504,7 @@ class GraphProjection:
         self._refused = False
 
     def _note(self, net: NetEffect) -> None:
-        self.adjacency.apply(net)
-        self.adjacency_of_all.apply(net)
+        self._note_adjacency(net)
         for table, _ in net.gone:
             self._sizes[table] -= 1
         for table, _ in net.created:
@@ -464,14 +513,15 @@ class GraphProjection:
             for _, source_table, source, target_table, target, _ in net.links:
                 self._unsaved.update(((source_table, source), (target_table, target)))
 
-    def _checkpoint_before(self, net: NetEffect) -> None:
-        """Kuzu: put edges into its file before they are deleted.
+    def _checkpoint_before(self, net: NetEffect, effects: lists.Effects) -> None:
+        """Kuzu: put edges into its file before they are deleted, and rows before lists change, or the other way round.
 
         Where all edges that some nodes got since the last checkpoint were deleted again, Kuzu's next checkpoint
         leaves the table such that reading it, or the checkpoint after that, crashes the process.
         """
-        if self._name == "kuzu" and self._deletes_unsaved(net) and not self._checkpoint(CHECKPOINT_SECONDS):
-            raise EngineError("the graph couldn't be checkpointed before edges are deleted: it is being read")
+        needed = self._name == "kuzu" and (self._deletes_unsaved(net) or self._mixes_lists(effects))
+        if needed and not self._checkpoint(CHECKPOINT_SECONDS):
+            raise EngineError("the graph couldn't be checkpointed before it is changed: it is being read")
 
     def _deletes_unsaved(self, net: NetEffect) -> bool:
         if self._unsaved is None:
@@ -490,7 +540,7 @@ class GraphProjection:
     def _checkpoint(self, wait: float) -> bool:
         done = self.engine.checkpoint(wait)
         if done:
-            self._unsaved = set()
+            self._unsaved, self._lists = set(), {}
         return done
 
     def _free_memory(self) -> None:
@@ -541,6 +591,10 @@ class GraphProjection:
         return nodes | {table: self._count("count_edges", table) for table in REL_TABLES}
 
     # traversal
+
+    def _note_adjacency(self, net: NetEffect) -> None:
+        self.adjacency.apply(net)
+        self.adjacency_of_all.apply(net)
 
     def _drop_adjacency(self) -> None:
         self.adjacency.drop()
@@ -604,12 +658,17 @@ class GraphProjection:
                 id = values[place] if rel.parallel else ""
                 yield table, _edge_key(rel, pair, source, target, id), tuple(map(_plain, types, values))
 
+    def searched(self) -> list[Touched]:
+        """What is to be searched of every table of the user's that has searchable columns."""
+        tables = [table for table in self.tables.values() if table.searchable]
+        return [all_texts(self.engine.execute, self.tables, table) for table in tables]
+
     def user_contents(self) -> Iterator[Content]:
         """What is declared of the user's own tables, and every row of them, in no order."""
         return user_contents(self.engine.stream, self.tables)
 
     def digest(self, *, own: bool = False) -> str:
-        """`digest_of` what is in the graph, or in the memory's own tables: the same on both engines for the same log."""
+        """`digest_of` what is in the graph, or in the memory's own tables; equal on both engines for the same log."""
         return digest_of(self.contents() if own else chain(self.contents(), self.user_contents()))
 
     def _dump(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from graphsvc.errors import GraphsvcError
 from graphsvc.log.log import Log
 from graphsvc.model.change import Change
-from graphsvc.model.requests import Conclude, Touched
+from graphsvc.model.requests import Conclude, Follow, Touched
 from graphsvc.model.statements import Outcome, Statement
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ class LogLedger:
     def __init__(self, log: Log) -> None:
         self._log = log
         self._answered: list[Reply] = []
+        self._unsettled = False
 
     def outcome(self, n: int) -> Outcome | None:
         """See `Ledger`."""
@@ -101,7 +102,16 @@ class LogLedger:
     def conclude(self, outcome: Outcome, touched: list[Touched]) -> Outcome:
         """See `Ledger`."""
         noted: Outcome = self._log.submit(Conclude(outcome, touched)).result
+        self._unsettled |= noted.state == "forgotten"
         return noted
+
+    def settle(self, applied: int, searched: Callable[[], list[Touched]]) -> None:
+        """Where a statement fails since something was forgotten, tables may lack what their records say: once the
+        replay has come to its end the records follow.
+        """
+        if self._unsettled and applied >= self._log.last_outcome():
+            self._log.submit(Follow(searched()))
+            self._unsettled = False
 
     def forgot_after(self, n: int) -> bool:
         """See `Ledger`."""

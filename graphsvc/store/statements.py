@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import pyarrow as pa
 
@@ -17,11 +16,21 @@ from graphsvc.model.graph import NODE_TABLES
 from graphsvc.model.requests import Touched
 from graphsvc.model.statements import Statement, untagged
 from graphsvc.model.tables import Table, check, check_table_name, folded
+from graphsvc.store import lists
 from graphsvc.store.arrow_rows import arrow_type, counted, fitted, from_stream, keys_of, places
 from graphsvc.store.engine import Transaction
 from graphsvc.store.ledger import Result, asked
 from graphsvc.store.queries import query
-from graphsvc.store.user_tables import Catalog, definition, key_column, key_type, read_catalog, statement
+from graphsvc.store.user_tables import (
+    Catalog,
+    all_texts,
+    definition,
+    key_column,
+    key_type,
+    read_catalog,
+    statement,
+    texts_of,
+)
 
 BULK = {"kuzu": 25, "ladybug": 100}
 """Rows from which `LOAD FROM` is used: on Kuzu it reads the whole table, Ladybug keeps some memory of each."""
@@ -42,6 +51,7 @@ class Run:
         self._timeout = timeout
         self.catalog = catalog
         self.touched: list[Touched] = []
+        self._upserted: set[str] = set()
 
     def run(self, call: Sequence[Change]) -> Result:
         """Do what is asked.
@@ -76,7 +86,7 @@ class Run:
             written = {folded(name) for name in ask.writes}
             for table in self.catalog.values():
                 if table.searchable and folded(table.name) in written:
-                    self.touched.append(self._all_texts(table))
+                    self.touched.append(all_texts(self._transaction.execute, self.catalog, table))
         return Result({}, rows)
 
     def _renew_catalog(self) -> None:
@@ -141,7 +151,7 @@ class Run:
 
     def _table(self, name: str) -> Table:
         if name not in self.catalog:
-            hint = f"Tables: {', '.join(self.catalog) or 'none yet'}."
+            hint = f"Tables: {', '.join(sorted(self.catalog)) or 'none yet'}."
             raise NotFound(f"there is no table {name}", where="table", hint=hint)
         return self.catalog[name]
 
@@ -165,6 +175,7 @@ class Run:
         if op in ("update", "delete") and missing:
             said = f"{counted(missing, 'key is', 'keys are')} not in {table.name}: {places(missing, keys, first)}"
             raise NotFound(said, where=table.name)
+        self._keep_lists_apart(op, table, rows, missing, present)
         if op == "delete":
             self._cut(table, rows)
             self._write("table_delete_node", table, None, rows, ())
@@ -197,12 +208,28 @@ class Run:
         elif missing:
             said = f"{counted(missing, 'edge is', 'edges are')} not in {table.name}: {places(missing, keys, first)}"
             raise NotFound(said, where=table.name)
+        self._keep_lists_apart(op, table, rows, missing, present)
         found = _take(rows, present)
         if op == "delete":
             self._write("table_delete_edge", table, ends, found, (), expected=sum(there))
         else:
             self._write("table_set_edge", table, ends, found, columns, expected=sum(there))
         return _counts(op, created=len(missing), there=sum(there))
+
+    def _keep_lists_apart(
+        self, op: str, table: Table, rows: pa.Table, missing: Sequence[int], present: Sequence[int]
+    ) -> None:
+        """Refuse an upsert that both makes rows and changes lists: see `store/lists.py`."""
+        if op != "upsert" or not any(table.columns.get(name, "").endswith("[]") for name in rows.column_names):
+            return
+        self._upserted |= {lists.MADE} if missing else set()
+        self._upserted |= {lists.CHANGED} if present else set()
+        if self._upserted == lists.BOTH:
+            raise BadInput(
+                "some rows are new and some are there, and there are lists among the values",
+                where=table.name,
+                hint="Kuzu damages lists then: add the new ones in one call, and update the others in another.",
+            )
 
     def _check_ends(self, table: Table, ends: tuple[str, str], rows: pa.Table, first: int) -> None:
         for column, end in zip(("source", "target"), ends, strict=True):
@@ -302,11 +329,7 @@ class Run:
             return Touched(table.name, dict.fromkeys(keys))
         text = statement("table_read_node", self.catalog, table, table.searchable, bulk=True)
         data = self._data(table, None, rows, (), keyed=True)
-        return Touched(table.name, dict(map(_text_of, self._transaction.bulk_read(text, data).rows)))
-
-    def _all_texts(self, table: Table) -> Touched:
-        rows = self._transaction.execute(statement("table_dump_nodes", self.catalog, table, table.searchable)).rows
-        return Touched(table.name, dict(map(_text_of, rows)), whole=True)
+        return Touched(table.name, texts_of(table, self._transaction.bulk_read(text, data).rows))
 
     # --- time ----------------------------------------------------------------------------------------------
 
@@ -319,12 +342,6 @@ class Run:
     def _check_time(self) -> None:
         if self._deadline is not None and time.monotonic() >= self._deadline:
             raise QueryTimeout(f"took longer than {self._timeout:g} s", where="statement")
-
-
-def _text_of(row: Sequence[Any]) -> tuple[str, str | None]:
-    """The key of a row as text, and what is searched of it."""
-    key, *texts = row
-    return str(key), "\n".join(filter(None, texts)) or None
 
 
 def _parted(there: Sequence[int]) -> tuple[list[int], list[int]]:

@@ -361,6 +361,7 @@ class GraphFollower(Follower):
         assert projection is not None, "opened by the first step"
         for run in calls(changes):
             projection.apply(run, self._ledger)
+            self._ledger.settle(projection.applied, projection.searched)
             self.moved(run[-1].n)
             self._ledger.release()
 

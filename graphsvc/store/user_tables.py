@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any
 
 from graphsvc.model.graph import NODE_TABLES, REL_TABLES
+from graphsvc.model.requests import Touched
 from graphsvc.model.tables import Table, quoted
 from graphsvc.model.times import micros
 from graphsvc.store.engine import Rows
@@ -104,11 +105,9 @@ def definition(table: Table) -> str:
     columns = [f"{quoted(name)} {type}" for name, type in table.columns.items()]
     if table.nodes:
         return load("define_nodes").fill(table=quoted(table.name), columns=", ".join(columns), key=quoted(table.key))
-    source, target = table.ends[0]
+    ends = ", ".join(f"FROM {quoted(source)} TO {quoted(target)}" for source, target in table.ends)
     more = "".join(f", {column}" for column in columns)
-    return load("define_edges").fill(
-        table=quoted(table.name), source=quoted(source), target=quoted(target), columns=more
-    )
+    return load("define_edges").fill(table=quoted(table.name), ends=ends, columns=more)
 
 
 # --- contents -----------------------------------------------------------------------------------------
@@ -125,6 +124,20 @@ def plain(value: Any) -> Any:
     if isinstance(value, list):
         return [plain(item) for item in value]
     return value
+
+
+def texts_of(table: Table, rows: Iterable[Sequence[Any]]) -> dict[str, dict[str, str] | None]:
+    """What is searched of rows: their keys, as text, and the texts of the searchable columns that have one."""
+    return {
+        str(key): {name: text for name, text in zip(table.searchable, texts, strict=True) if text} or None
+        for key, *texts in rows
+    }
+
+
+def all_texts(execute: Execute, catalog: Catalog, table: Table) -> Touched:
+    """What is to be searched of a table."""
+    rows = execute(statement("table_dump_nodes", catalog, table, table.searchable)).rows
+    return Touched(table.name, texts_of(table, rows), whole=True)
 
 
 Stream = Callable[[str], Iterator[list[list[Any]]]]

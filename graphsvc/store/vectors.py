@@ -146,7 +146,7 @@ class VectorStore:
     def _take_given(self, change: Change, to_embed: dict[int, None]) -> None:
         """Vectors that came with a change go straight in; other new texts are noted for embedding."""
         taken: list[tuple[int, Pending]] = []
-        given = np.frombuffer(change.vectors, np.float32)
+        given = np.frombuffer(b"" if change.statement else change.vectors, np.float32)
         count = sum(put.vector for put in change.puts) + sum(patch.vector for patch in change.patches)
         ours = change.n > self._since and len(given) == count * self.dimension
         for put in change.puts:

@@ -27,7 +27,8 @@ from graphsvc.model.change import Link, decode_record
 from graphsvc.model.graph import own_links
 from graphsvc.model.kinds import KINDS
 from graphsvc.model.names import key_of, task_key
-from graphsvc.model.records import Episode, Record
+from graphsvc.model.records import Episode, Record, Row
+from graphsvc.model.requests import Follow
 from graphsvc.model.times import micros
 from graphsvc.store.follower import Follower
 from graphsvc.store.graph import Content, digest_of, link_content, node_content, record_content
@@ -46,7 +47,7 @@ class Problem:
     """One kind of difference.
 
     Attributes:
-        part: `log`, `records`, `columns`, `graph`, `text`, `vectors`.
+        part: `log`, `records`, `columns`, `graph`, `rows` (searchable ones of one's own tables), `text`, `vectors`.
         what: is wrong. count: how often. examples: some of the places.
     """
 
@@ -277,7 +278,16 @@ def _verify_tables(log: Log, store: Store, report: Report) -> list[Content]:
     report.note("graph", "rows of tables of one's own are missing", list((there - here).elements()))
     report.note("graph", "rows of tables of one's own that no statement made", list((here - there).elements()))
     report.checked["tables"] = len(found)
+    report.note("rows", "records of searchable rows differ from their tables", _differing_rows(log, store))
     return found
+
+
+def _differing_rows(log: Log, store: Store) -> list[str]:
+    searched = {
+        (one.table, node): texts for one in store.graph.searched() for node, texts in one.texts.items() if texts
+    }
+    noted = {(one.table, one.node): one.texts for _, _, one, _ in live_records(log) if isinstance(one, Row)}
+    return [".".join(place) for place in _differing(noted, searched)]
 
 
 def _frozen(content: Content) -> tuple[Any, ...]:
@@ -382,6 +392,9 @@ def _mend(log: Log, store: Store, broken: set[str]) -> tuple[list[str], dict[str
         mended.append("records and columns rebuilt from the log")
         if "records" in broken:
             broken |= {"graph", "text", "vectors"}
+    if "rows" in broken and "graph" not in broken:
+        log.submit(Follow(store.graph.searched()))
+        mended.append("records of searchable rows follow their tables")
     for part in ("graph", "text", "vectors"):
         if part in broken:
             try:

@@ -6,12 +6,9 @@ functions are the real ones; only the moment of death is chosen.
 
 from __future__ import annotations
 
-import importlib
 import json
-import os
-import signal
 import sys
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,27 +16,8 @@ import msgspec
 import graphsvc
 from graphsvc.errors import GraphsvcError
 
-
-def die_at(place: str, when: str, nth: int) -> None:
-    """Have this process killed before or after the n-th call of `module:Class.function`."""
-    module_name, _, path = place.partition(":")
-    owner: Any = importlib.import_module(module_name)
-    *parents, name = path.split(".")
-    for parent in parents:
-        owner = getattr(owner, parent)
-    real: Callable[..., Any] = getattr(owner, name)
-    calls = [0]
-
-    def dying(*args: Any, **options: Any) -> Any:
-        calls[0] += 1
-        if calls[0] == nth and when == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
-        result = real(*args, **options)
-        if calls[0] == nth and when == "after":
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-
-    setattr(owner, name, dying)
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.chaos.killing import die_at
 
 
 def run(memory: graphsvc.Memory, command: dict[str, Any]) -> Any:

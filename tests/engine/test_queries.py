@@ -32,7 +32,7 @@ def test_a_statement_with_holes_says_which_tables_it_is_for(query: queries.Query
 
 @pytest.mark.parametrize("query", [one for one in STATEMENTS if not re.search(r"<\w+>", one.values[0].text)])
 def test_the_engine_takes_every_statement_as_it_stands(query: queries.Query, graph: GraphProjection) -> None:
-    values = {"STRING": "", "INT64": 0}
+    values = {"STRING": "", "INT64": 0, "BOOL": False, "STRING[]": ["a"]}
     parameters = {name: values[type] for name, type in query.params.items()}
     with graph.engine.transaction() as transaction:
         assert transaction.execute(query.text, parameters).columns == list(query.columns)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -27,14 +28,14 @@ class Narrow(GraphProjection):
     writes = 0
     full_at: frozenset[int] = frozenset()
 
-    def _write(self, steps: Iterable[_Step], n: int, done: int = 0) -> bool:
+    def _write(self, steps: Iterable[_Step], n: int, done: int = 0, **more: Any) -> bool:
         steps = list(steps)
         if sum(len(step.rows) for step in steps) > self.rows:
             raise BufferFull("so many rows don't fit")
         self.writes += 1
         if self.writes in self.full_at:
             raise StorageFull("no room")
-        return super()._write(steps, n, done)
+        return super()._write(steps, n, done, **more)
 
 
 def bulk(n: int, count: int, size: int) -> Change:

@@ -106,6 +106,16 @@ class _Job:
         for links in batched((self._link(row) for row in rows), self.batch):
             self._join(links)
             self._tell()
+        if self.contents.tables:
+            self._take_tables()
+
+    def _take_tables(self) -> None:
+        from graphsvc.memory.statements import check_unbound
+        from graphsvc.memory.table_files import take_tables
+
+        check_unbound(self.memory._namespaces)
+        take_tables(self.memory._opened, self.directory, self.contents, self.report, self.batch)
+        self._tell()
 
     def _tell(self) -> None:
         if self.progress:
