@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from graphsvc.demo import MARK, MODULES, _make
+from graphsvc.demo import MARK, MODULES, make
 from graphsvc.errors import BadInput, MissingExtra
 from graphsvc.memory.importing import import_python
 from graphsvc.memory.memory import Memory, open_memory
@@ -65,7 +65,7 @@ def explore(directory: Path, picture: Path | None, *, tell: Callable[[str], None
     if picture is not None:
         _drawing()  # before anything is done in vain
     if not (directory / MARK).exists():
-        _make(directory, "hashing")
+        make(directory, "hashing")
     with open_memory(directory, create=False) as memory:
         if not memory.skills.count():
             report = import_python(memory, MODULES)
@@ -89,7 +89,7 @@ def _found(memory: Memory) -> tuple[Explored, Scores, Scores]:
         (first, _), *_ = _named(graph.closeness(direction="out", **CALLS).top(1))
         reached = graph.neighbours(("Skill", first), rel="CALLS", direction="out", depth=64)
         way = graph.shortest_path(("Skill", first), reached[-1], rel="CALLS", direction="out")
-        found.way = [node.id for node in way.nodes] if way else []
+        found.way = [parts_of(node.key)[1] for node in way.nodes] if way else []
     found.communities = [_members(group, ranks, 5) for group in groups.groups()[:DRAWN]]
     return found, groups, ranks
 

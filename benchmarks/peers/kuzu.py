@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import kuzu
@@ -50,7 +49,10 @@ def measure(context: Context) -> Figures:
     database, connection = _made(context, "kuzu-figures", small)
     connection.execute("CALL project_graph('G', ['P'], ['E'])")
     for row, name in FIGURES.items():
-        call: Callable[[int], Any] = lambda _, name=name: connection.execute(f"CALL {name}('G') RETURN *").get_all()
+
+        def call(_: int, name: str = name) -> Any:
+            return connection.execute(f"CALL {name}('G') RETURN *").get_all()
+
         found[row] = of_durations(timed(ROUNDS, call, warm_up=1))
     connection.close()
     database.close()

@@ -17,6 +17,7 @@ from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.exporting import ExportReport
 from graphsvc.memory.forgetting import ForgetReport, KeptTask, Named
+from graphsvc.memory.graph import Graph
 from graphsvc.memory.importing import (
     ImportReport,
     Skipped,
@@ -29,6 +30,8 @@ from graphsvc.memory.importing import (
     import_table,
 )
 from graphsvc.memory.memory import Memory
+from graphsvc.memory.reached import LazyNode, Nodes, Subgraph, Way, Ways
+from graphsvc.memory.scores import Scores
 from graphsvc.memory.travel import migrate, restore, verify_snapshot
 from graphsvc.store.migrate import Migrated
 from graphsvc.store.restore import Restored
@@ -40,7 +43,8 @@ from .markdown import code, entries, page, said, sections, table
 CLASSES: tuple[type, ...] = (
     Memory, Episodes, skills.Skills, Entities, results.Hits, results.Hit, results.Statistics, results.Trend,
     results.Lesson, results.Relations, results.Event, skills.Linked, consolidation.Consolidation, consolidation.Learnt,
-    briefing.Brief, briefing.Sentence, ExportReport, ForgetReport, Named, KeptTask, Report, Problem, Snapshot, Restored,
+    briefing.Brief, briefing.Sentence, Graph, Nodes, LazyNode,
+    Subgraph, Ways, Way, Scores, ExportReport, ForgetReport, Named, KeptTask, Report, Problem, Snapshot, Restored,
     Migrated,
 )  # fmt: skip
 NOT_FOR_USERS = {Memory: ("owner", "threads"), Report: ("note",), ImportReport: ("skip", "finish", "in_vain")}
@@ -97,7 +101,8 @@ def _class(kind: type) -> str:
     summary, more = sections(said(kind.__doc__, kind.__name__))
     parts = [f"## {kind.__name__}", summary]
     if "Attributes" in more:
-        parts.append(entries(more["Attributes"], {*_hints(kind), *dir(kind), "episodes", "skills", "entities"}))
+        known = {*_hints(kind), *dir(kind), "episodes", "skills", "entities", "graph"}
+        parts.append(entries(more["Attributes"], known))
     for name, member in _members(kind):
         title = f"{kind.__name__}.{name}"
         if inspect.isfunction(member):

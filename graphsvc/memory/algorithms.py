@@ -324,7 +324,7 @@ class Algorithms(Walks):
             shares[self._place(graph, ref)] += share
         if not (shares >= 0).all() or not shares.sum() > 0:
             raise BadInput("shares are not negative, and not all 0", where="start")
-        return shares / shares.sum()
+        return np.asarray(shares / shares.sum())
 
 
 def _by_size(labels: NDArray[Any]) -> NDArray[np.int64]:

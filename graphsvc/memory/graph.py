@@ -123,8 +123,9 @@ class Graph(Algorithms, GraphFiles):
         fan_out: int | None = None,
         limit: int = 100,
     ) -> Ways:
-        """Every way of `min_hops` to `max_hops` edges that takes no edge twice: shortest first, then step by step by node and
-        edge.
+        """Every way of `min_hops` to `max_hops` edges that takes no edge twice.
+
+        The shortest first; of equally long ones step by step by node and edge.
 
         Args:
             start: where ways begin. end: where they must end; anywhere if not given. limit: ways, at most.
