@@ -14,6 +14,7 @@ import pytest
 import graphsvc
 from graphsvc.memory import aio
 from graphsvc.memory.entities import Entities
+from graphsvc.memory.graph import Graph
 from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.memory import Memory
 from graphsvc.memory.skills import Skills
@@ -32,7 +33,7 @@ FLOORS = {
     "errors": set(),
     "config": {"errors"},
 }
-INTERFACES = ("cli", "__main__", "__init__", "demo", "service", "notebook")
+INTERFACES = ("cli", "__main__", "__init__", "calls", "demo", "service", "notebook")
 
 
 def floor_of(module: str) -> str:
@@ -118,6 +119,7 @@ def test_opening_an_empty_memory_is_quick(tmp_path: Path) -> None:
     ("plain", "awaited"),
     [
         (Episodes, aio.AsyncEpisodes), (Skills, aio.AsyncSkills), (Entities, aio.AsyncEntities),
+        (Graph, aio.AsyncGraph),
         (Memory, aio.AsyncMemory),
     ],
 )

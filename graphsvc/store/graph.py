@@ -806,10 +806,10 @@ def _deletions(net: NetEffect) -> Iterator[_Step]:
         keys = {**_ENDS, **REL_TABLES[rel].identity}
         yield _Step("delete_edge", rel, {}, keys, rows, tuple(pair), exact=False)
     gone = _keys(net.gone)
-    for name, rel in REL_TABLES.items():
-        for source in dict.fromkeys(source for source, _ in rel.pairs if source in gone):
+    for name, joined in REL_TABLES.items():
+        for source in dict.fromkeys(source for source, _ in joined.pairs if source in gone):
             yield _Step("delete_out_edge", name, {}, _KEY, gone[source], (source,), exact=False)
-        for target in dict.fromkeys(target for _, target in rel.pairs if target in gone):
+        for target in dict.fromkeys(target for _, target in joined.pairs if target in gone):
             yield _Step("delete_in_edge", name, {}, _KEY, gone[target], (target,), exact=False)
     for table, rows in gone.items():
         yield _Step("delete_node", table, {}, _KEY, rows, (table,))

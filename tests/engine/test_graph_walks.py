@@ -9,6 +9,7 @@ from typing import Any
 
 import networkx as nx
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import graphsvc
@@ -282,3 +283,28 @@ def test_reopened_the_graph_answers_the_same(tmp_path: Path, engine_name: str) -
             way = memory.graph.shortest_path(("Episode", "é1"), ("Episode", "a8"))
             answers.append((part.as_dict(), way.as_dict(), memory.graph.pagerank().rows))
     assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("size", [5_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
+def test_a_large_graph_is_walked_as_its_arrays_say(tmp_path: Path, engine_name: str, size: int) -> None:
+    count = size // 10
+    chance = np.random.default_rng(3)
+    source, target = chance.integers(0, count, (2, size))
+    with graphsvc.open(tmp_path / "memory", embedder="hashing", engine=engine_name) as memory:
+        memory.graph.define("node", {"id": int}, key="id")
+        memory.graph.define("edge", {}, source="node", target="node")
+        memory.graph.add("node", pa.table({"id": np.arange(count)}), wait=600)
+        for start in range(0, size, 100_000):
+            part = slice(start, start + 100_000)
+            memory.graph.add("edge", pa.table({"source": source[part], "target": target[part]}), wait=600)
+        far = np.full(count, -1)
+        far[0], front = 0, np.array([0])
+        for step in (1, 2, 3):
+            reached = np.unique(target[np.isin(source, front)])
+            front = reached[far[reached] < 0]
+            far[front] = step
+        found = memory.graph.neighbours(("node", 0), direction="out", depth=3, limit=10_000)
+        assert {node.key: node.depth for node in found} == {n: far[n] for n in np.flatnonzero(far > 0).tolist()}
+        degree = memory.graph.degree(direction="in", tables="node")
+        assert degree.values.tolist() == np.bincount(target, minlength=count).tolist()
+        assert memory._opened.store.graph.adjacency_of_all.too_much is False
