@@ -25,7 +25,7 @@ demo: $(STAMP)  ## Take in real episodes and skills, answer, survive a kill
 	$(BIN)/graphsvc demo calls --picture demo-calls
 
 test: lint  ## Set up, check the code, run all tests in their short form
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile
 
 test-slow: $(STAMP)  ## The long form of the slow tests: fifty kills on each engine, and the like
 	$(BIN)/python -m pytest -m slow

@@ -12,7 +12,7 @@ import difflib
 import sys
 from pathlib import Path
 
-from pages import commands, errors, filters, python, queries, records, settings
+from pages import commands, cypher, errors, filters, python, queries, records, settings
 from pages.markdown import page
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -23,6 +23,7 @@ PAGES = {
     "records.md": ("Records: fields of episodes, skills, versions, outcomes, entities", records.made),
     "settings.md": ("Settings: environment variables, defaults, meaning", settings.made),
     "errors.md": ("Errors: codes, and what to do", errors.made),
+    "cypher.md": ("Cypher: what a statement may be, rule by rule", cypher.made),
     "queries.md": ("Queries: the Cypher that the program runs, and the schema", queries.made),
 }
 

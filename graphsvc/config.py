@@ -99,6 +99,9 @@ class Settings:
     max_results: int = _setting(10_000, "The largest k, and the most rows that a listing gives.", least=1)
 
     graph_buffer_bytes: int = _setting(512 << 20, "Buffer pool of the graph engine.", least=16 << 20)
+    graph_memory_bytes: int = _setting(
+        1 << 30, "Memory that a user's statement may take beyond the buffer pool before it is stopped.", least=16 << 20
+    )
     graph_threads: int = _setting(2, "Threads that one graph query may use.", least=1)
     adjacency_bytes: int = _setting(
         512 << 20, "Who is joined to whom, kept in memory for traversal; past it the graph engine answers.", least=0

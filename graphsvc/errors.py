@@ -334,6 +334,13 @@ class QueryTimeout(EngineError):
     code = "query_timeout"
 
 
+class MemoryLimit(EngineError):
+    """A statement took more memory than it may, and was stopped."""
+
+    code = "memory_limit"
+    default_hint = "Narrow it, or raise the setting graph_memory_bytes."
+
+
 class ModelNotFound(GraphsvcError):
     """The embedding model isn't on this machine."""
 

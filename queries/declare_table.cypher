@@ -1,7 +1,6 @@
-// Notes what is declared of a table.
+// Notes which columns of a table are searched.
 // takes: $name STRING
 // takes: $searchable STRING[]
-// takes: $temporal BOOL
 // gives: done INT64
-CREATE (t:_Table {_name: $name, _searchable: $searchable, _temporal: $temporal})
+CREATE (t:_Table {_name: $name, _searchable: $searchable})
 RETURN count(*) AS done

@@ -1,4 +1,4 @@
-// Columns of one of the user's tables, and of nodes which is the key.
-// for: user table
-CALL table_info('<name>')
-RETURN *
+// Columns of a table of any kind, by its name, and the engine's types of them.
+// gives: name STRING
+// gives: type STRING
+CALL table_info('<name>') RETURN name AS name, type AS type

@@ -14,10 +14,11 @@ import pytest
 import graphsvc
 from graphsvc.memory import aio
 from graphsvc.memory.entities import Entities
-from graphsvc.memory.graph import Graph
 from graphsvc.memory.episodes import Episodes
+from graphsvc.memory.graph import Graph
 from graphsvc.memory.memory import Memory
 from graphsvc.memory.skills import Skills
+from graphsvc.memory.tables import Tables
 
 from .conftest import ROOT
 
@@ -119,8 +120,7 @@ def test_opening_an_empty_memory_is_quick(tmp_path: Path) -> None:
     ("plain", "awaited"),
     [
         (Episodes, aio.AsyncEpisodes), (Skills, aio.AsyncSkills), (Entities, aio.AsyncEntities),
-        (Graph, aio.AsyncGraph),
-        (Memory, aio.AsyncMemory),
+        (Tables, aio.AsyncTables), (Graph, aio.AsyncGraph), (Memory, aio.AsyncMemory),
     ],
 )
 def test_every_verb_is_there_asynchronously_too_with_the_same_arguments(plain: type, awaited: type) -> None:

@@ -228,6 +228,7 @@ class Reader:
     def _case(self) -> Expr:
         at = self.step().at
         args = [] if self.sees("WHEN") else [self.expression()]
+        compared = bool(args)
         while self.takes("WHEN"):
             args.append(self.expression())
             self.expects("THEN")
@@ -235,7 +236,7 @@ class Reader:
         if self.takes("ELSE"):
             args.append(self.expression())
         self.expects("END")
-        return Expr("case", at, None, tuple(args))
+        return Expr("case", at, compared, tuple(args))
 
     def _subquery(self) -> Expr:
         token = self.step()

@@ -8,11 +8,12 @@ had limits too. The estimate is carried over WITH, so growth that is chained mul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sized
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from graphsvc.cypher.functions import AGGREGATES, FUNCTIONS
+from graphsvc.cypher.arguments import why_reduce_refused, why_refused
+from graphsvc.cypher.functions import AGGREGATES, ELEMENTS, FUNCTIONS, GIVES, LENGTHS, PASSES, Growth
 from graphsvc.cypher.syntax import (
     Call,
     Clause,
@@ -28,8 +29,24 @@ from graphsvc.cypher.syntax import (
     Set,
     Unwind,
     inside,
-)  # fmt: skip
+)
 from graphsvc.cypher.tokens import place
+from graphsvc.cypher.values import (
+    NUMBER,
+    STORED,
+    STORED_SIZE,
+    TRUTH,
+    Schema,
+    Value,
+    chosen,
+    column,
+    computed,
+    known,
+    largest,
+    listed,
+    of_type,
+    struct,
+)
 from graphsvc.errors import NotAllowed
 
 MAX_VALUE = 1_000_000
@@ -43,8 +60,6 @@ MAX_UNWOUND = 10_000_000
 MAX_HOPS = 30
 """The most hops of an edge of variable length, which is also what `*` alone means to the engines."""
 
-_STORED = 100
-"""The size taken for a value that is stored."""
 _BATCH = 2_048
 """Rows that an engine computes in one step."""
 _MATCHED = 1_000
@@ -55,86 +70,13 @@ _SMALL = 100
 """Growth up to here isn't counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
-    """What is known of a value.
-
-    Attributes:
-        size: its elements and characters, all in all, at most.
-        count: its elements, if it is a list.
-        low, most: what it is at least and at most, if it is a number of which that is known.
-        number: whether it surely is a number, which doesn't grow.
-        item: of its elements, if that is known apart.
-    """
-
-    size: float = 1
-    count: float | None = None
-    low: float | None = None
-    most: float | None = None
-    number: bool = False
-    item: Value | None = None
-
-    @property
-    def elements(self) -> float:
-        return self.size if self.count is None else self.count
-
-    @property
-    def element(self) -> Value:
-        return self.item or Value(self.size)
-
-
-NUMBER = Value(number=True)
-STORED = Value(_STORED)
-
-
-def known(value: Any) -> Value:
-    """A value that is at hand: a literal, or a parameter."""
-    if isinstance(value, bool) or value is None:
-        return Value()
-    if isinstance(value, int | float):
-        bound = value if value == value else None
-        return Value(low=bound, most=bound, number=True)
-    if isinstance(value, str | bytes):
-        return Value(max(1, len(value)))
-    if isinstance(value, dict):
-        return Value(1 + sum(known(each).size for each in value.values()))
-    if isinstance(value, list | tuple):
-        items = [known(each) for each in value]
-        return _listed(items, 1 + sum(item.size for item in items))
-    return Value(1 + len(value) if isinstance(value, Sized) else 1)
-
-
-def _listed(items: list[Value], size: float) -> Value:
-    if not items:
-        return Value(size, 0)
-    return Value(size, len(items), item=_largest(items))
-
-
-def _largest(values: list[Value]) -> Value:
-    """What holds of each of some values."""
-    if not values:
-        return Value()
-    return Value(
-        max(value.size for value in values),
-        max(value.elements for value in values),
-        _extreme(min, [value.low for value in values]),
-        _extreme(max, [value.most for value in values]),
-        all(value.number for value in values),
-        _largest([value.item for value in values if value.item]) if all(value.item for value in values) else None,
-    )
-
-
-def _extreme(which: Callable[[list[float]], float], bounds: list[float | None]) -> float | None:
-    at_hand = [bound for bound in bounds if bound is not None]
-    return which(at_hand) if len(at_hand) == len(bounds) else None
-
-
 class Budget:
     """What a statement's values may grow to, clause by clause."""
 
-    def __init__(self, statement: str, parameters: Mapping[str, Any] | None) -> None:
+    def __init__(self, statement: str, parameters: Mapping[str, Any] | None, schema: Schema | None) -> None:
         self._statement = statement
         self._parameters = parameters
+        self._schema = schema
         self._names: dict[str, Value] = {}
         self._unwound = 1.0
         self._matched = False
@@ -145,7 +87,13 @@ class Budget:
         """Raises: NotAllowed, if it would grow too far."""
         for part in query.parts:
             self._names, self._unwound, self._matched = {}, 1.0, False
+            sourced = False
             for clause in part:
+                if isinstance(clause, Projection) and clause.where and not sourced:
+                    what = "WITH … WHERE before any MATCH or UNWIND ends the process"
+                    hint = "Begin with UNWIND [1] AS x, or say it in the WHERE of a MATCH."
+                    raise NotAllowed(what, where=place(self._statement, clause.at), hint=hint, rule="crash")
+                sourced = sourced or isinstance(clause, Match | Unwind | Call)
                 self._clause(clause)
 
     def _refuse(self, what: str, at: int, hint: str = "") -> NotAllowed:
@@ -185,12 +133,11 @@ class Budget:
 
     def _path(self, path: Path) -> None:
         length = len(path.nodes) + len(path.edges)
-        parts: tuple[Node | Edge, ...] = (*path.nodes, *path.edges)
-        for part in parts:
+        for part in path.parts:
             for _, value in part.properties:
                 self._value(value)
             if part.variable:
-                self._names.setdefault(part.variable, STORED)
+                self._bind(part)
         for edge in path.edges:
             if edge.hops:
                 self._hops(edge.at, edge.hops.lower, edge.hops.upper)
@@ -198,9 +145,15 @@ class Budget:
                 inner = dict.fromkeys(edge.hops.names, STORED)
                 for expr in (*filter(None, [edge.hops.where]), *edge.hops.shown):
                     self._within(expr, inner, 1)
-                self._names[edge.variable] = Value(_STORED * length, length)
+                self._names[edge.variable] = Value(STORED_SIZE * length, length, kind="path")
         if path.variable:
-            self._names[path.variable] = Value(_STORED * length, length)
+            self._names[path.variable] = Value(STORED_SIZE * length, length, kind="path")
+
+    def _bind(self, part: Node | Edge) -> None:
+        kind, tables = ("node", part.labels) if isinstance(part, Node) else ("edge", part.types)
+        before = self._names.get(part.variable)
+        if before is None or (tables and before.kind == kind):
+            self._names[part.variable] = Value(STORED_SIZE, kind=kind, tables=tables)
 
     def _hops(self, at: int, lower: int | None, upper: int | None) -> None:
         if max(lower or 0, upper or 0) > MAX_HOPS:
@@ -245,13 +198,13 @@ class Budget:
     def _times(self) -> float:
         return max(self._unwound, _BATCH) if self._matched else self._unwound
 
-    def _grows(self, value: Value, expr: Expr) -> Value:
-        """Count what an expression makes."""
-        what = f"{expr.value} " if expr.kind == "call" else ""
+    def _grows(self, value: Value, expr: Expr, times: float = 0) -> Value:
+        """Count what an expression makes, `times` in all or, if that is 0, once a row."""
+        what = f"{expr.value.lower()} " if expr.kind == "call" else ""
         if value.size > MAX_VALUE:
             raise self._refuse(f"{what}may make a value of more than {MAX_VALUE:,} elements or characters", expr.at)
         if value.size > _SMALL:
-            self._grown += self._times() * value.size
+            self._grown += (times or self._times()) * value.size
             if self._grown > MAX_GROWN:
                 raise self._refuse(
                     f"{what}may make values of more than {MAX_GROWN:,} elements or characters in all", expr.at
@@ -269,7 +222,7 @@ class Budget:
                 return known(expr.value)
             case "parameter":
                 if self._parameters is None:
-                    return Value(_STORED)
+                    return STORED
                 return known(self._parameters.get(expr.value))
             case "variable":
                 return self._names.get(expr.value, STORED)
@@ -280,12 +233,11 @@ class Budget:
             case "op":
                 return self._operator(expr)
             case "list":
-                items = [self._value(arg) for arg in expr.args]
-                return self._grows(_listed(items, 1 + sum(item.size for item in items)), expr)
+                return self._grows(listed([self._value(arg) for arg in expr.args]), expr)
             case "struct":
-                return self._grows(Value(1 + sum(self._value(arg).size for arg in expr.args)), expr)
+                return self._grows(struct([self._value(arg) for arg in expr.args]), expr)
             case "case":
-                return self._grows(_largest([self._value(arg) for arg in expr.args]), expr)
+                return self._case(expr)
             case "cast":
                 return self._cast(expr)
             case "index":
@@ -294,18 +246,19 @@ class Budget:
                 return base.element
             case "slice":
                 values = [self._value(arg) for arg in expr.args]
-                return replace(values[0], low=None, most=None)
+                self._check("SLICE", expr, values)
+                return values[0].unbound()
             case "quantifier":
                 among = self._value(expr.args[0])
                 self._works(among.elements, expr)
                 self._within(expr.args[1], {expr.value: among.element}, among.elements)
-                return Value()
+                return TRUTH
             case "exists" | "count":
                 self._subquery(expr.value)
                 return NUMBER
             case "pattern":
                 self._path(expr.value)
-                return Value()
+                return TRUTH
         return Value()
 
     def _subquery(self, clause: Match) -> None:
@@ -313,18 +266,33 @@ class Budget:
         self._match(clause)
         self._names, self._matched = outer, matched
 
+    def _check(self, name: str, expr: Expr, values: list[Value]) -> None:
+        """Refuse arguments that end the process on an engine."""
+        what, hint = why_refused(name, expr, values)
+        if what:
+            raise NotAllowed(what, where=place(self._statement, expr.at), hint=hint, rule="crash")
+
     def _property(self, expr: Expr) -> Value:
         base = self._value(expr.args[0])
-        inner = expr.args[0]
-        if inner.kind == "variable" and inner.value not in self._names:
+        if base.kind in ("node", "edge"):
+            return column(self._schema, base.tables, expr.value)
+        if base == STORED:
             return STORED
-        return Value(base.size, item=base.item)
+        return Value(base.size, item=base.item, null=base.null)
+
+    def _case(self, expr: Expr) -> Value:
+        values = [self._value(arg) for arg in expr.args][1 if expr.value else 0 :]
+        given = values[1::2] + (values[-1:] if len(values) % 2 else [])
+        return self._grows(largest(given), expr)
 
     def _cast(self, expr: Expr) -> Value:
         value = self._value(expr.args[0])
-        if expr.value.replace(" ", "") in ("STRING", "VARCHAR", "TEXT", "JSON"):
-            return self._grows(Value(self._as_text(value)), expr)
-        return replace(value, number=value.number and value.count is None)
+        to = of_type(expr.value)
+        if to.kind == "text":
+            return self._grows(Value(self._as_text(value), kind="text"), expr)
+        if to.number:
+            return replace(value, kind="number", count=None, null=False, item=None) if value.number else NUMBER
+        return self._grows(replace(to, size=max(1, value.size), count=value.count), expr)
 
     def _as_text(self, value: Value) -> float:
         return _TEXT if value.number else value.size + _TEXT * (value.count or 0)
@@ -332,12 +300,16 @@ class Budget:
     def _operator(self, expr: Expr) -> Value:
         values = [self._value(arg) for arg in expr.args]
         left, right = values[0], values[-1]
-        if expr.value == "+" and not (left.number and right.number):
-            item = _largest([left.element, right.element])
-            return self._grows(Value(left.size + right.size, left.elements + right.elements, item=item), expr)
+        self._check(expr.value, expr, values)
         if expr.value == "IN":
             self._works(right.elements, expr)
-        return _computed(expr.value, left, right)
+        if expr.value != "+" or (left.number and right.number) or {left.kind, right.kind} & {"time", "interval"}:
+            return computed(expr.value, left, right)
+        kinds = {left.kind, right.kind}
+        kind = "text" if "text" in kinds and "list" not in kinds else "list" if "list" in kinds else ""
+        item = largest([left.element, right.element])
+        grown = Value(left.size + right.size, left.elements + right.elements, kind=kind, item=item)
+        return self._grows(replace(grown, null=left.null and right.null), expr)
 
     # functions
 
@@ -345,29 +317,45 @@ class Budget:
         growth = FUNCTIONS.get(expr.value, "product")
         if growth in ("each", "filter", "reduce") and len(expr.args) == 2 and expr.args[1].kind == "lambda":
             return self._lambda(growth, expr)
-        values = [self._value(arg.args[0] if arg.kind == "lambda" else arg) for arg in expr.args]
+        values = [Value() if arg.kind == "lambda" else self._value(arg) for arg in expr.args]
+        self._check(expr.value, expr, values)
+        found = self._grown_by(growth, expr, values)
+        if expr.value in GIVES:
+            return replace(found, kind=GIVES[expr.value], null=False)
+        if expr.value in PASSES:
+            return found
+        item = found.item if found.kind == "list" else None
+        return replace(found, kind=found.kind if item or found.number else "", null=False, tables=())
+
+    def _grown_by(self, growth: Growth, expr: Expr, values: list[Value]) -> Value:
+        """What a function gives: how large, and of what elements."""
         first = values[0] if values else Value()
         sizes = [value.size for value in values]
         match growth:
-            case "number" | "bounded":
-                return self._numeric(expr.value, values) if growth == "number" else Value(_TEXT)
+            case "number":
+                return self._numeric(expr.value, values)
+            case "bounded":
+                return Value(_TEXT)
             case "same":
                 if expr.value in ("LEAST", "GREATEST"):
-                    return _chosen(expr.value, values)
-                return _largest(values) if len(values) != 1 else replace(first, low=None, most=None)
+                    return chosen(expr.value, values)
+                if expr.value in ELEMENTS:
+                    return replace(first.element, size=first.size)
+                if expr.value in ("NODES", "RELS", "RELATIONSHIPS"):
+                    item = Value(STORED_SIZE, kind="node" if expr.value == "NODES" else "edge")
+                    return Value(first.size, first.count, item=item)
+                return largest(values) if len(values) != 1 else first.unbound()
             case "scan":
                 self._works(sum(sizes), expr)
-                if expr.value in ("SIZE", "CARDINALITY", "LENGTH"):
-                    return Value(low=0, most=first.size, number=True)
-                return replace(first, low=None, most=None)
+                return Value(low=0, most=first.size, kind="number") if expr.value in LENGTHS else first.unbound()
             case "compare":
                 self._works(_product(sizes), expr)
                 return Value()
             case "sum":
-                item = _largest([value.element for value in values])
-                return self._grows(Value(1 + sum(sizes), sum(value.elements for value in values), item=item), expr)
-            case "product":
-                return self._grows(Value(_product([1 + size for size in sizes])), expr)
+                items = [value.element if value.kind == "list" else value for value in values]
+                return self._grows(
+                    Value(1 + sum(sizes), sum(value.elements for value in values), item=largest(items)), expr
+                )
             case "text":
                 return self._grows(Value(self._as_text(first)), expr)
             case "range":
@@ -378,27 +366,32 @@ class Budget:
                 return self._grows(Value(max(first.size, self._bound(expr, values, 1))), expr)
             case "collect":
                 rows = self._unwound * (_MATCHED if self._matched else 1)
-                return self._grows(Value(rows * first.size, rows, item=first), expr)
-        return self._grows(Value(_product(sizes)), expr)
+                return self._grows(Value(rows * first.size, rows, item=first), expr, times=1)
+        return self._grows(Value(_product([1 + size for size in sizes])), expr)
 
     def _numeric(self, name: str, values: list[Value]) -> Value:
         if name == "COUNT":
-            return Value(low=0, most=None if self._matched else self._unwound, number=True)
+            return Value(low=0, most=None if self._matched else self._unwound, kind="number")
+        if values and name == "ABS":
+            bounds = [abs(bound) for bound in (values[0].low, values[0].most) if bound is not None]
+            return Value(low=0, most=max(bounds) if len(bounds) == 2 else None, kind="number")
         if values and (name in ("CEIL", "CEILING", "FLOOR", "ROUND") or name.startswith(("TO_INT", "TO_UINT"))):
             low, most = values[0].low, values[0].most
-            return Value(low=None if low is None else low - 1, most=None if most is None else most + 1, number=True)
+            return Value(low=None if low is None else low - 1, most=None if most is None else most + 1, kind="number")
         return NUMBER
 
     def _bound(self, expr: Expr, values: list[Value], index: int) -> float:
         """What a number that decides over a length is at most."""
-        value = values[index] if index < len(values) else Value()
+        if index >= len(values):
+            raise self._refuse(f"{expr.value.lower()} lacks an argument", expr.at)
+        value = values[index]
         if value.most is None:
             if self._parameters is None and expr.args[index].kind == "parameter":
-                return _STORED
+                return STORED_SIZE
             raise self._refuse(
-                f"how far {expr.value} goes isn't known before it runs",
+                f"how far {expr.value.lower()} goes isn't known before it runs",
                 expr.at,
-                "Bound it: least(…, 1000), or give a literal or a parameter.",
+                "Bound it: x % 1000, or give a literal or a parameter.",
             )
         return max(1, value.most)
 
@@ -413,11 +406,12 @@ class Budget:
             if expr.args[2].kind in ("literal", "parameter"):
                 step = max(1.0, abs(values[2].most or 1))
         count = max(0.0, high - low) / step + 1
-        return self._grows(Value(count, count, item=Value(low=low, most=high, number=True)), expr)
+        return self._grows(Value(count, count, item=Value(low=low, most=high, kind="number")), expr)
 
     def _lambda(self, growth: str, expr: Expr) -> Value:
         among = self._value(expr.args[0])
         names, body = expr.args[1].value, expr.args[1].args[0]
+        self._check(expr.value, expr, [among, Value()])
         self._works(among.elements, expr)
         inner = dict.fromkeys(names, among.element)
         if growth == "reduce":
@@ -425,10 +419,12 @@ class Budget:
         item = self._within(body, inner, among.elements)
         if growth == "filter":
             return among
-        return self._grows(Value(1 + among.elements * item.size, among.elements, item=item), expr)
+        return self._grows(Value(1 + among.elements * item.size, among.elements, kind="list", item=item), expr)
 
     def _reduce(self, expr: Expr, among: Value, names: tuple[str, ...], body: Expr) -> Value:
         """What is gathered is used again for each element, so it may grow by addition and no further."""
+        if why := why_reduce_refused(among, body):
+            raise NotAllowed(why, where=place(self._statement, expr.at), rule="crash")
         if among.element.number:
             self._within(body, dict.fromkeys(names, NUMBER), among.elements)
             return NUMBER
@@ -438,42 +434,7 @@ class Budget:
         if len(uses) > 1 or not plain or any(each.kind != "call" for each in calls):
             raise self._refuse("list_reduce may only add to what it has gathered, once for each element", expr.at)
         added = self._within(body, {**dict.fromkeys(names, among.element), names[0]: Value()}, among.elements)
-        return self._grows(Value(among.size + among.elements * added.size), expr)
-
-
-def _computed(operator: str, left: Value, right: Value) -> Value:
-    """What arithmetic gives: within which bounds, where they are known."""
-    if operator not in ("+", "-", "*", "/", "%", "^", "NEGATE", "<<", ">>", "&", "|"):
-        return Value()
-    bounds = [left.low, left.most, right.low, right.most]
-    if operator == "NEGATE":
-        return Value(low=_negated(left.most), most=_negated(left.low), number=True)
-    if operator == "%" and right.most is not None and right.low is not None:
-        most = max(abs(right.most), abs(right.low))
-        return Value(low=-most, most=most, number=True)
-    if operator not in ("+", "-", "*") or None in bounds:
-        return NUMBER
-    low, most, below, above = (bound or 0.0 for bound in bounds)
-    if operator == "+":
-        return Value(low=low + below, most=most + above, number=True)
-    if operator == "-":
-        return Value(low=low - above, most=most - below, number=True)
-    corners = [low * below, low * above, most * below, most * above]
-    return Value(low=min(corners), most=max(corners), number=True)
-
-
-def _negated(bound: float | None) -> float | None:
-    return None if bound is None else -bound
-
-
-def _chosen(name: str, values: list[Value]) -> Value:
-    """What `least` or `greatest` gives: one bound is enough for it."""
-    chosen = _largest(values)
-    if name == "LEAST":
-        mosts = [value.most for value in values if value.most is not None]
-        return replace(chosen, most=min(mosts, default=None))
-    lows = [value.low for value in values if value.low is not None]
-    return replace(chosen, low=max(lows, default=None))
+        return self._grows(Value(among.size + among.elements * added.size, kind=among.element.kind), expr)
 
 
 def _product(sizes: list[float]) -> float:
@@ -492,13 +453,16 @@ def aggregates(expr: Expr) -> bool:
     return any(each.kind == "call" and each.value in AGGREGATES for each in inside(expr))
 
 
-def check_growth(statement: str, query: Query, parameters: Mapping[str, Any] | None) -> None:
-    """Whether a statement's values stay within bounds.
+def check_growth(
+    statement: str, query: Query, parameters: Mapping[str, Any] | None, schema: Schema | None = None
+) -> None:
+    """Whether a statement's values stay within bounds, and no function is given what ends the process.
 
     Args:
         parameters: the values of its parameters; None, where they aren't known yet, takes them for small.
+        schema: types of what is stored; None trusts that functions get what they take.
 
     Raises:
-        NotAllowed: they may not; `rule` is `growth`.
+        NotAllowed: they don't; `rule` is `growth` or `crash`.
     """
-    Budget(statement, parameters).query(query)
+    Budget(statement, parameters, schema).query(query)

@@ -37,7 +37,6 @@ REFUSED = {
     "COMMIT": "transaction", "COPY": "files", "DETACH": "attach", "EXPORT": "files", "FORCE": "extension",
     "IMPORT": "files", "INSTALL": "extension", "LOAD": "files", "PROFILE": "profile", "ROLLBACK": "transaction",
     "UNINSTALL": "extension", "UPDATE": "extension", "USE": "attach", "FOREACH": "clause", "REMOVE": "clause",
-    "HINT": "clause",
 }  # fmt: skip
 """Words that begin what is in no language of ours, and the rule that says so."""
 
@@ -144,7 +143,24 @@ class _Statement(Reader):
 
     def _match(self, at: int, optional: bool) -> Match:
         paths = self.paths()
-        return Match(at, paths, self.expression() if self.takes("WHERE") else None, optional)
+        where = self.expression() if self.takes("WHERE") else None
+        hint = self.now.at if self.takes("HINT") else None
+        if hint is not None:
+            self._join()
+        return Match(at, paths, where, optional, hint)
+
+    def _join(self) -> None:
+        """The order of joins that a statement asks for: `(a JOIN b) JOIN c`."""
+        if self.takes("("):
+            self._join()
+            self.expects(")")
+        else:
+            self.name("a variable")
+        while self.takes("JOIN") or self.takes("MULTI_JOIN"):
+            if self.sees("("):
+                self._join()
+            else:
+                self.name("a variable")
 
     def _projection(self, at: int, final: bool) -> Projection:
         distinct = self.takes("DISTINCT")

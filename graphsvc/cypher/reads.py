@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from graphsvc.cypher.functions import ALGORITHMS, PROCEDURES
@@ -10,19 +11,20 @@ from graphsvc.cypher.parse import parse
 from graphsvc.cypher.rules import WRITING, check_common
 from graphsvc.cypher.syntax import Call, Query, every_clause
 from graphsvc.cypher.tokens import place
+from graphsvc.cypher.values import Schema
 from graphsvc.errors import NotAllowed
 
 
 def check_read(
     statement: str,
     *,
-    tables: Collection[str] | None = None,
+    tables: Schema | None = None,
     parameters: Mapping[str, Any] | None = None,
 ) -> None:
     """Refuse a user's statement that isn't a read of the graph, or might grow without bound.
 
     Args:
-        tables: names of the tables that there are, in any case; None looks at none.
+        tables: the tables that there are, with the types of their columns; None looks at none, and trusts types.
         parameters: their values, whose sizes count; None takes them for small.
 
     Raises:
@@ -33,6 +35,7 @@ def check_read(
     check_common(statement, query, parameters, tables)
 
 
+@lru_cache(maxsize=512)
 def check_own_read(statement: str) -> None:
     """Refuse a statement of the program's own that isn't a read: hidden names and algorithms are its to use."""
     for clause in every_clause(_reading(statement)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from graphsvc.cypher.functions import CRASHES, FUNCTIONS, PROCEDURES
@@ -16,6 +16,7 @@ from graphsvc.cypher.syntax import (
     Delete,
     Edge,
     Expr,
+    Match,
     Merge,
     Node,
     Query,
@@ -25,6 +26,7 @@ from graphsvc.cypher.syntax import (
     paths_of,
 )  # fmt: skip
 from graphsvc.cypher.tokens import place, tokens
+from graphsvc.cypher.values import Schema
 from graphsvc.errors import BadInput, NotAllowed
 
 RULES = {
@@ -71,9 +73,7 @@ def check_statement(statement: str) -> None:
     tokens(statement)
 
 
-def check_common(
-    statement: str, query: Query, parameters: Mapping[str, Any] | None, tables: Collection[str] | None
-) -> None:
+def check_common(statement: str, query: Query, parameters: Mapping[str, Any] | None, tables: Schema | None) -> None:
     """What holds for reads and writes: functions, hidden names, known tables, growth."""
     for token in tokens(statement):
         if token.kind == "parameter" and hidden(token.value):
@@ -89,7 +89,9 @@ def check_common(
                 _check_table(statement, at, name, known)
         if isinstance(clause, Call):
             _check_procedure(statement, clause)
-    check_growth(statement, query, parameters)
+        elif isinstance(clause, Match) and clause.hint is not None:
+            raise refused(statement, clause.hint, "HINT isn't allowed", "clause")
+    check_growth(statement, query, parameters, tables)
 
 
 def refused(statement: str, at: int, what: str, rule: str, hint: str = "") -> NotAllowed:
@@ -130,8 +132,7 @@ def _check_procedure(statement: str, clause: Call) -> None:
 def _names(clause: Clause) -> Iterator[tuple[int, str, str]]:
     """The names of tables and properties in a clause, but for those in expressions."""
     for path in paths_of(clause):
-        parts: tuple[Node | Edge, ...] = (*path.nodes, *path.edges)
-        for part in parts:
+        for part in path.parts:
             tables = part.labels if isinstance(part, Node) else part.types
             yield from ((part.at, name, "table") for name in tables)
             yield from ((part.at, key, "property") for key, _ in part.properties)

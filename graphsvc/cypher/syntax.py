@@ -14,8 +14,9 @@ class Expr:
     Attributes:
         kind: `literal` (value: it), `parameter`, `variable` (value: name), `property` (value: key, or `*`),
             `call` (value: the function in capitals), `lambda` (value: names), `list`, `struct` (value: keys),
-            `case`, `op` (value: operator), `index`, `slice`, `cast` (value: type), `quantifier` (value: variable),
-            `exists` and `count` (value: a `Match`), `pattern` (value: a `Path`), `all` (the star of `count(*)`).
+            `case` (value: whether it compares its first), `op` (value: operator), `index`, `slice`, `cast` (value:
+            type), `quantifier` (value: variable), `exists` and `count` (value: a `Match`), `pattern` (value: a `Path`),
+            `all` (the star of `count(*)`).
         args: the expressions in it.
         distinct: whether a call says so.
     """
@@ -79,15 +80,25 @@ class Path:
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...] = ()
 
+    @property
+    def parts(self) -> tuple[Node | Edge, ...]:
+        """Its nodes, then its edges."""
+        return (*self.nodes, *self.edges)
+
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """`MATCH`, `OPTIONAL MATCH`, and what stands in `EXISTS {…}` and `COUNT {…}`."""
+    """`MATCH`, `OPTIONAL MATCH`, and what stands in `EXISTS {…}` and `COUNT {…}`.
+
+    Attributes:
+        hint: where it says in which order to join, if it does.
+    """
 
     at: int
     paths: tuple[Path, ...]
     where: Expr | None = None
     optional: bool = False
+    hint: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,8 +273,7 @@ def inside(expr: Expr) -> Iterator[Expr]:
 
 
 def in_path(path: Path) -> Iterator[Expr]:
-    parts: tuple[Node | Edge, ...] = (*path.nodes, *path.edges)
-    for part in parts:
+    for part in path.parts:
         for _, value in part.properties:
             yield from inside(value)
         if isinstance(part, Edge) and part.hops:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from graphsvc.cypher.names import RESERVED
 from graphsvc.errors import BadInput, NotAllowed, TooLarge
 
 MAX_STATEMENT = 64 << 10
@@ -187,10 +188,11 @@ def _continues_name(character: str) -> bool:
 
 def _parameter_at(statement: str, at: int) -> str:
     if at < len(statement):
-        if name := _name_at(statement, at):
+        name = _name_at(statement, at)
+        if name and capitals(name) not in RESERVED:
             return name
-        match = _TOKEN.match(statement, at)
-        if match and match.lastgroup in ("quoted", "int") and match[0] != "``":
+        match = None if name else _TOKEN.match(statement, at)
+        if match and match.lastgroup == "int":
             return match[0]
     raise NotAllowed("a $ without the name of a parameter", where=place(statement, at - 1))
 

@@ -36,6 +36,7 @@ from graphsvc.cypher.syntax import (
     inside,
 )  # fmt: skip
 from graphsvc.cypher.tokens import place, tokens
+from graphsvc.cypher.values import Schema
 from graphsvc.errors import OwnedTable
 
 NOW = "_now"
@@ -103,7 +104,7 @@ def check_write(
     own_nodes: Collection[str],
     own_rels: Collection[str],
     parameters: Mapping[str, Any] | None = None,
-    tables: Collection[str] | None = None,
+    tables: Schema | None = None,
 ) -> Write:
     """What a user's write does, if it may be logged.
 
@@ -111,7 +112,7 @@ def check_write(
         own_nodes: node tables of the memory's own. own_rels: its tables of edges.
         parameters: their values. What a statement gives a row may then come from a list of rows, where no two rows of
             it are about the same; without them this isn't looked at.
-        tables: names of the tables that there are; None looks at none.
+        tables: as `check_read`.
 
     Raises:
         OwnedTable: it would write one of the memory's own tables.

@@ -22,6 +22,7 @@ from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.graph import Graph
 from graphsvc.memory.memory import Memory, open_memory
 from graphsvc.memory.skills import Skills
+from graphsvc.memory.tables import Tables
 from graphsvc.memory.verbs import Verbs, Wait, check_wait
 from graphsvc.model.records import Episode
 
@@ -163,17 +164,22 @@ class AsyncEntities(AsyncVerbs):
     episodes = awaited(Entities.episodes)
 
 
-class AsyncGraph(AsyncVerbs):
+class AsyncTables(AsyncVerbs):
+    """Tables of one's own, awaited; each verb as in `Tables`."""
+
+    define = awaited(Tables.define, long=True)
+    drop = awaited(Tables.drop, long=True)
+    add = awaited(Tables.add, long=True)
+    upsert = awaited(Tables.upsert, long=True)
+    update = awaited(Tables.update, long=True)
+    delete = awaited(Tables.delete, long=True)
+    schema = awaited(Tables.schema, long=True)
+    outcome = awaited(Tables.outcome)
+
+
+class AsyncGraph(AsyncTables):
     """The graph, awaited; each verb as in `Graph`."""
 
-    define = awaited(Graph.define, long=True)
-    drop = awaited(Graph.drop, long=True)
-    add = awaited(Graph.add, long=True)
-    upsert = awaited(Graph.upsert, long=True)
-    update = awaited(Graph.update, long=True)
-    delete = awaited(Graph.delete, long=True)
-    schema = awaited(Graph.schema)
-    outcome = awaited(Graph.outcome)
     node = awaited(Graph.node)
     neighbours = awaited(Graph.neighbours)
     subgraph = awaited(Graph.subgraph)
@@ -203,7 +209,7 @@ class AsyncMemory(AsyncVerbs):
 
     Attributes:
         episodes: what was tried. skills: what was learnt to do. entities: what episodes are about.
-        graph: how they are joined.
+        graph: how they are joined, and tables of one's own.
     """
 
     def __init__(self, memory: Memory, threads: Threads) -> None:

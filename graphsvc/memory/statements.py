@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from graphsvc.cypher.tokens import parameters_of
 from graphsvc.errors import BadInput, Closed, GraphsvcError, NeedsUnbound, NotFound, Pending, again
 from graphsvc.memory.namespaces import Namespaces
 from graphsvc.model.names import RESERVED_NODES, RESERVED_RELS
 from graphsvc.model.requests import AppendStatement
 from graphsvc.model.statements import Outcome, Statement, tagged
 from graphsvc.store.ledger import Reply, Result
-from graphsvc.store.queries import parameters_of
 
 if TYPE_CHECKING:
     from graphsvc.memory.opened import Opened

@@ -112,7 +112,7 @@ CATCH_UP_SECONDS = 3600.0
 
 
 def _declared(table: Table) -> Any:
-    return sorted(table.columns.items()), table.key, set(table.ends), set(table.searchable), table.temporal
+    return sorted(table.columns.items()), table.key, set(table.ends), set(table.searchable)
 
 
 def _take_rows(

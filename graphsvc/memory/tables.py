@@ -39,7 +39,6 @@ class Tables:
         source: str | None = None,
         target: str | None = None,
         searchable: str | Iterable[str] = (),
-        temporal: bool = False,
         wait: float | None = None,
     ) -> Table:
         """Make a table of nodes, or of edges.
@@ -51,7 +50,6 @@ class Tables:
             source, target: of edges, the node tables that they lead from and to, one's own or the memory's
                 (`Episode`, `Skill`, `Entity`, …, whose nodes are known by `record.key`).
             searchable: columns of text that are found by meaning and by words.
-            temporal: whether its rows hold for a time.
             wait: seconds to wait for the answer.
 
         Returns:
@@ -61,7 +59,7 @@ class Tables:
             BadInput, OwnedTable, UnknownField: for an argument. Conflict: there is such a table.
             NotFound: there is no table of that name to lead from or to. NeedsUnbound: on a bound handle.
         """
-        table = declared(name, columns, key=key, source=source, target=target, searchable=searchable, temporal=temporal)
+        table = declared(name, columns, key=key, source=source, target=target, searchable=searchable)
         self._submit(Statement("define", table=table.name, declared=table), (), wait)
         return table
 

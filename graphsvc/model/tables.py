@@ -37,7 +37,6 @@ class Table(Struct, frozen=True, omit_defaults=True):
         key: of nodes, the column that tells them apart.
         ends: of edges, the node tables that they lead from and to; mostly one pair.
         searchable: columns whose text is found by meaning and by words.
-        temporal: whether its rows hold for a time.
     """
 
     name: str
@@ -45,7 +44,6 @@ class Table(Struct, frozen=True, omit_defaults=True):
     key: str = ""
     ends: tuple[tuple[str, str], ...] = ()
     searchable: tuple[str, ...] = ()
-    temporal: bool = False
 
     @property
     def nodes(self) -> bool:
@@ -125,7 +123,7 @@ def type_of(given: Any, where: str) -> str:
     raise BadInput(f"{given!r} is no type of a column", where=where, hint=f"Types: {', '.join(TYPES)}.")
 
 
-def declared(name: Any, columns: Any, *, key: Any, source: Any, target: Any, searchable: Any, temporal: Any) -> Table:
+def declared(name: Any, columns: Any, *, key: Any, source: Any, target: Any, searchable: Any) -> Table:
     """A table as a caller declares it.
 
     Raises:
@@ -143,7 +141,7 @@ def declared(name: Any, columns: Any, *, key: Any, source: Any, target: Any, sea
     ends = () if source is None else ((_node_table(source, "source"), _node_table(target, "target")),)
     if key is not None and key not in found:
         raise BadInput(f"{key!r} is none of the columns", where="key", hint=f"Columns: {', '.join(found)}.")
-    table = Table(str(name), found, key or "", ends, _texts(searchable), bool(temporal))
+    table = Table(str(name), found, key or "", ends, _texts(searchable))
     check(table)
     return table
 

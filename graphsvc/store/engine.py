@@ -10,7 +10,6 @@ import ctypes
 import importlib
 import importlib.util
 import os
-import re
 import sys
 import tempfile
 import threading
@@ -21,7 +20,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -29,6 +27,11 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from graphsvc.config import Settings
+from graphsvc.cypher.plans import check_plan
+from graphsvc.cypher.reads import check_own_read, check_read
+from graphsvc.cypher.rules import check_statement
+from graphsvc.cypher.tokens import parameters_of, tokens
+from graphsvc.cypher.values import Schema
 from graphsvc.errors import (
     BadInput,
     BufferFull,
@@ -39,24 +42,17 @@ from graphsvc.errors import (
     Forked,
     GraphsvcError,
     InUse,
+    MemoryLimit,
     Overloaded,
     QueryTimeout,
     ReadOnly,
     StorageFull,
-    TooLarge,
 )
-from graphsvc.store.queries import bare, parameters_of
+from graphsvc.store.tables import check_times, defines, read_schema
+from graphsvc.store.watch import Watch
 
 ENGINES = ("kuzu", "ladybug")
 
-MAX_STATEMENT = 64 << 10
-"""The longest statement, in characters, texts in it included."""
-MAX_TOKENS = 4_000
-"""The most words and marks outside texts: 10,000 terms joined by `+` overflow the stack of both parsers."""
-MAX_NESTING = 32
-"""How deep brackets, CASE and EXISTS may nest: 1,000 lists in one another crash both engines."""
-MAX_CASES = 8
-"""How deep CASE may nest: parsing takes twice as long for each, 24 of them hang both engines past any limit."""
 MAX_DB_SIZE = 64 << 30
 """Address space that an engine reserves. Its own default is 8 TB, which no limit on memory allows."""
 MIN_FREE = 32 << 20
@@ -102,72 +98,6 @@ class Rows:
 
 
 # --- what may go in -----------------------------------------------------------------------------------
-
-
-def check_statement(statement: str) -> None:
-    """Refuse what would crash an engine's parser.
-
-    Raises:
-        TooLarge: too long, or nested too deep.
-        BadInput: it holds a NUL character, which ends it early inside the engine.
-    """
-    if len(statement) > MAX_STATEMENT:
-        raise TooLarge(
-            f"{len(statement):,} characters; a statement has at most {MAX_STATEMENT:,}",
-            where="statement",
-            hint="Pass values as parameters.",
-        )
-    if "\x00" in statement:
-        raise BadInput("holds a NUL character", where="statement")
-    _check_shape(statement)
-
-
-_TOKEN = re.compile(r"\.?\w+|[^\s\w]")
-
-
-@lru_cache(maxsize=512)
-def _check_shape(statement: str) -> None:
-    depth = cases = tokens = 0
-    for word in map(str.upper, _TOKEN.findall(bare(statement))):
-        tokens += 1
-        cases += (word == "CASE") - (word == "END")
-        depth += (word in "([{") - (word in ")]}")
-        if depth + cases > MAX_NESTING or cases > MAX_CASES:
-            raise TooLarge("nests too deep", where="statement", hint="Break it up with WITH, or into several.")
-    if tokens > MAX_TOKENS:
-        raise TooLarge(
-            f"{tokens:,} words and marks; a statement has at most {MAX_TOKENS:,}",
-            where="statement",
-            hint="Pass values as parameters.",
-        )
-
-
-_READS = frozenset({"MATCH", "OPTIONAL", "UNWIND", "WITH", "RETURN", "CALL", "EXPLAIN", "PROFILE"})
-_SCANS = re.compile(r"\bLOAD\s+(?:FROM|WITH)\b", re.IGNORECASE)
-_OPTION = re.compile(r"\bCALL\s+\w+\s*=", re.IGNORECASE)
-_WORD = re.compile(r"\w+")
-
-
-@lru_cache(maxsize=512)
-def check_readable(statement: str) -> None:
-    """Refuse what a read-only transaction lets through though it isn't a read of the graph.
-
-    `LOAD FROM` reads files, and data frames out of the Python frames of whoever calls; `COPY … TO`, `EXPORT` and
-    `ATTACH` write files and more; `CALL timeout=0` lifts the time limit; `COMMIT` ends the transaction.
-
-    Raises:
-        BadInput: the statement isn't a read.
-    """
-    plain = bare(statement)
-    first = _WORD.search(plain)
-    if first is None:
-        raise BadInput("is empty", where="statement")
-    if first[0].upper() not in _READS:
-        raise BadInput(f"{first[0].upper()} doesn't begin a read", where="statement")
-    if _SCANS.search(plain):
-        raise BadInput("LOAD FROM isn't a read of the graph", where="statement")
-    if _OPTION.search(plain):
-        raise BadInput("CALL can't set options", where="statement")
 
 
 def check_parameters(statement: str, parameters: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -238,6 +168,7 @@ class _Connection:
         self._prepared: OrderedDict[str, Any] = OrderedDict()
         self._limit_ms = 0
         self.interrupted = False
+        self.over_memory = False
 
     def run(self, statement: str, parameters: dict[str, Any], timeout: float | None) -> Any:
         """Execute one statement; its result is complete when this returns.
@@ -250,7 +181,7 @@ class _Connection:
         if limit != self._limit_ms:
             self._raw.set_query_timeout(limit)
             self._limit_ms = limit
-        self.interrupted = False
+        self.interrupted = self.over_memory = False
         began = time.monotonic()
         try:
             return self._raw.execute(self._prepare(statement, parameters), parameters)
@@ -259,7 +190,24 @@ class _Connection:
                 raise self._stopped(timeout, time.monotonic() - began) from None
             raise _translated(error) from None
 
+    def explain(self, statement: str, parameters: dict[str, Any], timeout: float) -> str:
+        """The plan of a statement, as the engine draws it. Nothing of the statement is executed."""
+        self._raw.set_query_timeout(max(1, round(timeout * 1000)))
+        self._limit_ms = -1
+        try:
+            result = self._raw.execute(
+                self._module.PreparedStatement(self._raw, f"EXPLAIN {statement}", {}), parameters
+            )
+            try:
+                return "\n".join(str(row[0]) for row in result.get_all())
+            finally:
+                result.close()
+        except Exception as error:
+            raise _translated(error) from None
+
     def _stopped(self, timeout: float | None, took: float) -> EngineError:
+        if self.over_memory:
+            return MemoryLimit(f"was stopped after {took:.1f} s", where="statement")
         if timeout is not None and not self.interrupted:
             return QueryTimeout(f"took longer than {timeout:g} s", where="statement")
         return EngineError(f"was interrupted after {took:.1f} s", where="statement")
@@ -280,8 +228,8 @@ class _Connection:
         self._prepared[statement] = prepared
         return prepared
 
-    def interrupt(self) -> None:
-        self.interrupted = True
+    def interrupt(self, *, over_memory: bool = False) -> None:
+        self.interrupted, self.over_memory = True, over_memory
         self._raw.interrupt()
 
     def close(self) -> None:
@@ -321,14 +269,20 @@ class _Reading:
         self._healthy = False
         self.connection = connection
 
-    def run(self, statement: str, values: dict[str, Any], timeout: float) -> None:
-        """Run the statement in a read-only transaction of its own."""
+    def run(self, statement: str, values: dict[str, Any], timeout: float, *, users: bool = False) -> None:
+        """Run the statement in a read-only transaction of its own; a user's only if its plan reads."""
         run = self.connection.run
         with self._lock, self._engine._transaction_open():
             self._engine._check_open()
             run("BEGIN TRANSACTION READ ONLY", {}, timeout).close()
             try:
-                result = run(statement, values, timeout)
+                if users:
+                    check_read(statement, tables=self._engine._schema(self.connection), parameters=values)
+                    self._engine._check_plan(self.connection, statement, values, timeout)
+                with self._engine._watch.over(self.connection, watched=users):
+                    result = run(statement, values, timeout)
+                if users:
+                    check_times(result)
             except BaseException:
                 with suppress(EngineError):
                     run("ROLLBACK", {}, timeout).close()
@@ -370,6 +324,7 @@ class Transaction:
     def __init__(self, connection: _Connection) -> None:
         self._connection = connection
         self._failed: GraphsvcError | None = None
+        self.defines = False
 
     def execute(
         self,
@@ -421,12 +376,14 @@ class Transaction:
     ) -> Rows:
         # After an error the engine has rolled back and would run what follows in auto-commit.
         self._check()
-        if bare(statement).lstrip()[:4].upper() == "COPY":
+        if tokens(statement)[0].word == "COPY":
             # COPY of relationships and then ROLLBACK leaves Kuzu's table empty for good.
             raise BadInput("COPY can't share a transaction", where="statement")
+        self.defines = self.defines or defines(statement)
         try:
             result = self._connection.run(statement, parameters, timeout)
             try:
+                check_times(result)
                 return _rows(result, limit)
             finally:
                 result.close()
@@ -469,6 +426,9 @@ class Engine:
         self._readings: set[_Reading] = set()
         self._open_reads = 0
         self._checkpointing = False
+        self._watch = Watch(settings.graph_memory_bytes + settings.graph_buffer_bytes)
+        self._planned: OrderedDict[str, None] = OrderedDict()
+        self._tables: Schema | None = None
 
     # reading
 
@@ -479,17 +439,21 @@ class Engine:
         *,
         timeout: float | None = None,
         limit: int | None = None,
+        users: bool = False,
     ) -> Rows:
         """Rows of a reading statement, at most `limit` of them.
 
         Args:
             timeout: seconds; None means the setting graph_timeout.
+            users: whether it comes from outside, so that it is judged by all rules of `graphsvc.cypher`, then by the
+                plan that the engine shows, and watched for the memory that it takes.
 
         Raises:
             BadInput: not a read, or wrong parameters. TooLarge: too long or too deep.
+            NotAllowed: a user's statement breaks a rule. MemoryLimit: it took too much memory, and was stopped.
             QueryTimeout, EngineError: from the engine. Closed: after close.
         """
-        with self._read(statement, parameters, timeout) as reading:
+        with self._read(statement, parameters, timeout, users=users) as reading:
             return reading.fetch(lambda result: _rows(result, limit))
 
     def arrow(
@@ -513,16 +477,42 @@ class Engine:
                 yield rows
 
     @contextmanager
-    def _read(self, statement: str, parameters: Mapping[str, Any] | None, timeout: float | None) -> Iterator[_Reading]:
-        check_statement(statement)
-        check_readable(statement)
+    def _read(
+        self,
+        statement: str,
+        parameters: Mapping[str, Any] | None,
+        timeout: float | None,
+        *,
+        users: bool = False,
+    ) -> Iterator[_Reading]:
+        if not users:
+            check_own_read(statement)
         values = check_parameters(statement, parameters)
         reading = self._lend()
         try:
-            reading.run(statement, values, self._settings.graph_timeout if timeout is None else timeout)
+            seconds = self._settings.graph_timeout if timeout is None else timeout
+            reading.run(statement, values, seconds, users=users)
             yield reading
         finally:
             reading.close()
+
+    def _schema(self, connection: _Connection) -> Schema:
+        """The tables that there are, with the types of their columns; read anew where a statement has changed them."""
+        if self._tables is None:
+            self._tables = read_schema(lambda statement: _rows(connection.run(statement, {}, None)).dicts())
+        return self._tables
+
+    def _check_plan(self, connection: _Connection, statement: str, values: dict[str, Any], timeout: float) -> None:
+        """The second wall: the operators that a user's statement would run as. Judged once a statement."""
+        if statement in self._planned:
+            return
+        explains = [token for token in tokens(statement)[:2] if token.word in ("EXPLAIN", "LOGICAL")]
+        asked = statement[explains[-1].end :] if explains and explains[0].at == tokens(statement)[0].at else statement
+        check_plan(connection.explain(asked, values, timeout))
+        with self._state:
+            self._planned[statement] = None
+            if len(self._planned) > _PREPARED:
+                self._planned.popitem(last=False)
 
     @contextmanager
     def _transaction_open(self) -> Iterator[None]:
@@ -593,6 +583,8 @@ class Engine:
             except GraphsvcError as error:
                 self._abandon(error)
                 raise CommitUnclear(str(error)) from error
+            if transaction.defines:
+                self._tables = None
 
     def _roll_back(self, writer: _Connection) -> None:
         """Leave the transaction, whatever state it is in, and its connection for good."""

@@ -19,6 +19,7 @@ import msgspec
 import pyarrow as pa
 
 from graphsvc.config import Settings, resource
+from graphsvc.cypher.tokens import statements
 from graphsvc.errors import (
     BufferFull,
     Closed,
@@ -39,7 +40,7 @@ from graphsvc.store import lists
 from graphsvc.store.adjacency import Adjacency, Kept
 from graphsvc.store.engine import CommitUnclear, Engine, Rows, Transaction, check_room, open_engine
 from graphsvc.store.ledger import Ledger, Refused, Result, asked, calls
-from graphsvc.store.queries import assignments, load, projection, query, settings, statements, table_holes
+from graphsvc.store.queries import assignments, load, projection, query, settings, table_holes
 from graphsvc.store.reach import Asked, EdgeSource, NodeSource, own_sources, read_adjacency, user_sources
 from graphsvc.store.statements import Run
 from graphsvc.store.user_tables import Catalog, all_texts, read_catalog, statement, user_contents

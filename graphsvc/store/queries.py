@@ -26,8 +26,6 @@ _TAKES = re.compile(r"takes:\s*\$(?P<name>\w+)\s+(?P<type>\S.*)")
 _GIVES = re.compile(r"gives:\s*(?P<name>\w+)\s+(?P<type>\S.*)")
 _FOR = re.compile(r"for:\s*(?P<what>node table|rel table|user table)")
 _HOLE = re.compile(r"<(\w+)>")
-_QUIET = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`[^`]*`|//[^\n]*|/\*.*?\*/""", re.DOTALL)
-_PARAMETER = re.compile(r"\$(\w+)")
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -58,31 +56,6 @@ class Query:
         come from the declared model. A value from a user never gets here: those are parameters.
         """
         return _HOLE.sub(lambda hole: names[hole[1]], self.text)
-
-
-def bare(statement: str) -> str:
-    """A statement with its texts, quoted names and comments blanked, so that its words can be looked at."""
-    return _QUIET.sub(lambda quiet: " " if quiet[0].startswith("/") else "''", statement)
-
-
-def statements(source: str) -> list[str]:
-    """The statements of a migration: parted by `;`, comments taken out."""
-    parts, last = [""], 0
-    for mark in re.finditer(_QUIET.pattern + "|;", source, re.DOTALL):
-        parts[-1] += source[last : mark.start()]
-        last = mark.end()
-        if mark[0] == ";":
-            parts.append("")
-        elif not mark[0].startswith("/"):
-            parts[-1] += mark[0]
-    parts[-1] += source[last:]
-    return [part.strip() for part in parts if part.strip()]
-
-
-@cache
-def parameters_of(statement: str) -> frozenset[str]:
-    """Names of the parameters that a statement uses."""
-    return frozenset(_PARAMETER.findall(bare(statement)))
 
 
 def parse(name: str, source: str) -> Query:

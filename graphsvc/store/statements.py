@@ -96,9 +96,9 @@ class Run:
             check_table_name(table.name)
             check(table)
         for name, table in before.items():
-            if name not in after and (table.searchable or table.temporal):
+            if name not in after and table.searchable:
                 self._transaction.execute(query("undeclare_table"), {"name": name})
-                self.touched += [Touched(name, {}, whole=True)] if table.searchable else []
+                self.touched.append(Touched(name, {}, whole=True))
         self.catalog = after
 
     def _define(self, ask: Statement) -> Result:
@@ -115,23 +115,22 @@ class Run:
                 if end not in NODE_TABLES and not (end in self.catalog and self.catalog[end].nodes):
                     raise NotFound(f"there is no node table {end}", where="source or target")
         self._transaction.execute(definition(table))
-        if table.searchable or table.temporal:
-            values = {"name": table.name, "searchable": list(table.searchable), "temporal": table.temporal}
+        if table.searchable:
+            values = {"name": table.name, "searchable": list(table.searchable)}
             self._transaction.execute(query("declare_table"), values)
         self.catalog = {**self.catalog, table.name: table}
         return Result({"tables": 1})
 
     def _drop(self, ask: Statement) -> Result:
         table = self._table(ask.table)
-        joined = [one.name for one in self.catalog.values() if any(table.name in ends for ends in one.ends)]
+        joined = sorted(one.name for one in self.catalog.values() if any(table.name in ends for ends in one.ends))
         if joined:
             raise Conflict(
                 f"edges of {', '.join(joined)} lead to or from it", where=table.name, hint="Drop those first."
             )
         self._transaction.execute(statement("drop_table", self.catalog, table))
-        if table.searchable or table.temporal:
-            self._transaction.execute(query("undeclare_table"), {"name": table.name})
         if table.searchable:
+            self._transaction.execute(query("undeclare_table"), {"name": table.name})
             self.touched.append(Touched(table.name, {}, whole=True))
         self.catalog = {name: one for name, one in self.catalog.items() if name != table.name}
         return Result({"tables": 1})

@@ -105,7 +105,8 @@ class Store:
         return index
 
     def _open_vectors(self, embedding: dict[str, Any], service: EmbeddingService) -> VectorStore:
-        if not (self.directory / lance.DIRECTORY).exists() and self.log.cursor(f"vectors.{embedding['generation']}"):
+        missing = not (self.directory / lance.DIRECTORY).exists() and self.log.columns.text_hash.data.any()
+        if missing and self.log.cursor(f"vectors.{embedding['generation']}"):
             logger.warning("vectors.lance is missing and is filled again")
             self.log.move_cursor(f"vectors.{embedding['generation']}", 0)
         return VectorStore(

@@ -32,23 +32,21 @@ def literal(name: str) -> str:
 
 def read_catalog(execute: Execute) -> Catalog:
     """The user's tables, by name, as they are now."""
-    declared = {
-        name: (tuple(searchable or ()), bool(temporal)) for name, searchable, temporal in execute(query("tables")).rows
-    }
+    declared = {name: tuple(searchable) for name, searchable in execute(query("tables")).rows}
     found: Catalog = {}
     for name, type in sorted(execute(query("show_tables")).rows):
         if name in NODE_TABLES or name in REL_TABLES or name.startswith("_"):
             continue
-        rows = execute(load("table_columns").fill(name=literal(name))).dicts()
+        rows = execute(load("user_columns").fill(name=literal(name))).dicts()
         columns = {row["name"]: row["type"] for row in rows}
-        searchable, temporal = declared.get(name, ((), False))
+        searchable = declared.get(name, ())
         if type == "NODE":
             key = next(row["name"] for row in rows if row["primary key"])
-            found[name] = Table(name, columns, key, (), searchable, temporal)
+            found[name] = Table(name, columns, key, (), searchable)
         else:
             ends = execute(load("table_ends").fill(name=literal(name))).rows
             pairs = tuple(sorted((source, target) for source, target, *_ in ends))
-            found[name] = Table(name, columns, "", pairs, searchable, temporal)
+            found[name] = Table(name, columns, "", pairs, searchable)
     return found
 
 
@@ -176,4 +174,4 @@ def schema_content(table: Table) -> Content:
     """What is declared of a table, as its rows are compared."""
     columns = [f"{name} {type}" for name, type in sorted(table.columns.items())]
     ends = [f"{source} {target}" for source, target in table.ends]
-    return SCHEMA, (table.name, table.key), (columns, ends, list(table.searchable), table.temporal)
+    return SCHEMA, (table.name, table.key), (columns, ends, list(table.searchable))

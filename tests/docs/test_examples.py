@@ -23,6 +23,7 @@ README = ROOT / "README.md"
 GUIDE = ROOT / "docs" / "getting-started.md"
 IMPORTING = ROOT / "docs" / "importing.md"
 GRAPH = ROOT / "docs" / "graph.md"
+TABLES = ROOT / "docs" / "tables.md"
 
 
 def check(page: Path, directory: Path, **options: Any) -> None:
@@ -50,12 +51,16 @@ def test_every_walk_and_figure_is_in_the_page_on_the_graph() -> None:
     assert not {verb for verb in verbs - vars(Tables).keys() if f"`{verb}" not in text and f"memory.graph.{verb}" not in text}
 
 
+def test_the_page_on_tables_prints_what_it_shows(tmp_path: Path) -> None:
+    check(TABLES, tmp_path)
+
+
 def test_the_readme_prints_what_it_shows_and_its_tour_run_again_the_same(tmp_path: Path) -> None:
     check(README, tmp_path)
     check(README, tmp_path, languages=["python"])
 
 
-@pytest.mark.parametrize(("kind", "place"), [(Memory, "memory"), (Episodes, "memory.episodes"), (Skills, "memory.skills"), (Entities, "memory.entities")])
+@pytest.mark.parametrize(("kind", "place"), [(Memory, "memory"), (Episodes, "memory.episodes"), (Skills, "memory.skills"), (Entities, "memory.entities"), (Tables, "memory.graph")])
 def test_every_verb_is_in_the_guide(kind: type, place: str) -> None:
     text = GUIDE.read_text(encoding="utf-8")
     verbs = {name for name, _ in inspect.getmembers(kind, inspect.isfunction) if not name.startswith("_")}
@@ -69,7 +74,7 @@ def test_every_operator_is_in_the_guide(operator: str) -> None:
 
 
 def test_every_block_that_can_be_run_is_run() -> None:
-    for page in (README, GUIDE, IMPORTING, GRAPH):
+    for page in (README, GUIDE, IMPORTING, GRAPH, TABLES):
         text = page.read_text(encoding="utf-8")
         blocks = re.findall(r"^```(\w+)$", text, re.MULTILINE)
         assert set(blocks) <= {"python", "text", "console", "sh"}

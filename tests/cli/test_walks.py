@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import graphsvc
-from graphsvc.cli.graph import ALGORITHMS
+from graphsvc.cli.walks import ALGORITHMS
 
 from .conftest import Run
 
