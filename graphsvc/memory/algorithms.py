@@ -1,8 +1,9 @@
 """Algorithms over the whole graph: what is central, what belongs together, what is alike. `memory.graph`.
 
 They run on the adjacency in memory, as sparse matrices (scipy, scikit-network), and so give the same on both engines.
-Kuzu has some of them built in, on a graph that it projects first: slower by a factor of ten and more
-([measured](quality.md#the-graph)), and Ladybug has none. Nodes stand in the order of table and key, sums are made in
+Kuzu has some of them built in, on a graph that it projects first (of 100,000 edges, in one run of the bench: PageRank
+421 ms against 33 here, Louvain 1,184 against 213, components 315 against 54, core numbers 317 against 199), and Ladybug
+has none. Nodes stand in the order of table and key, sums are made in
 that order, and what needs chance takes a seed: the same graph gives the same figures.
 """
 
