@@ -22,6 +22,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)  ## Take in real episodes and skills, answer, survive a kill
 	$(BIN)/graphsvc demo
+	$(BIN)/graphsvc demo calls --picture demo-calls
 
 test: lint  ## Set up, check the code, run all tests in their short form
 	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile

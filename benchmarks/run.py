@@ -33,6 +33,9 @@ SECTIONS = (
     ("ours.causal", "ours"),
     ("ours.opening", "ours"),  # opens what `retrieval` built
     ("ours.travel", "ours"),  # takes along what `retrieval` built, and goes on writing it
+    ("ours.graph", "ours"),
+    ("peers.kuzu", "kuzu"),
+    ("peers.networkx", "networkx"),
     ("peers.lancedb", "lancedb"),
     ("ours.embedding", "ours"),
     ("quality.finding", "ours"),

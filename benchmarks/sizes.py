@@ -19,6 +19,8 @@ class Sizes:
         short_texts, long_texts: embedded.
         functions: asked for by their docstrings. questions: of each kind about critiques, at most.
         trial_seeds, trial_tasks: with how many seeds the agent is tried, on how many tasks each.
+        graph_nodes, graph_edges: of the graph that is walked; figure_nodes, figure_edges: of that which algorithms are
+            run over.
         every_runtime: measure int8, workers and sentence-transformers too.
     """
 
@@ -40,6 +42,10 @@ class Sizes:
     questions: int = 4_000
     trial_seeds: int = 10
     trial_tasks: int = 48
+    graph_nodes: int = 100_000
+    graph_edges: int = 1_000_000
+    figure_nodes: int = 10_000
+    figure_edges: int = 100_000
     every_runtime: bool = True
 
     def by_name(self) -> dict[str, int]:
@@ -51,6 +57,7 @@ FULL = Sizes()
 
 QUICK = Sizes(
     small=200, middle=500, large=2_000, queries=20, warm_up=2, stores=200, crowd_stores=640, bulk=200, bulk_rounds=2,
-    skills=50, reopenings=2, starts=3, short_texts=16, long_texts=4, functions=120, every_runtime=False,
+    skills=50, reopenings=2, starts=3, short_texts=16, long_texts=4, functions=120, graph_nodes=2_000,
+    graph_edges=10_000, figure_nodes=300, figure_edges=1_500, every_runtime=False,
 )  # fmt: skip
 """For the test: every row of ours, in under a minute, saying nothing about speed."""

@@ -56,6 +56,8 @@ PEERS = (
     Side("agentdb", "AgentDB, as it comes"),
     Side("agentdb_durable", "AgentDB, synchronous=FULL"),
     Side("lancedb", "LanceDB alone"),
+    Side("kuzu", "Kuzu alone"),
+    Side("networkx", "networkx"),
     Side("sqlite", "SQLite, synchronous=FULL"),
     Side("sentence_transformers", "sentence-transformers"),
 )
@@ -128,6 +130,31 @@ GROUPS = (
             Row("causal.add", "add one, 1 thread"),
             Row("causal.chain", "the 10 best chains of depth 3"),
             Row("causal.effects", "the effects of a node"),
+        ),
+    ),
+    Group(
+        "The graph: {graph_nodes} nodes, {graph_edges} edges of one's own",
+        (
+            Row("graph.load", "nodes and edges taken in, durable", "/s"),
+            Row("graph.read", "the first walk: all edges read into memory"),
+            Row("graph.key", "a node and its properties, by key"),
+            Row("graph.hop1", "nodes 1 step away"),
+            Row("graph.hop2", "nodes up to 2 steps away"),
+            Row("graph.hop3", "nodes up to 3 steps away"),
+            Row("graph.path", "a shortest way between two"),
+            Row("graph.cheapest", "a cheapest way between two"),
+        ),
+    ),
+    Group(
+        "Over a whole graph: {figure_nodes} nodes, {figure_edges} edges",
+        (
+            Row("graph.pagerank", "PageRank"),
+            Row("graph.components", "components"),
+            Row("graph.communities", "communities, Louvain"),
+            Row("graph.labels", "communities, label propagation"),
+            Row("graph.k_core", "core numbers"),
+            Row("graph.triangles", "triangles"),
+            Row("graph.betweenness", "betweenness from 64 nodes"),
         ),
     ),
     Group(

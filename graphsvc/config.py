@@ -103,6 +103,9 @@ class Settings:
         1 << 30, "Memory that a user's statement may take beyond the buffer pool before it is stopped.", least=16 << 20
     )
     graph_threads: int = _setting(2, "Threads that one graph query may use.", least=1)
+    adjacency_bytes: int = _setting(
+        512 << 20, "Who is joined to whom, kept in memory for traversal; past it the graph engine answers.", least=0
+    )
     graph_timeout: float = _setting(30.0, "Time limit of one graph query.", least=0.001)
     cypher_rows: int = _setting(1_000_000, "Rows that `memory.cypher` gives at most, where it isn't told.", least=1)
     graph_checkpoint_bytes: int = _setting(

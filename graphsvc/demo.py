@@ -90,7 +90,7 @@ def show(
     """
     shown = Shown()
     lines = _count(source)
-    _make(directory, embedder)
+    make(directory, embedder)
     tell(f"A new memory in {directory}, its embedding model {embedder}.")
     tell(f"\nA process of its own imports {lines:,} episodes of a small agent; it will be killed half way.")
     begun = time.monotonic()
@@ -114,7 +114,8 @@ def show(
 # --- the steps ---------------------------------------------------------------------------------------------
 
 
-def _make(directory: Path, embedder: str) -> None:
+def make(directory: Path, embedder: str) -> None:
+    """A new memory for a demonstration, in place of an earlier one. Raises BadInput where something else is."""
     another = "Name another with --directory."
     try:
         if (directory / MARK).exists():

@@ -17,6 +17,7 @@ from graphsvc.memory.causal import Causal
 from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.facts import Facts
+from graphsvc.memory.graph import Graph
 from graphsvc.memory.memory import Memory
 from graphsvc.memory.skills import Skills
 from graphsvc.memory.tables import Tables
@@ -35,7 +36,7 @@ FLOORS = {
     "errors": set(),
     "config": {"errors"},
 }
-INTERFACES = ("cli", "__main__", "__init__", "demo", "service", "notebook")
+INTERFACES = ("cli", "__main__", "__init__", "calls", "demo", "service", "notebook")
 
 
 def floor_of(module: str) -> str:
@@ -122,7 +123,7 @@ def test_opening_an_empty_memory_is_quick(tmp_path: Path) -> None:
     [
         (Episodes, aio.AsyncEpisodes), (Skills, aio.AsyncSkills), (Entities, aio.AsyncEntities),
         (Facts, aio.AsyncFacts), (Causal, aio.AsyncCausal),
-        (Tables, aio.AsyncTables), (Memory, aio.AsyncMemory),
+        (Tables, aio.AsyncTables), (Graph, aio.AsyncGraph), (Memory, aio.AsyncMemory),
     ],
 )
 def test_every_verb_is_there_asynchronously_too_with_the_same_arguments(plain: type, awaited: type) -> None:

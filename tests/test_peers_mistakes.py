@@ -72,6 +72,24 @@ def test_5_an_episode_is_never_taken_for_a_skill(memory: graphsvc.Memory) -> Non
     assert [type(hit.record).__name__ for hit in memory.skills.search(text)] == ["Skill"]
 
 
+def test_6_a_way_through_ids_that_hold_one_another_is_found(memory: graphsvc.Memory) -> None:
+    memory.graph.define("Place", {"id": int}, key="id")
+    memory.graph.define("LEADS", {}, source="Place", target="Place")
+    memory.graph.add("Place", [{"id": number} for number in (2, 12, 30)])
+    memory.graph.add("LEADS", [{"source": 12, "target": 30}, {"source": 30, "target": 2}])
+    way = memory.graph.shortest_path(("Place", 12), ("Place", 2), direction="out")
+    assert way is not None
+    assert [node.key for node in way.nodes] == [12, 30, 2]
+
+
+def test_what_is_deleted_is_met_by_no_walk_and_in_no_figure(memory: graphsvc.Memory) -> None:
+    memory.episodes.store_many(many(30))
+    assert ("Episode", "default/e7") in memory.graph.pagerank().by_node()
+    memory.episodes.delete("e7")
+    assert ("Episode", "default/e7") not in memory.graph.pagerank().by_node()
+    assert "e7" not in {node.id for node in memory.graph.neighbours(("Episode", "e0"), depth=9)}
+
+
 def test_9_a_dry_run_writes_nothing_and_a_batch_with_repeats_does_not_throw(memory: graphsvc.Memory) -> None:
     same = {"task": "the same task", "output": "read the manual\nturn the key", "success": True, "reward": 0.9}
     memory.episodes.store_many([{**row, **same} for row in many(60)])

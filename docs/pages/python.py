@@ -20,6 +20,7 @@ from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.exporting import ExportReport
 from graphsvc.memory.forgetting import ForgetReport, KeptTask, Named
+from graphsvc.memory.graph import Graph
 from graphsvc.memory.importing import (
     ImportReport,
     Skipped,
@@ -32,6 +33,8 @@ from graphsvc.memory.importing import (
     import_table,
 )
 from graphsvc.memory.memory import Memory
+from graphsvc.memory.reached import LazyNode, Nodes, Subgraph, Way, Ways
+from graphsvc.memory.scores import Scores
 from graphsvc.memory.travel import migrate, restore, verify_snapshot
 from graphsvc.memory.trimming import TrimReport
 from graphsvc.model.as_of import AsOf, When
@@ -49,7 +52,8 @@ CLASSES: tuple[type, ...] = (
     CausalPath, CausalEdge, CausalNode, WhatIf, Consequence, AsOf, results.Hits, results.Hit, results.Statistics,
     results.Trend, results.Lesson, results.Relations, results.Event, cypher.Result, Node, Edge, Path, Schema,
     GraphTable, skills.Linked, consolidation.Consolidation, consolidation.Learnt, briefing.Brief,
-    briefing.Sentence, ExportReport, ForgetReport, Named, KeptTask, Report, Problem, Snapshot, Restored,
+    briefing.Sentence, Graph, Nodes, LazyNode, Subgraph, Ways, Way, Scores,
+    ExportReport, ForgetReport, Named, KeptTask, Report, Problem, Snapshot, Restored,
     TrimReport, Migrated,
 )  # fmt: skip
 NOT_FOR_USERS = {Memory: ("owner", "threads"), Report: ("note",), ImportReport: ("skip", "finish", "in_vain")}
@@ -109,7 +113,7 @@ def _class(kind: type) -> str:
     summary, more = sections(said(kind.__doc__, kind.__name__))
     parts = [f"## {kind.__name__}", summary]
     if "Attributes" in more:
-        made = {"episodes", "skills", "entities", "facts", "causal"}  # in the constructor
+        made = {"episodes", "skills", "entities", "facts", "causal", "graph"}  # in the constructor
         parts.append(entries(more["Attributes"], {*_hints(kind), *dir(kind), *made}))
     for name, member in _members(kind):
         title = f"{kind.__name__}.{name}"

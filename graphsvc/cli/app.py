@@ -17,7 +17,6 @@ from graphsvc.cli.demonstration import demo
 from graphsvc.cli.entities import add_links, entities
 from graphsvc.cli.episodes import add_store, episodes
 from graphsvc.cli.facts import facts
-from graphsvc.cli.graph import graph
 from graphsvc.cli.importing import importing
 from graphsvc.cli.learning import add_learning
 from graphsvc.cli.leaving import add_leaving
@@ -27,6 +26,7 @@ from graphsvc.cli.shell import Shell, command, complain
 from graphsvc.cli.skills import skills
 from graphsvc.cli.travel import add_travel
 from graphsvc.cli.upkeep import add_upkeep
+from graphsvc.cli.walks import graph
 
 
 class Commands(TyperGroup):

@@ -19,6 +19,7 @@ from graphsvc.cli.trial import learn
 from graphsvc.errors import GraphsvcError
 
 if TYPE_CHECKING:
+    from graphsvc.calls import Explored
     from graphsvc.demo import Shown
     from graphsvc.memory.memory import Memory
 
@@ -65,6 +66,36 @@ def kill(
     )  # fmt: skip
     shown.seconds["all of it"] = time.monotonic() - begun
     return Answer(summary(shown), printed(*_view(shown, directory)))
+
+
+@command(demo, "calls", example="graphsvc demo calls --picture calls")
+def calls(
+    shell: Shell,
+    directory: Annotated[
+        Path, typer.Option(help="Of a demonstration's memory; made anew if there is none.")
+    ] = Path("demo-memory"),
+    picture: Annotated[Path | None, typer.Option(help="Draw it under this name, as .svg and as .png.")] = None,
+) -> Answer:
+    """Explore who calls whom in Python's standard library: what is called most, the longest way, communities, a
+    picture.
+    """
+    import msgspec
+
+    from graphsvc.calls import check_picture, explore
+
+    found = explore(directory, check_picture(picture), tell=shell.tell)
+    return Answer(msgspec.to_builtins(found), printed(*_calls(found)))
+
+
+def _calls(found: Explored) -> list[Any]:
+    communities = ((number, ", ".join(group)) for number, group in enumerate(found.communities))
+    parts: list[Any] = [
+        table("Called by most others", ("function", "callers"), found.called, whole=("function",)),
+        fields({"its callers": ", ".join(found.callers), "the longest way": " → ".join(found.way)}),
+        table("Most central, by PageRank", ("function", "pagerank"), found.central, whole=("function",)),
+        table(f"Communities of {found.functions:,} functions", ("community", "most central"), communities),
+    ]
+    return [*parts, *(f"Drawn: {path}" for path in found.pictures)]
 
 
 @contextlib.contextmanager

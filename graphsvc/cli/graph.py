@@ -15,7 +15,7 @@ from graphsvc.errors import BadInput
 if TYPE_CHECKING:
     import pyarrow as pa
 
-graph = typer.Typer(no_args_is_help=True, help="Tables of one's own: nodes and edges of any shape.")
+graph = typer.Typer(no_args_is_help=True, help="How things are joined, and tables of one's own.")
 
 _Table = Annotated[str, typer.Argument(metavar="TABLE", help="The table's name.")]
 _Columns = Annotated[

@@ -399,6 +399,23 @@ class Log:
                     found[row] = decode_record(kind, body)
         return found
 
+    def records_of(self, kind: str, refs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Record]:
+        """Live records of a kind by agent and id, of those given that there are."""
+        by_agent: dict[str, list[str]] = {}
+        for agent, id in refs:
+            by_agent.setdefault(agent, []).append(id)
+        found: dict[tuple[str, str], Record] = {}
+        with self.pool.connection() as connection:
+            for agent, ids in by_agent.items():
+                for start in range(0, len(ids), 500):
+                    part = ids[start : start + 500]
+                    marks = ", ".join("?" * len(part))
+                    chosen = f"kind = ? AND agent = ? AND id IN ({marks}) AND state = {LIVE}"
+                    statement = f"SELECT id, body FROM record WHERE {chosen}"
+                    for id, body in connection.execute(statement, (kind, agent, *part)):
+                        found[agent, id] = decode_record(kind, body)
+        return found
+
     def children(self, kind: str, agent: str, parent: str) -> list[Record]:
         """The live records of a kind that belong to a parent, oldest first."""
         with self.pool.connection() as connection:

@@ -22,6 +22,7 @@ from graphsvc.memory.causal import Causal
 from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.facts import Facts
+from graphsvc.memory.graph import Graph
 from graphsvc.memory.memory import Memory, open_memory
 from graphsvc.memory.skills import Skills
 from graphsvc.memory.tables import Tables
@@ -234,12 +235,40 @@ class AsyncCausal(AsyncVerbs):
     similar = awaited(Causal.similar)
 
 
+class AsyncGraph(AsyncTables):
+    """The graph, awaited; each verb as in `Graph`."""
+
+    node = awaited(Graph.node)
+    neighbours = awaited(Graph.neighbours)
+    subgraph = awaited(Graph.subgraph)
+    paths = awaited(Graph.paths)
+    shortest_path = awaited(Graph.shortest_path)
+    all_shortest_paths = awaited(Graph.all_shortest_paths)
+    cheapest_path = awaited(Graph.cheapest_path)
+    pagerank = awaited(Graph.pagerank, long=True)
+    degree = awaited(Graph.degree, long=True)
+    components = awaited(Graph.components, long=True)
+    communities = awaited(Graph.communities, long=True)
+    label_propagation = awaited(Graph.label_propagation, long=True)
+    k_core = awaited(Graph.k_core, long=True)
+    triangles = awaited(Graph.triangles, long=True)
+    closeness = awaited(Graph.closeness, long=True)
+    betweenness = awaited(Graph.betweenness, long=True)
+    similarity = awaited(Graph.similarity, long=True)
+    write_back = awaited(Graph.write_back, long=True)
+    to_networkx = awaited(Graph.to_networkx, long=True)
+    from_networkx = awaited(Graph.from_networkx, long=True)
+    save = awaited(Graph.save, long=True)
+    load = awaited(Graph.load, long=True)
+
+
 class AsyncMemory(AsyncVerbs):
     """What an agent remembers, awaited. Made by `graphsvc.aopen`.
 
     Attributes:
         episodes: what was tried. skills: what was learnt to do. entities: what episodes are about. facts: what is true,
-        since when, until when. causal: what makes a difference to what. graph: tables of one's own.
+        since when, until when. causal: what makes a difference to what. graph: how they
+        are joined, and tables of one's own.
     """
 
     def __init__(self, memory: Memory, threads: Threads) -> None:
@@ -247,7 +276,7 @@ class AsyncMemory(AsyncVerbs):
         self.episodes = AsyncEpisodes(memory.episodes, threads)
         self.skills = AsyncSkills(memory.skills, threads)
         self.entities = AsyncEntities(memory.entities, threads)
-        self.graph = AsyncTables(memory.graph, threads)
+        self.graph = AsyncGraph(memory.graph, threads)
         self.facts = AsyncFacts(memory.facts, threads)
         self.causal = AsyncCausal(memory.causal, threads)
 

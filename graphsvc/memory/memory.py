@@ -14,12 +14,12 @@ from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.facts import Facts
 from graphsvc.memory.feedback import FeedbackList, give, listed
+from graphsvc.memory.graph import Graph
 from graphsvc.memory.namespaces import Namespaces
 from graphsvc.memory.opened import Embedder, Handle, Opened, acquire
 from graphsvc.memory.results import Event, Hits
 from graphsvc.memory.retrieval import Where
 from graphsvc.memory.skills import Skills
-from graphsvc.memory.tables import Tables
 from graphsvc.memory.verbs import history
 from graphsvc.model.kinds import SEARCHABLE
 
@@ -42,7 +42,8 @@ class Memory:
 
     Attributes:
         episodes: what was tried. skills: what was learnt to do. entities: what episodes are about. facts: what is true,
-        since when, until when. causal: what makes a difference to what. graph: tables of one's own.
+        since when, until when. causal: what makes a difference to what. graph: how they
+        are joined, and tables of one's own.
     """
 
     def __init__(self, opened: Opened, namespaces: Namespaces, *, owner: bool) -> None:
@@ -52,7 +53,7 @@ class Memory:
         self.episodes = Episodes(opened, namespaces)
         self.skills = Skills(opened, namespaces)
         self.entities = Entities(opened, namespaces)
-        self.graph = Tables(opened, namespaces)
+        self.graph = Graph(opened, namespaces)
         self.facts = Facts(opened, namespaces)
         self.causal = Causal(opened, namespaces)
 

@@ -118,14 +118,14 @@ def check_query(
     )
 
 
-def check_k(k: Any, limit: int) -> int:
+def check_k(k: Any, limit: int, where: str = "k") -> int:
     """A number of results: whole, at least 1, at most `limit`."""
     if isinstance(k, bool) or not isinstance(k, int | np.integer):
-        raise BadInput(f"expected a whole number, got {k!r}", where="k")
+        raise BadInput(f"expected a whole number, got {k!r}", where=where)
     if k < 1:
-        raise BadInput(f"{k} is less than 1", where="k")
+        raise BadInput(f"{k} is less than 1", where=where)
     if k > limit:
-        raise TooLarge(f"{k:,} is over {limit:,}", where="k", hint="Ask for fewer, or raise max_results.")
+        raise TooLarge(f"{k:,} is over {limit:,}", where=where, hint="Ask for fewer, or raise max_results.")
     return int(k)
 
 

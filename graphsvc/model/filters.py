@@ -23,12 +23,11 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from graphsvc.errors import BadInput, TooLarge, UnknownField
-from graphsvc.model.kinds import Field, Kind
+from graphsvc.model.kinds import Field
 from graphsvc.model.names import task_text
-from graphsvc.model.records import Record
 from graphsvc.model.times import utc
 from graphsvc.model.validate import plain
 
@@ -79,6 +78,16 @@ class Not:
 
 
 Filter = Compare | And | Or | Not
+
+
+class Fielded(Protocol):
+    """What can be filtered: a kind of record, a table of the graph."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def fields(self) -> Mapping[str, Field]: ...
 
 
 class Expression:
@@ -165,7 +174,7 @@ class _Fields:
 F = _Fields()
 
 
-def parse(where: Mapping[str, Any] | Expression | None, kind: Kind) -> Filter | None:
+def parse(where: Mapping[str, Any] | Expression | None, kind: Fielded) -> Filter | None:
     """The typed filter that `where` says, for records of `kind`; None if it says nothing.
 
     Raises:
@@ -180,7 +189,7 @@ def parse(where: Mapping[str, Any] | Expression | None, kind: Kind) -> Filter | 
     return _all_of(json, kind, "where", 0, budget)
 
 
-def _all_of(json: Any, kind: Kind, where: str, depth: int, budget: list[int]) -> Filter | None:
+def _all_of(json: Any, kind: Fielded, where: str, depth: int, budget: list[int]) -> Filter | None:
     if isinstance(json, Expression):
         json = json.json
     if not isinstance(json, Mapping):
@@ -204,7 +213,7 @@ def _all_of(json: Any, kind: Kind, where: str, depth: int, budget: list[int]) ->
     return parts[0] if len(parts) == 1 else And(tuple(parts))
 
 
-def _joined(word: str, value: Any, kind: Kind, where: str, depth: int, budget: list[int]) -> Filter:
+def _joined(word: str, value: Any, kind: Fielded, where: str, depth: int, budget: list[int]) -> Filter:
     if not isinstance(value, list | tuple):
         raise BadInput(f"expected a list, got {type(value).__name__}", where=where)
     every = And(())
@@ -214,7 +223,7 @@ def _joined(word: str, value: Any, kind: Kind, where: str, depth: int, budget: l
     return And(parts) if word == "and" else Or(parts)
 
 
-def _comparisons(name: str, value: Any, kind: Kind, where: str, budget: list[int]) -> list[Filter]:
+def _comparisons(name: str, value: Any, kind: Fielded, where: str, budget: list[int]) -> list[Filter]:
     field, path = _target(name, kind, where)
     if isinstance(value, Mapping):
         pairs = list(value.items())
@@ -232,7 +241,7 @@ def _comparisons(name: str, value: Any, kind: Kind, where: str, budget: list[int
     return [_compare(field, path, op, operand, f"{where}.{op}") for op, operand in pairs]
 
 
-def _target(name: str, kind: Kind, where: str) -> tuple[Field, tuple[str, ...]]:
+def _target(name: str, kind: Fielded, where: str) -> tuple[Field, tuple[str, ...]]:
     first, _, rest = name.partition(".")
     field = kind.fields.get(first)
     if field is None or (rest and field.type != "metadata"):
@@ -311,7 +320,7 @@ def _sound(value: str, where: str) -> None:
         raise BadInput("the text holds half a surrogate pair, which is no character", where=where) from None
 
 
-def matches(filter: Filter | None, record: Record) -> bool:
+def matches(filter: Filter | None, record: Any) -> bool:
     """Whether a record passes. The definition that every other way of filtering must agree with."""
     if filter is None:
         return True
@@ -324,7 +333,7 @@ def matches(filter: Filter | None, record: Record) -> bool:
     return _holds(filter, _value(filter, record))
 
 
-def _value(compare: Compare, record: Record) -> Any:
+def _value(compare: Compare, record: Any) -> Any:
     value = getattr(record, compare.field.name)
     for step in compare.path:
         value = value.get(step) if isinstance(value, Mapping) else None

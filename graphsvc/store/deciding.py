@@ -73,6 +73,7 @@ def _attempt(graph: GraphProjection, call: Sequence[Change], ledger: Ledger, kno
 
     whole = _try(graph, work, n, first=known is None)
     graph._unsaved = None  # nobody knows which nodes got edges
+    graph.adjacency_of_all.drop()
     graph._note_lists(effects)
     result, catalog = kept[0]
     if whole:  # else it was opened anew, and knows

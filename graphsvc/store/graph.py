@@ -28,11 +28,13 @@ from graphsvc.model.records import Record
 from graphsvc.model.requests import Touched
 from graphsvc.model.times import micros
 from graphsvc.store import lists
+from graphsvc.store.adjacency import Adjacency, Kept
 from graphsvc.store.deciding import cut_user_edges, decide
 from graphsvc.store.engine import CommitUnclear, Engine, Rows, Transaction, check_room, open_engine
 from graphsvc.store.ledger import Ledger, calls
 from graphsvc.store.queries import assignments, load, projection, query, settings, table_holes
-from graphsvc.store.user_tables import Catalog, all_texts, read_catalog, user_contents
+from graphsvc.store.reach import Asked, EdgeSource, NodeSource, own_sources, read_adjacency, user_sources
+from graphsvc.store.user_tables import Catalog, all_texts, read_catalog, statement, user_contents
 
 logger = logging.getLogger("graphsvc.store")
 
@@ -53,6 +55,9 @@ BULK = {"kuzu": 2.5, "ladybug": 1.5}
 SCAN = {"kuzu": 1e-4, "ladybug": 0.0}
 """Milliseconds for each node of a table that `LOAD FROM … MATCH` looks in: Kuzu reads it all, Ladybug has an index."""
 
+
+ONE_BY_ONE = 8
+"""Nodes up to which each is found by its index; for more, reading their table once is faster on Kuzu."""
 
 CHECKPOINT_SECONDS = 30.0
 """How long readers may hold up a checkpoint that must be; they are held back meanwhile."""
@@ -141,7 +146,7 @@ def _statement(name: str, table: str, columns: tuple[str, ...] = (), ends: tuple
     row = "" if name.endswith("s") else "$"  # a bulk statement names columns of $rows, one for a row parameters
     rel = REL_TABLES.get(table)
     variable, identity = ("r", rel.identity) if rel else ("n", {})
-    dumped = projection(variable, columns) if name.startswith("dump") else ""
+    dumped = "" if "<columns>}" in load(name).text else projection(variable, columns)
     return load(name).fill(
         **table_holes(table, ends),
         columns=dumped or assignments(columns, row=row),
@@ -176,6 +181,8 @@ class GraphProjection:
         self._lock = threading.Lock()
         self._refused = False
         self._sound = True
+        self.adjacency = Kept(self._read_own, self._lock, settings.adjacency_bytes)
+        self.adjacency_of_all = Kept(self._read_all, self._lock, settings.adjacency_bytes)
         self._open()
 
     def _open(self) -> None:
@@ -250,6 +257,8 @@ class GraphProjection:
             self._checkpoint_before(net, effects)
             if self._write(_steps(net), fresh[-1].n, gone=net.gone):
                 self._note(net)
+            else:
+                self._drop_adjacency()
             self._note_lists(effects)
             self._checkpoint_if_due()
             return
@@ -277,7 +286,7 @@ class GraphProjection:
         self._checkpoint_before(net, lists.making(effects))
         self._write(_cut(steps, 0, making), self._applied, making, gone=net.gone)
         self._note_lists(lists.making(effects))
-        self._apply_in_pieces(fresh[0])
+        self._apply_in_pieces(fresh[0], begun=True)
         self._note_lists(lists.changing(effects))
 
     def _note_lists(self, effects: lists.Effects) -> None:
@@ -292,12 +301,16 @@ class GraphProjection:
         known = self._lists
         return any(what | known[table] == lists.BOTH for table, what in effects.items() if known.get(table))
 
-    def _apply_in_pieces(self, change: Change) -> None:
+    def _apply_in_pieces(self, change: Change, *, begun: bool = False) -> None:
         """One entry that is too much for one transaction: its rows in several, each of which notes how many are done.
 
         In their order the steps are valid one by one, so any cut between rows is.
+
+        Args:
+            begun: some rows were done just now, and nobody has read the graph since.
         """
         net = net_effect([change])
+        whole = begun or not self._done
         effects = lists.of_net(net)
         self._checkpoint_before(net, lists.changing(effects) if self._done else effects)
         steps = list(_steps(net))
@@ -328,6 +341,10 @@ class GraphProjection:
             self._free_memory()
         self._unsaved = None
         self._count_nodes()
+        if whole:
+            self._note_adjacency(net)
+        else:
+            self._drop_adjacency()
 
     def _fresh(self, changes: Sequence[Change]) -> Sequence[Change]:
         fresh = [change for change in changes if change.n > self._applied]
@@ -374,6 +391,7 @@ class GraphProjection:
         self._refused = False
 
     def _note(self, net: NetEffect) -> None:
+        self._note_adjacency(net)
         for table, _ in net.gone:
             self._sizes[table] -= 1
         for table, _ in net.created:
@@ -458,6 +476,51 @@ class GraphProjection:
         """How many nodes or edges each of the memory's own tables has."""
         nodes = {table: self._count("count_nodes", table) for table in NODE_TABLES}
         return nodes | {table: self._count("count_edges", table) for table in REL_TABLES}
+
+    # traversal
+
+    def _note_adjacency(self, net: NetEffect) -> None:
+        self.adjacency.apply(net)
+        self.adjacency_of_all.apply(net)
+
+    def _drop_adjacency(self) -> None:
+        self.adjacency.drop()
+        self.adjacency_of_all.drop()
+
+    def _read_own(self, budget: int) -> Adjacency:
+        return read_adjacency(self.engine, *own_sources(_statement, ARROW), budget)
+
+    def _read_all(self, budget: int) -> Adjacency:
+        return read_adjacency(self.engine, *self._sources(), budget)
+
+    def read_all(self) -> Adjacency:
+        """Everything as it is now, whatever it takes: for one use, where it is too large to be kept."""
+        with self._lock:
+            return self._read_all(1 << 62)
+
+    def _sources(self) -> tuple[list[NodeSource], list[EdgeSource]]:
+        nodes, edges = own_sources(_statement, ARROW)
+        more_nodes, more_edges = user_sources(self.tables)
+        return [*nodes, *more_nodes], [*edges, *more_edges]
+
+    def asked(self, *, own: bool = False) -> Asked:
+        """The edges as the engine gives them, a step at a time: of the memory's own tables, or of all."""
+        return Asked(self.engine, *(own_sources(_statement, ARROW) if own else self._sources()))
+
+    def rows_of(self, table: str, keys: Sequence[Any]) -> dict[Any, dict[str, Any]]:
+        """The columns of some nodes of a table by key; of those that there are."""
+        user = self.tables.get(table)
+        single = len(keys) <= ONE_BY_ONE
+        if user is None:
+            columns = tuple(_without_key(table))
+            text = _statement("node_by_key" if single else "nodes_by_key", table, columns)
+        else:
+            columns = tuple(user.columns)
+            name = "table_read_one" if single else "table_read_by_key"
+            text = statement(name, self.tables, user, columns)
+        values = [{"key_": key} for key in keys] if single else [{"keys": list(keys)}]
+        rows = [row for value in values for row in self.engine.execute(text, value).rows]
+        return {key: dict(zip(columns, row, strict=True)) for key, *row in rows}
 
     def contents(self) -> Iterator[Content]:
         """Every node and edge of the memory's own tables, in no order within a table.

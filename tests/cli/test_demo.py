@@ -86,3 +86,27 @@ def test_demo_alone_is_the_demonstration_of_a_kill(run: Run) -> None:
     assert run("demo", "--help").stdout.count("learn") >= 1
     refused = run("demo", "--workers", "-1", code=2)
     assert "demo kill" in refused.output
+
+
+def test_the_call_graph_is_explored_and_drawn(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import graphsvc.calls
+
+    monkeypatch.setattr(graphsvc.calls, "MODULES", ("json", "logging", "smtplib", "calendar", "shutil"))
+    directory, picture = tmp_path / "memory", tmp_path / "calls"
+    said = json.loads(run("demo", "calls", "--directory", str(directory), "--picture", str(picture), "--json").stdout)
+    assert said["functions"] > 200
+    assert said["calls"] > 100
+    assert len(said["callers"]) == said["called"][0][1]
+    assert len(said["way"]) >= 3
+    assert [len(group) for group in said["communities"]] == [5] * 6
+    assert picture.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    drawn = picture.with_suffix(".svg").read_text()
+    assert "<svg" in drawn
+    again = run("demo", "calls", "--directory", str(directory))
+    assert "Most central" in again.stdout
+
+
+def test_a_picture_that_has_no_place_is_refused_before_anything_is_done(error: Run, tmp_path: Path) -> None:
+    said = error("demo", "calls", "--directory", str(tmp_path / "memory"), "--picture", str(tmp_path / "no" / "x"))
+    assert said["code"] == BadInput.code
+    assert not (tmp_path / "memory").exists()

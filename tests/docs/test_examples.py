@@ -13,6 +13,7 @@ from graphsvc.memory.causal import Causal
 from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.facts import Facts
+from graphsvc.memory.graph import Graph
 from graphsvc.memory.memory import Memory
 from graphsvc.memory.skills import Skills
 from graphsvc.memory.tables import Tables
@@ -23,6 +24,7 @@ from .examples import ROOT, agrees, examples, rewritten, run
 README = ROOT / "README.md"
 GUIDE = ROOT / "docs" / "getting-started.md"
 IMPORTING = ROOT / "docs" / "importing.md"
+GRAPH = ROOT / "docs" / "graph.md"
 TABLES = ROOT / "docs" / "tables.md"
 FACTS = ROOT / "docs" / "facts.md"
 CAUSAL = ROOT / "docs" / "causal.md"
@@ -42,6 +44,16 @@ def test_the_guide_prints_what_it_shows(tmp_path: Path) -> None:
 
 def test_the_page_on_importing_prints_what_it_shows(tmp_path: Path) -> None:
     check(IMPORTING, tmp_path)
+
+
+def test_the_page_on_the_graph_prints_what_it_shows(tmp_path: Path) -> None:
+    check(GRAPH, tmp_path)
+
+
+def test_every_walk_and_figure_is_in_the_page_on_the_graph() -> None:
+    text = GRAPH.read_text(encoding="utf-8")
+    verbs = {name for name, _ in inspect.getmembers(Graph, inspect.isfunction) if not name.startswith("_")}
+    assert not {verb for verb in verbs - vars(Tables).keys() if f"`{verb}" not in text and f"memory.graph.{verb}" not in text}
 
 
 def test_the_page_on_tables_prints_what_it_shows(tmp_path: Path) -> None:
@@ -79,7 +91,7 @@ def test_every_operator_is_in_the_guide(operator: str) -> None:
 
 
 def test_every_block_that_can_be_run_is_run() -> None:
-    for page in (README, GUIDE, IMPORTING, TABLES, FACTS, CAUSAL, CYPHER):
+    for page in (README, GUIDE, IMPORTING, TABLES, GRAPH, FACTS, CAUSAL, CYPHER):
         text = page.read_text(encoding="utf-8")
         blocks = re.findall(r"^```(\w+)$", text, re.MULTILINE)
         assert set(blocks) <= {"python", "text", "console", "sh"}

@@ -1,0 +1,67 @@
+"""`graphsvc graph …`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import graphsvc
+from graphsvc.cli.walks import ALGORITHMS
+
+from .conftest import Run
+
+
+@pytest.fixture(autouse=True)
+def calls(path: Path) -> None:
+    with graphsvc.open(path, embedder="hashing") as memory:
+        memory.skills.create_many([{"name": name, "id": name, "description": f"does {name}"} for name in "abcde"])
+        for source, target, weight in (("a", "b", 3.0), ("b", "c", 3.0), ("a", "d", 1.0), ("d", "c", 1.0), ("c", "e", 1.0)):
+            memory.skills.link(source, target, "prerequisite", weight=weight)
+        memory.graph.define("Team", {"id": int, "name": str}, key="id")
+        memory.graph.define("OWNS", {}, source="Team", target="Skill")
+        memory.graph.add("Team", [{"id": 7, "name": "core"}])
+        memory.graph.add("OWNS", [{"source": 7, "target": "default/a"}])
+
+
+def test_neighbours_and_parts_of_the_graph_are_listed(answer: Run, run: Run) -> None:
+    found = answer("graph", "neighbours", "Skill:a", "--rel", "PREREQUISITE", "--direction", "out", "-d", "2")
+    assert [(node["id"], node["depth"]) for node in found["nodes"]] == [("b", 1), ("d", 1), ("c", 2)]
+    assert "does b" in run("graph", "neighbours", "Skill:a").stdout
+    assert answer("graph", "neighbours", "Team:7")["nodes"][0]["id"] == "a"
+    part = answer("graph", "subgraph", "Skill:a", "Skill:e", "-d", "1", "--rel", "PREREQUISITE")
+    assert len(part["nodes"]) == 5
+    assert len(part["edges"]) == 5
+    assert answer("graph", "node", "Skill:a")["properties"]["description"] == "does a"
+
+
+def test_ways_are_found_and_told(answer: Run, run: Run) -> None:
+    assert "Skill:a -[PREREQUISITE]-> Skill:b" in " ".join(run("graph", "path", "Skill:a", "Skill:b").stdout.split())
+    every = answer("graph", "path", "Skill:a", "Skill:c", "--all", "--rel", "PREREQUISITE")
+    assert [way["nodes"][1]["id"] for way in every["paths"]] == ["b", "d"]
+    cheapest = answer("graph", "path", "Skill:a", "Skill:c", "--weight", "weight", "--rel", "PREREQUISITE")
+    assert cheapest["paths"][0]["cost"] == 2.0
+    ways = answer("graph", "paths", "Skill:a", "--rel", "PREREQUISITE", "--direction", "out", "--max-hops", "2")
+    assert [way["length"] for way in ways["paths"]] == [1, 1, 2, 2]
+    assert "no such way" in run("graph", "path", "Skill:e", "Skill:a", "--direction", "out").stdout
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_every_algorithm_answers(answer: Run, run: Run, name: str) -> None:
+    found = answer("graph", name, "--table", "Skill", "--rel", "PREREQUISITE")["values"]
+    assert [value["key"] for value in found] == [f"default/{letter}" for letter in "abcde"]
+    assert "Skill:a" in run("graph", name, "--table", "Skill").stdout
+
+
+def test_alike_out_and_in(answer: Run, tmp_path: Path) -> None:
+    assert answer("graph", "similar", "Skill:b", "--rel", "PREREQUISITE")["values"][0] == {
+        "label": "Skill", "key": "default/d", "similarity": 1.0,
+    }  # fmt: skip
+    path = tmp_path / "calls.graphml"
+    assert answer("graph", "export", str(path), "--table", "Skill", "--rel", "PREREQUISITE")["edges"] == 5
+    assert answer("graph", "load", str(path), "--nodes", "Copy", "--edges", "COPIED") == {"nodes": 5, "edges": 5}
+
+
+def test_a_node_that_is_none_is_told(run: Run) -> None:
+    for name in ("Skill", "Skill:zz", "Nothing:x", "Team:x"):
+        assert run("graph", "neighbours", name, code=1).exit_code == 1
