@@ -274,3 +274,14 @@ def test_what_a_fact_points_to_may_go(memory: graphsvc.Memory) -> None:
     with pytest.raises(NotFound):
         memory.facts.evidence("y")
     assert memory.verify().problems == []
+
+
+def test_a_trimmed_log_adds_up_to_the_same_facts(memory: graphsvc.Memory, tmp_path: Path) -> None:
+    fill(memory)
+    before = state(memory)
+    memory.snapshot(tmp_path / "snapshot")
+    memory.trim(before=memory.status()["head"] + 1)
+    assert (state(memory), memory.verify().problems) == (before, [])
+    memory.facts.predicate("lives in", single=False)
+    memory.forget("f5")
+    assert memory.verify().problems == memory.repair().problems == []

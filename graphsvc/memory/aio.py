@@ -209,7 +209,7 @@ class AsyncFacts(AsyncVerbs):
     history = awaited(Facts.history)
     evidence = awaited(Facts.evidence)
     contradictions = awaited(Facts.contradictions)
-    search = awaited(Facts.search)
+    search = awaited(Facts.search, kept=True)
 
 
 class AsyncCausal(AsyncVerbs):

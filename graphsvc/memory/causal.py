@@ -15,6 +15,7 @@ from graphsvc.log.adjacent import Edge, Node
 from graphsvc.memory.causal_paths import RULES, Look, Path, Paths, Rule, best_paths, downstream
 from graphsvc.memory.namespaces import Namespaces
 from graphsvc.memory.opened import Opened
+from graphsvc.memory.query_cache import request_of
 from graphsvc.memory.results import Hits
 from graphsvc.memory.retrieval import Mode, Where, check_k, check_share
 from graphsvc.memory.rows_in import rows_of
@@ -403,10 +404,15 @@ class Causal(Verbs):
             As for `episodes.retrieve`.
         """
         self._opened.check()
-        query = self._query(
-            text, k, where, agent, mode=mode, weight=weight, min_similarity=min_similarity, vector=vector
-        )
-        return self._answered(query, lambda: self._opened.retrieval.find(query))
+
+        def find() -> Hits[Cause]:
+            query = self._query(
+                text, k, where, agent, mode=mode, weight=weight, min_similarity=min_similarity, vector=vector
+            )
+            return self._retrieval.find(query)
+
+        request = None if vector is not None else request_of(text, k, where, agent, mode, weight, min_similarity)
+        return self._answered(request, find)
 
     # --- nodes and times ---------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from graphsvc.errors import BadInput, NotFound, TooLarge
 from graphsvc.log import believed
 from graphsvc.log.state import LIVE, every
 from graphsvc.memory.joined import far_ends
+from graphsvc.memory.query_cache import request_of
 from graphsvc.memory.results import Hits
 from graphsvc.memory.retrieval import Mode, Where, check_k
 from graphsvc.memory.rows_in import rows_of
@@ -534,19 +535,30 @@ class Facts(Verbs):
         """
         self._opened.check()
         moments = parse_as_of(as_of)
-        if moments is not None and moments.known is not None:
-            rows, _ = self._believed(where, None, None, None, moments, agent)
-            if len(rows) > MAX_VALUES:
-                raise TooLarge(f"{len(rows):,} facts were believed then", where="as_of", hint="Narrow it by where=.")
-            must: dict[str, Any] = {"id": [fact.id for fact in self._opened.log.records(rows).values()]}
-        else:
-            must = _true_now(None if moments is None else moments.valid)
-        json = where.json if isinstance(where, Expression) else where
-        query = self._query(
-            text, k, must if json is None else {"and": [must, json]}, agent, mode=mode, weight=weight,
-            min_similarity=min_similarity, vector=vector,
-        )  # fmt: skip
-        return self._answered(query, lambda: self._opened.retrieval.find(query))
+
+        def find() -> Hits[Fact]:
+            must = self._searched(where, moments, agent)
+            json = where.json if isinstance(where, Expression) else where
+            query = self._query(
+                text, k, must if json is None else {"and": [must, json]}, agent, mode=mode, weight=weight,
+                min_similarity=min_similarity, vector=vector,
+            )  # fmt: skip
+            return self._retrieval.find(query)
+
+        request = None
+        if vector is None:
+            times = None if moments is None else tuple(moments)
+            request = request_of(text, k, where, times, agent, mode, weight, min_similarity)
+        return self._answered(request, find)
+
+    def _searched(self, where: Where, moments: Moments | None, agent: Any) -> dict[str, Any]:
+        """As a filter: what was true at a moment, as it was known at another."""
+        if moments is None or moments.known is None:
+            return _true_now(None if moments is None else moments.valid)
+        rows, _ = self._believed(where, None, None, None, moments, agent)
+        if len(rows) > MAX_VALUES:
+            raise TooLarge(f"{len(rows):,} facts were believed then", where="as_of", hint="Narrow it by where=.")
+        return {"id": [fact.id for fact in self._opened.log.records(rows).values()]}
 
 
 def _given(**names: Any) -> dict[str, str]:
