@@ -93,6 +93,12 @@ class Settings:
     query_cache_ttl: float = _setting(300.0, "How long an answer may be given again.", least=0)
     blas_threads: int = _setting(1, "Threads of numpy's BLAS in this process; 0 leaves them alone.", least=0)
 
+    recall_similarity: float = _setting(
+        0.7, "α of `memory.recall`: what likeness counts in an item's utility.", least=0
+    )
+    recall_uplift: float = _setting(0.2, "β of `memory.recall`: what the item is known to cause.", least=0)
+    recall_latency: float = _setting(0.1, "γ of `memory.recall`: what its seconds, at most 1, are taken off.", least=0)
+
     max_text_bytes: int = _setting(1 << 20, "The longest text in one field.", least=1)
     max_metadata_bytes: int = _setting(64 << 10, "The largest metadata of one record, as JSON.", least=2)
     max_tags: int = _setting(64, "Tags of one record.", least=0)

@@ -10,7 +10,6 @@ import typer
 from typer.core import TyperGroup
 
 import graphsvc
-from graphsvc.cli import records
 from graphsvc.cli.causal import causal
 from graphsvc.cli.cypher import add_cypher
 from graphsvc.cli.demonstration import demo
@@ -20,9 +19,8 @@ from graphsvc.cli.facts import facts
 from graphsvc.cli.importing import importing
 from graphsvc.cli.learning import add_learning
 from graphsvc.cli.leaving import add_leaving
-from graphsvc.cli.options import K, ManyAgents, Wait, Where, agents, filtered
-from graphsvc.cli.output import Answer
-from graphsvc.cli.shell import Shell, command, complain
+from graphsvc.cli.recall import add_recall
+from graphsvc.cli.shell import complain
 from graphsvc.cli.skills import skills
 from graphsvc.cli.travel import add_travel
 from graphsvc.cli.upkeep import add_upkeep
@@ -83,27 +81,7 @@ def common(
     """Options before the command."""
 
 
-@command(app, "recall", example="graphsvc recall 'deploy the service' -k 5", panel="Remember")
-def recall(
-    shell: Shell,
-    text: Annotated[str, typer.Argument(help="A task, or anything.")],
-    k: K = 5,
-    where: Where = None,
-    skills_where: Annotated[str | None, typer.Option(metavar="JSON", help="Filter on skills.")] = None,
-    agent: ManyAgents = None,
-    wait: Wait = False,
-) -> Answer:
-    """Find episodes and skills for a text."""
-    with shell.asking(wait=wait) as memory:
-        tried = memory.episodes.retrieve(text, k, where=filtered(where), agent=agents(agent))
-        known = memory.skills.search(text, k, where=filtered(skills_where, "--skills-where"), agent=agents(agent))
-    view = records.printed(
-        records.episode_hits(tried, f"Episodes for {text!r}"), records.skill_hits(known, "Skills"),
-        *records.not_embedded(tried, known),
-    )  # fmt: skip
-    return Answer({"episodes": records.hits_data(tried), "skills": records.hits_data(known)}, view)
-
-
+add_recall(app)
 add_cypher(app)
 add_learning(app)
 app.add_typer(episodes, name="episodes", rich_help_panel="Remember")

@@ -319,6 +319,7 @@ class AsyncMemory(AsyncVerbs):
     interrupt = awaited(Memory.interrupt)
     history = awaited(Memory.history)
     brief = awaited(Memory.brief)
+    recall = awaited(Memory.recall)
     feedback = awaited(Memory.feedback)
     feedbacks = awaited(Memory.feedbacks)
     export = awaited(Memory.export, long=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 from graphsvc.errors import BadInput, WaitTimeout
-from graphsvc.memory.causal import Causal
+from graphsvc.memory.causal import Causal, NodeLike
 from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.facts import Facts
@@ -17,11 +18,14 @@ from graphsvc.memory.feedback import FeedbackList, give, listed
 from graphsvc.memory.graph import Graph
 from graphsvc.memory.namespaces import Namespaces
 from graphsvc.memory.opened import Embedder, Handle, Opened, acquire
+from graphsvc.memory.recall import DEFAULT_K, SHARE_OF_NEARNESS, Recall, Recalled, Weights, share
 from graphsvc.memory.results import Event, Hits
 from graphsvc.memory.retrieval import Where
 from graphsvc.memory.skills import Skills
 from graphsvc.memory.verbs import history
+from graphsvc.model.as_of import When
 from graphsvc.model.kinds import SEARCHABLE
+from graphsvc.model.texts import WEIGHT
 
 if TYPE_CHECKING:
     from graphsvc.memory.briefing import Brief
@@ -150,6 +154,67 @@ class Memory:
         return brief(
             self, task, max_tokens, where, agent, min_similarity, count or self._opened.embedding.count_tokens
         )
+
+    def recall(
+        self,
+        text: str,
+        k: int = DEFAULT_K,
+        *,
+        kinds: str | Sequence[str] | None = None,
+        where: Where = None,
+        agent: str | Sequence[str] | None = None,
+        alpha: float | None = None,
+        beta: float | None = None,
+        gamma: float | None = None,
+        goal: NodeLike | None = None,
+        near: Any = None,
+        nearness: float = SHARE_OF_NEARNESS,
+        as_of: When = None,
+        weight: float = WEIGHT,
+        half_life: float | str | timedelta | None = None,
+        feedback: float = 0.0,
+        min_similarity: float | None = None,
+        vector: Any = None,
+    ) -> Recalled:
+        """What is worth knowing for a text, of every kind at once: utility = α·similarity + β·uplift - γ·latency.
+
+        Similarity is the blend of meaning and words, scaled over the candidates of all kinds together. Uplift is the
+        mean, weighted by confidence, of the causal edges that are valid now from the item to the goal, or else from
+        the skill that it is evidence of, from -1 to 1. Latency is the item's in seconds, at most 1.
+
+        Args:
+            text: a task, or anything. k: how many, of all kinds together.
+            kinds: that are searched; None for all of them.
+            where: one filter, for the kinds that have its fields; or one for each kind, by its name.
+            agent: namespace or namespaces; None for all that the handle sees.
+            alpha, beta, gamma: the weights; if None the settings `recall_similarity`, `recall_uplift`,
+                `recall_latency`.
+            goal: the node that uplifts are about, like a variable's name; all variables that measure a reward if None.
+            near: nodes to be near to in the graph, named as for `memory.graph`, one or a list. nearness: its share.
+            as_of: when causal edges must hold, and as was known when, see `graphsvc.AsOf`; now if None.
+            weight: share of the vector part in the blend.
+            half_life: age at which similarity counts half, e.g. "30d". feedback: share of what `memory.feedback` said.
+            min_similarity: lowest cosine, -1 to 1. vector: of the text, if you have it.
+
+        Returns:
+            At most k items, best first, each with its parts; and how long each stage took.
+
+        Raises:
+            BadInput, UnknownField, TooLarge: for an argument. ModelNotFound, EmbeddingFailed: for the model.
+            FollowerStopped: a projection stopped.
+        """
+        self._opened.check()
+        settings = self._opened.settings
+        weights = Weights(
+            share(alpha, "alpha", settings.recall_similarity),
+            share(beta, "beta", settings.recall_uplift),
+            share(gamma, "gamma", settings.recall_latency),
+        )
+        return Recall(self._opened, self._namespaces).recall(
+            text, k, kinds=kinds, where=where, agent=agent, weights=weights, goal=goal, as_of=as_of, near=near,
+            nearness_share=nearness, weight=weight, half_life=half_life, feedback=feedback,
+            min_similarity=min_similarity, vector=vector,
+        )  # fmt: skip
 
     def feedback(
         self,

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,7 +113,7 @@ def check_query(
         check_share(weight, "weight") or 0.0,
         check_share(mmr, "mmr"),
         None if half_life is None else _positive(seconds(half_life, where="half_life")),
-        _within(min_similarity, "min_similarity", -1.0, 1.0),
+        within(min_similarity, "min_similarity", -1.0, 1.0),
         None if vector is None else unit_vector(vector, dimension),
     )
 
@@ -131,10 +131,11 @@ def check_k(k: Any, limit: int, where: str = "k") -> int:
 
 def check_share(value: Any, where: str) -> float | None:
     """A share from 0 to 1, or None."""
-    return _within(value, where, 0.0, 1.0)
+    return within(value, where, 0.0, 1.0)
 
 
-def _within(value: Any, where: str, least: float, most: float) -> float | None:
+def within(value: Any, where: str, least: float, most: float) -> float | None:
+    """A number in a range, or None."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float | np.floating) or not least <= value <= most:
@@ -167,7 +168,7 @@ def unit_vector(vector: Any, dimension: int, *, where: str = "vector") -> Vector
 
 
 @dataclass(slots=True)
-class _Found:
+class Found:
     """Candidates with what is known of each, in parallel arrays; `hash` of the text that it was judged by."""
 
     rows: Rows
@@ -176,10 +177,16 @@ class _Found:
     bm25: NDArray[np.float64]
     embedded: NDArray[np.bool_]
 
-    def take(self, places: NDArray[np.intp] | NDArray[np.bool_]) -> _Found:
-        return _Found(*(getattr(self, name)[places] for name in ("rows", "hash", "cosine", "bm25", "embedded")))
+    def take(self, places: NDArray[np.intp] | NDArray[np.bool_]) -> Found:
+        return Found(*(getattr(self, name)[places] for name in self.__slots__))
+
+    @classmethod
+    def together(cls, several: Sequence[Found]) -> Found:
+        """Candidates of several kinds, one after another."""
+        return cls(*(np.concatenate([getattr(one, name) for one in several]) for name in cls.__slots__))
 
 
+T = TypeVar("T")
 Values = NDArray[np.float64]
 Rescore = Callable[[Rows, Values], tuple[Values, dict[str, Values]]]
 """From rows and their scores to new scores, and the parts that made them."""
@@ -222,23 +229,55 @@ class Retrieval:
 
         `deeper` takes that many times k candidates into account; `rescore` may change the scores of all.
         """
+        return self._served(lambda vectors, text: self._find(query, vectors, text, deeper, rescore))
+
+    def gather(self, queries: Sequence[Query]) -> tuple[list[tuple[Query, Found]], int, bool, int]:
+        """Candidates for one text among several kinds, a query each: of each kind that has any, all that count there.
+
+        Returns: them; how many aren't embedded yet; whether the text index was behind; how many tokens weren't read.
+        """
+
+        def gather(vectors: VectorStore, text: TextIndex) -> tuple[list[tuple[Query, Found]], int, bool, int]:
+            behind = not self._wait_for_text(self.log.head)
+            found, waiting, vector, unread = [], 0, queries[0].vector, 0
+            for query in queries:
+                self._check_dimension(query, vectors)
+                rows, all_of_kind = self.log.mask(query.kind, query.filter, query.agents)
+                if not len(rows):
+                    continue
+                if vector is None:
+                    vector, unread = vectors.encode_one(query.text)
+                alike = replace(query, vector=vector)
+                candidates, pending = self._candidates(alike, vectors, text, rows, all_of_kind, query.k, True)
+                found.append((alike, candidates))
+                waiting += pending
+            return found, waiting, behind, unread
+
+        return self._served(gather)
+
+    def _served(self, ask: Callable[[VectorStore, TextIndex], T]) -> T:
+        """What `ask` gives for the vectors and the text index that serve now."""
         deadline = time.monotonic() + SWITCH_SECONDS
         while True:
             try:
-                return self._find(query, self.store.vectors, self.store.text, deeper, rescore)
+                return ask(self.store.vectors, self.store.text)
             except Closed:
                 # Others serve, or soon will: vectors of another model, or an index that is built anew.
                 if self.store.closed or time.monotonic() > deadline:
                     raise
                 time.sleep(0.01)
 
-    def _find(
-        self, query: Query, vectors: VectorStore, text: TextIndex, deeper: int, rescore: Rescore | None
-    ) -> Hits[Any]:
+    @staticmethod
+    def _check_dimension(query: Query, vectors: VectorStore) -> None:
         if query.vector is not None and len(query.vector) != vectors.dimension:
             raise BadInput(
                 f"has {len(query.vector)} dimensions; the memory's vectors have {vectors.dimension}", where="vector"
             )
+
+    def _find(
+        self, query: Query, vectors: VectorStore, text: TextIndex, deeper: int, rescore: Rescore | None
+    ) -> Hits[Any]:
+        self._check_dimension(query, vectors)
         head = self.log.head
         behind = query.mode != "vector" and not self._wait_for_text(head)
         rows, all_of_kind = self.log.mask(query.kind, query.filter, query.agents)
@@ -259,13 +298,13 @@ class Retrieval:
 
     def _candidates(
         self, query: Query, vectors: VectorStore, text: TextIndex, rows: Rows, all_of_kind: bool, k: int, rescored: bool
-    ) -> tuple[_Found, int]:
+    ) -> tuple[Found, int]:
         depth = max(100, 10 * k)
         if query.mode == "text":
             text_rows, text_scores = self._worded(query, text, depth, rows)
             if query.min_similarity is None:
                 hashes, there = self.log.columns.hash_of(text_rows), np.ones(len(text_rows), bool)
-                return _Found(text_rows, hashes, np.zeros(len(text_rows)), text_scores, there), 0
+                return Found(text_rows, hashes, np.zeros(len(text_rows)), text_scores, there), 0
         assert query.vector is not None, "embedded before"
         vector = query.vector
         positions, embedded, pending = self._embedded(vectors, query.kind, rows, all_of_kind)
@@ -279,7 +318,7 @@ class Retrieval:
             compared = comparing()
             near, cosines = top(compared.rows, compared.cosines, depth)
             nothing, there = np.zeros(len(near)), np.ones(len(near), bool)
-            return _close_enough(query, _Found(near, self.log.columns.hash_of(near), cosines, nothing, there)), pending
+            return _close_enough(query, Found(near, self.log.columns.hash_of(near), cosines, nothing, there)), pending
         text_rows, text_scores = self._worded(query, text, depth, rows)
         compared = comparing()
         near, _ = top(compared.rows, compared.cosines, depth)
@@ -328,7 +367,7 @@ class Retrieval:
         text_rows: Rows,
         text_scores: NDArray[np.float64],
         compared: Compared,
-    ) -> _Found:
+    ) -> Found:
         """Cosine and BM25 of each of the union; what has been compared already isn't again."""
         hashes = self.log.columns.hash_of(union)
         positions = vectors.hot.fresh(union, hashes)
@@ -342,18 +381,18 @@ class Retrieval:
             cosine[~has] = cosine[has].min() if has.any() else 0.0
         bm25 = np.zeros(len(union))
         bm25[np.searchsorted(union, text_rows)] = text_scores
-        return _close_enough(query, _Found(union, hashes, cosine, bm25, has))
+        return _close_enough(query, Found(union, hashes, cosine, bm25, has))
 
     # --- ranking -----------------------------------------------------------------------------------------
 
     def _ranked(
-        self, query: Query, vectors: VectorStore, found: _Found, rescore: Rescore | None
+        self, query: Query, vectors: VectorStore, found: Found, rescore: Rescore | None
     ) -> tuple[Hit[Any], ...]:
         scores, scaled = _scores(query, found)
         if query.half_life is not None:
             if query.mode == "vector":
                 scores = (1 + scores) / 2  # half of a negative cosine would be more
-            scaled["recency"] = self._recency(query, found.rows)
+            scaled["recency"] = self.recency(query, found.rows)
             scores = scores * scaled["recency"]
         if rescore is not None:
             scores, more = rescore(found.rows, scores)
@@ -363,7 +402,7 @@ class Retrieval:
         start = 0
         while start < len(order):
             # As many as are left to find, and all that tie with the last of them: ties go by id.
-            end = len(order) if query.mmr is not None else _past_ties(scores, order, start + query.k - len(hits))
+            end = len(order) if query.mmr is not None else past_ties(scores, order, start + query.k - len(hits))
             places = order[start:end]
             rows = found.rows[places]
             records = self.log.records(rows)
@@ -373,7 +412,7 @@ class Retrieval:
                 places.tolist(), rows.tolist(), unchanged.tolist(), unread.tolist(), strict=True
             ):
                 record = records.get(row)
-                if record is not None and same and _still(query, record):
+                if record is not None and same and still(query, record):
                     parts = _parts(query, found, scaled, place)
                     if left:
                         parts["unread"] = float(left)
@@ -386,7 +425,7 @@ class Retrieval:
             hits = self._diverse(vectors, hits, query.mmr, query.k)
         return tuple(hit for hit, _ in hits[: query.k])
 
-    def _recency(self, query: Query, rows: Rows) -> Values:
+    def recency(self, query: Query, rows: Rows) -> Values:
         """Half for each half-life of age; what lies in the future counts as now."""
         assert query.half_life is not None, "asked for only with a half-life"
         at = self.log.columns.values(query.kind, "at", rows)
@@ -420,7 +459,7 @@ class Retrieval:
         return chosen
 
 
-def _still(query: Query, record: Record) -> bool:
+def still(query: Query, record: Record) -> bool:
     """Whether the record as it is now passes: columns and indexes may have been read while it changed."""
     if query.agents is not None and record.agent not in query.agents:
         return False
@@ -442,13 +481,13 @@ def _looked_up(union: Rows, positions: NDArray[np.int32], compared: Compared) ->
     return np.where(known, rounded(compared.cosines[places]), 0.0), known
 
 
-def _close_enough(query: Query, found: _Found) -> _Found:
+def _close_enough(query: Query, found: Found) -> Found:
     if query.min_similarity is None:
         return found
     return found.take(found.embedded & (found.cosine >= query.min_similarity))
 
 
-def _scores(query: Query, found: _Found) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
+def _scores(query: Query, found: Found) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
     """The score of each candidate, and its scaled parts."""
     if query.mode == "vector":
         return found.cosine, {}
@@ -458,11 +497,11 @@ def _scores(query: Query, found: _Found) -> tuple[NDArray[np.float64], dict[str,
         vector = _reciprocal_ranks(found.cosine, found.embedded)
         text = _reciprocal_ranks(found.bm25, found.bm25 > 0)
         return vector + text, {"vector": vector, "text": text}
-    vector, text = _min_max(found.cosine), _min_max(found.bm25)
+    vector, text = min_max(found.cosine), min_max(found.bm25)
     return query.weight * vector + (1 - query.weight) * text, {"vector": vector, "text": text}
 
 
-def _min_max(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def min_max(values: NDArray[np.float64]) -> NDArray[np.float64]:
     if not len(values):
         return values
     least, most = values.min(), values.max()
@@ -477,13 +516,13 @@ def _reciprocal_ranks(values: NDArray[np.float64], listed: NDArray[np.bool_]) ->
     return np.where(listed, 1.0 / (RRF_K + ranks), 0.0)
 
 
-def _past_ties(scores: NDArray[np.float64], order: NDArray[np.intp], end: int) -> int:
+def past_ties(scores: NDArray[np.float64], order: NDArray[np.intp], end: int) -> int:
     while end < len(order) and scores[order[end]] == scores[order[end - 1]]:
         end += 1
     return min(end, len(order))
 
 
-def _parts(query: Query, found: _Found, scaled: dict[str, NDArray[np.float64]], place: int) -> dict[str, float]:
+def _parts(query: Query, found: Found, scaled: dict[str, NDArray[np.float64]], place: int) -> dict[str, float]:
     parts: dict[str, float] = {}
     if query.mode != "text" or query.min_similarity is not None:
         parts["cosine"] = float(found.cosine[place])
