@@ -29,6 +29,8 @@ SECTIONS = (
     ("ours.storing", "ours"),
     ("ours.retrieval", "ours"),
     ("ours.skills", "ours"),
+    ("ours.facts", "ours"),
+    ("ours.causal", "ours"),
     ("ours.opening", "ours"),  # opens what `retrieval` built
     ("ours.travel", "ours"),  # takes along what `retrieval` built, and goes on writing it
     ("peers.lancedb", "lancedb"),

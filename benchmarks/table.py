@@ -115,6 +115,22 @@ GROUPS = (
         (Row("skills.uncached", "10 of {skills}, blend"), Row("skills.cached", "10 of {skills}, blend, cached")),
     ),
     Group(
+        "Facts in time, of {large}, single predicate",
+        (
+            Row("facts.add", "one fact, 1 thread, durable, followed"),
+            Row("facts.at", "true at a moment, of a subject with 1,000"),
+            Row("facts.at-known", "the same, as it was known at another"),
+        ),
+    ),
+    Group(
+        "Causal edges, 200 among 40 nodes",
+        (
+            Row("causal.add", "add one, 1 thread"),
+            Row("causal.chain", "the 10 best chains of depth 3"),
+            Row("causal.effects", "the effects of a node"),
+        ),
+    ),
+    Group(
         "Embedding (all-MiniLM-L6-v2)",
         tuple(
             Row(f"embed.{length}.{form}", f"texts of {characters} characters, {words}", "/s", extra=form != "fp32")

@@ -20,7 +20,7 @@ PAGES = {
     "python.md": ("Python API: what can be called, with what, and what comes back", python.made),
     "commands.md": ("Commands: the same at a shell", commands.made),
     "filters.md": ("Filters: the language of `where`, and `graphsvc.F`", filters.made),
-    "records.md": ("Records: fields of episodes, skills, versions, outcomes, entities", records.made),
+    "records.md": ("Records: fields of episodes, skills, entities, facts, causal edges, …", records.made),
     "settings.md": ("Settings: environment variables, defaults, meaning", settings.made),
     "errors.md": ("Errors: codes, and what to do", errors.made),
     "cypher.md": ("Cypher: what a statement may be, rule by rule", cypher.made),

@@ -31,21 +31,27 @@ if TYPE_CHECKING:
         restore,
         verify_snapshot,
     )
+    from graphsvc.model.as_of import AsOf
     from graphsvc.model.filters import F
-    from graphsvc.model.records import Entity, Episode, Skill
+    from graphsvc.model.records import Cause, Entity, Episode, Fact, Predicate, Skill, Variable
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsOf",
     "AsyncMemory",
+    "Cause",
     "Entity",
     "Episode",
     "F",
+    "Fact",
     "GraphsvcError",
     "Hit",
     "Hits",
     "Memory",
+    "Predicate",
     "Skill",
+    "Variable",
     "__version__",
     "amigrate",
     "aopen",
@@ -58,15 +64,20 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AsOf": "graphsvc.model.as_of",
     "AsyncMemory": "graphsvc.memory.aio",
+    "Cause": "graphsvc.model.records",
     "Entity": "graphsvc.model.records",
     "Episode": "graphsvc.model.records",
     "F": "graphsvc.model.filters",
+    "Fact": "graphsvc.model.records",
     "GraphsvcError": "graphsvc.errors",
     "Hit": "graphsvc.memory.results",
     "Hits": "graphsvc.memory.results",
     "Memory": "graphsvc.memory.memory",
+    "Predicate": "graphsvc.model.records",
     "Skill": "graphsvc.model.records",
+    "Variable": "graphsvc.model.records",
     **dict.fromkeys(
         ("amigrate", "arestore", "averify_snapshot", "migrate", "restore", "verify_snapshot"), "graphsvc.memory.travel"
     ),

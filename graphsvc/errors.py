@@ -120,6 +120,12 @@ class NotDeterministic(NotAllowed):
     default_hint = "Read first, then write the values as parameters."
 
 
+class NotTemporal(BadInput):
+    """`as_of` was asked of something that keeps no times: they are kept of facts, causal edges and temporal tables."""
+
+    code = "not_temporal"
+
+
 class NotFound(GraphsvcError):
     """No record has this id in the namespaces that the handle sees."""
 

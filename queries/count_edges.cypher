@@ -1,5 +1,5 @@
 // How many edges one table has.
 // for: rel table
 // gives: edges INT64
-MATCH (:<source>)-[r:<table>]->(:<target>)
+MATCH ()-[r:<table>]->()
 RETURN count(*) AS edges

@@ -3,6 +3,6 @@
 // takes: $source_ STRING
 // takes: $target_ STRING
 // gives: done INT64
-MATCH (a:<source> {key: $source_})-[r:<table>]->(b:<target> {key: $target_})
+MATCH (a:<source> {key: $source_})-[r:<table><which>]->(b:<target> {key: $target_})
 DELETE r
 RETURN count(*) AS done

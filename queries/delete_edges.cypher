@@ -5,6 +5,6 @@
 LOAD FROM $rows
 MATCH (a:<source>) WHERE a.key = source_
 MATCH (b:<target>) WHERE b.key = target_
-MATCH (a)-[r:<table>]->(b)
+MATCH (a)-[r:<table><which>]->(b)
 DELETE r
 RETURN count(*) AS done

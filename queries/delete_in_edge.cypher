@@ -2,6 +2,6 @@
 // for: rel table
 // takes: $key_ STRING
 // gives: done INT64
-MATCH (n:<target> {key: $key_})<-[r:<table>]-(:<source>)
+MATCH (n:<target> {key: $key_})<-[r:<table>]-()
 DELETE r
 RETURN count(*) AS done

@@ -3,6 +3,6 @@
 // for: rel table
 // takes: $key_ STRING
 // gives: done INT64
-MATCH (n:<source> {key: $key_})-[r:<table>]->(:<target>)
+MATCH (n:<source> {key: $key_})-[r:<table>]->()
 DELETE r
 RETURN count(*) AS done

@@ -4,6 +4,6 @@
 // gives: done INT64
 LOAD FROM $rows
 MATCH (n:<source>) WHERE n.key = key_
-MATCH (n)-[r:<table>]->(:<target>)
+MATCH (n)-[r:<table>]->()
 DELETE r
 RETURN count(*) AS done

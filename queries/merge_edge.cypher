@@ -4,5 +4,5 @@
 // takes: $target_ STRING
 // gives: done INT64
 MATCH (a:<source> {key: $source_}), (b:<target> {key: $target_})
-MERGE (a)-[r:<table>]->(b) <settings>
+MERGE (a)-[r:<table><which>]->(b) <settings>
 RETURN count(*) AS done

@@ -5,5 +5,5 @@
 LOAD FROM $rows
 MATCH (a:<source>) WHERE a.key = source_
 MATCH (b:<target>) WHERE b.key = target_
-MERGE (a)-[r:<table>]->(b) <settings>
+MERGE (a)-[r:<table><which>]->(b) <settings>
 RETURN count(*) AS done

@@ -114,7 +114,8 @@ def test_a_filter_takes_parts_and_links_along_only_with_their_records(
     fill(memory)
     where = {"episode": {"success": True}, "skill": {"name": "walk"}}
     report = memory.export(tmp_path / "a", where=where)
-    assert report.records == {"episode": 20, "skill": 1, "skill_version": 1, "outcome": 0, "feedback": 0, "entity": 0}
+    assert report.records == {"episode": 20, "skill": 1, "skill_version": 1, "outcome": 0, "feedback": 0, "entity": 0,
+                              "variable": 0, "predicate": 0, "fact": 0, "cause": 0}
     assert report.links == 0
     bound = memory.as_agent("other").export(tmp_path / "b", format="parquet")
     assert bound.records["episode"] == 12

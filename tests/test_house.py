@@ -13,8 +13,10 @@ import pytest
 
 import graphsvc
 from graphsvc.memory import aio
+from graphsvc.memory.causal import Causal
 from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
+from graphsvc.memory.facts import Facts
 from graphsvc.memory.memory import Memory
 from graphsvc.memory.skills import Skills
 
@@ -118,6 +120,7 @@ def test_opening_an_empty_memory_is_quick(tmp_path: Path) -> None:
     ("plain", "awaited"),
     [
         (Episodes, aio.AsyncEpisodes), (Skills, aio.AsyncSkills), (Entities, aio.AsyncEntities),
+        (Facts, aio.AsyncFacts), (Causal, aio.AsyncCausal),
         (Memory, aio.AsyncMemory),
     ],
 )

@@ -114,6 +114,25 @@ def test_12_kill_9_loses_nothing_acknowledged_and_a_store_is_one_commit(path: Pa
         assert report.checked["log"] == memory.episodes.count()
 
 
+def test_6_a_path_is_lost_to_no_name_within_another_and_an_uplift_of_zero_is_kept(memory: graphsvc.Memory) -> None:
+    for name in ("12", "30", "2", "1"):
+        memory.causal.variable(name)
+    memory.causal.add("12", "30", 0.5, id="first")
+    memory.causal.add("30", "2", 0, id="none")
+    memory.causal.add("30", "1", -0.5, id="less")
+    (path,) = memory.causal.paths("12", "2")
+    assert [node.id for node in path.nodes] == ["12", "30", "2"]
+    assert path.uplift == 0.0
+    assert memory.causal.get("none").uplift == 0.0
+    assert [edge.id for edge in memory.causal.causes("2")] == ["none"]
+    assert {str(one.node): one.uplift for one in memory.causal.what_if("12")} == {
+        "variable:30": 0.5, "variable:1": -0.25, "variable:2": 0.0,
+    }  # fmt: skip
+    memory.wait()
+    row = memory._opened.store.graph.engine.execute("MATCH ()-[r:CAUSES {id: 'none'}]->() RETURN r.uplift AS u").one()
+    assert row == [0.0]
+
+
 def test_13_a_failing_model_is_an_error_and_never_replaced(path: Path) -> None:
     def failing(texts: object) -> np.ndarray:
         if list(texts) == ["query"]:  # type: ignore[call-overload]

@@ -33,6 +33,7 @@ WRITES = {
     "store.64": ("storeEpisode_single_200", "ops_s", ONE_THREAD),
     "store.tasks": ("storeEpisode_single_200", "ops_s", ONE_THREAD),
     "bulk": ("storeEpisode_seq_1000", "total_ms", "one by one: what its batch stores isn't searchable"),
+    "causal.add": ("addCausalEdge_200", "median_ms", ""),
 }
 READS = {
     "retrieve.vector.small": ("retrieveRelevant_k10_1000_uncached", "returned_avg_1000"),
@@ -47,6 +48,7 @@ READS = {
     ),
     "skills.uncached": ("searchSkills_k10_200_uncached", "searchSkills_returned_avg"),
     "skills.cached": ("searchSkills_k10_200_cached", "searchSkills_returned_avg"),
+    "causal.chain": ("getCausalChain_depth3", "causal_chains_avg"),
     "reopen.middle": ("reopen_plus_first_query", "returned_after_reopen"),
 }  # fmt: skip
 """Its row, and the note that says how many results came back on average: fewer than ten don't count."""
@@ -73,7 +75,7 @@ def writes(runs: dict[str, Any], *, fsync: bool) -> Figures:
     figures: Figures = {}
     for row, (theirs, field, note) in WRITES.items():
         if fastest := _fastest(runs, theirs, field, fsync=fsync, note=note):
-            if row == "bulk":
+            if row in ("bulk", "causal.add"):
                 figures[row] = fastest
             else:
                 figures[f"{row}.alone"] = figures[f"{row}.followed"] = fastest

@@ -12,7 +12,10 @@ from typing import Any, Union, get_args, get_origin
 
 import graphsvc
 from graphsvc.errors import every_error
-from graphsvc.memory import briefing, consolidation, joined, opened, results, retrieval, skills, verbs
+from graphsvc.log.adjacent import Edge, Node
+from graphsvc.memory import briefing, consolidation, facts, joined, opened, results, retrieval, skills, verbs
+from graphsvc.memory.causal import Causal, Consequence, NodeLike, RuleName, WhatIf
+from graphsvc.memory.causal_paths import Path, Paths
 from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.exporting import ExportReport
@@ -31,6 +34,7 @@ from graphsvc.memory.importing import (
 from graphsvc.memory.memory import Memory
 from graphsvc.memory.travel import migrate, restore, verify_snapshot
 from graphsvc.memory.trimming import TrimReport
+from graphsvc.model.as_of import AsOf, When
 from graphsvc.store.migrate import Migrated
 from graphsvc.store.restore import Restored
 from graphsvc.store.snapshot import Snapshot
@@ -39,9 +43,10 @@ from graphsvc.store.verify import Problem, Report
 from .markdown import code, entries, page, said, sections, table
 
 CLASSES: tuple[type, ...] = (
-    Memory, Episodes, skills.Skills, Entities, results.Hits, results.Hit, results.Statistics, results.Trend,
-    results.Lesson, results.Relations, results.Event, skills.Linked, consolidation.Consolidation, consolidation.Learnt,
-    briefing.Brief, briefing.Sentence, ExportReport, ForgetReport, Named, KeptTask, Report, Problem, Snapshot, Restored,
+    Memory, Episodes, skills.Skills, Entities, facts.Facts, facts.Belief, facts.Contradiction, Causal, Paths, Path,
+    Edge, Node, WhatIf, Consequence, AsOf, results.Hits, results.Hit, results.Statistics, results.Trend, results.Lesson,
+    results.Relations, results.Event, skills.Linked, consolidation.Consolidation, consolidation.Learnt, briefing.Brief,
+    briefing.Sentence, ExportReport, ForgetReport, Named, KeptTask, Report, Problem, Snapshot, Restored,
     TrimReport, Migrated,
 )  # fmt: skip
 NOT_FOR_USERS = {Memory: ("owner", "threads"), Report: ("note",), ImportReport: ("skip", "finish", "in_vain")}
@@ -56,6 +61,9 @@ TYPES = {
     "Embedder": (opened.Embedder, "`minilm`, `hashing` (tests), a path, a model's name, or a function texts → array."),
     "LinkType": (skills.LinkType, "What joins two skills."),
     "EpisodeLinkType": (joined.EpisodeLinkType, "What joins an episode to an entity or another episode."),
+    "NodeLike": (NodeLike, "What causal edges join: `\"skill:ID\"`, a variable's name, (kind, id), or a record."),
+    "RuleName": (RuleName, "How effects along a path compound."),
+    "When": (When, "(valid, known), a moment alone, or `graphsvc.AsOf`."),
     "WEIGHTS": (skills.WEIGHTS, "How a search of skills weighs what it knows, if it isn't told otherwise."),
 }
 
@@ -98,7 +106,8 @@ def _class(kind: type) -> str:
     summary, more = sections(said(kind.__doc__, kind.__name__))
     parts = [f"## {kind.__name__}", summary]
     if "Attributes" in more:
-        parts.append(entries(more["Attributes"], {*_hints(kind), *dir(kind), "episodes", "skills", "entities"}))
+        made = {"episodes", "skills", "entities", "facts", "causal"}  # in the constructor
+        parts.append(entries(more["Attributes"], {*_hints(kind), *dir(kind), *made}))
     for name, member in _members(kind):
         title = f"{kind.__name__}.{name}"
         if inspect.isfunction(member):

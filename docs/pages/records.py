@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from graphsvc.model import names, texts, validate
-from graphsvc.model.graph import REL_TABLES, RESERVED_NODES, RESERVED_RELS
+from graphsvc.model.graph import REL_TABLES, RESERVED_NODES, RESERVED_RELS, RelTable
 from graphsvc.model.kinds import KINDS, Kind
 
 from .markdown import code, page, said, table
@@ -31,7 +32,9 @@ percent-encoded id. Sessions, tasks and agents are nodes while a live record nam
 def made() -> str:
     """The page."""
     edges = (
-        (code(name), rel.source, rel.target, ", ".join(map(code, rel.columns))) for name, rel in REL_TABLES.items()
+        (code(name), sources, targets, ", ".join(map(code, rel.columns)))
+        for name, rel in REL_TABLES.items()
+        for sources, targets in _ends(rel)
     )
     reserved = ", ".join(map(code, (*RESERVED_NODES, *RESERVED_RELS)))
     return page(
@@ -76,3 +79,14 @@ def _default(field: Any) -> str:
     if field.default_factory is not msgspec.NODEFAULT:
         return code(msgspec.json.encode(field.default_factory()).decode())
     return "required"
+
+
+def _ends(rel: RelTable) -> Iterator[tuple[str, str]]:
+    """Which tables an edge leads from, and to which: sources that have the same targets together."""
+    targets: dict[str, list[str]] = {}
+    for source, target in rel.pairs:
+        targets.setdefault(source, []).append(target)
+    sources: dict[str, list[str]] = {}
+    for source, reached in targets.items():
+        sources.setdefault(", ".join(reached), []).append(source)
+    yield from ((", ".join(alike), reached) for reached, alike in sources.items())

@@ -11,9 +11,11 @@ from typer.core import TyperGroup
 
 import graphsvc
 from graphsvc.cli import records
+from graphsvc.cli.causal import causal
 from graphsvc.cli.demonstration import demo
 from graphsvc.cli.entities import add_links, entities
 from graphsvc.cli.episodes import add_store, episodes
+from graphsvc.cli.facts import facts
 from graphsvc.cli.importing import importing
 from graphsvc.cli.learning import add_learning
 from graphsvc.cli.leaving import add_leaving
@@ -104,6 +106,8 @@ add_learning(app)
 app.add_typer(episodes, name="episodes", rich_help_panel="Remember")
 app.add_typer(skills, name="skills", rich_help_panel="Remember")
 app.add_typer(entities, name="entities", rich_help_panel="Remember")
+app.add_typer(facts, name="facts", rich_help_panel="Remember")
+app.add_typer(causal, name="causal", rich_help_panel="Remember")
 add_links(episodes)
 app.add_typer(importing, name="import", rich_help_panel="Remember")
 add_upkeep(app)

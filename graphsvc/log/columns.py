@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +126,7 @@ class KindColumns:
         }
         self.names = {name: Names() for name in self.columns if kind.fields[name].type == "name"}
         self._encoders = {name: self._encoder(name) for name in self.columns}
+        self._labels = next(field.name for field in kind.fields.values() if field.type == "tags")
         self.tags: dict[str, Postings] = {}
         self.tags_of: list[tuple[str, ...]] = []
         self.tag_counts = Growing(np.int32, 0)
@@ -134,7 +135,7 @@ class KindColumns:
         """Write the values of a record that is there."""
         for name, column in self.columns.items():
             column[local] = self._encoders[name](getattr(record, name))
-        tags: tuple[str, ...] = record.tags  # type: ignore[attr-defined]
+        tags: tuple[str, ...] = getattr(record, self._labels)
         if tags != self.tags_of[local]:
             self._retag(local, tags)
         self.rows[local] = row
@@ -147,7 +148,7 @@ class KindColumns:
             encode = self._encoders[name]
             column.extend(start, [encode(getattr(record, name)) for record in records])
         for local, record in enumerate(records, start):
-            tags: tuple[str, ...] = record.tags  # type: ignore[attr-defined]
+            tags: tuple[str, ...] = getattr(record, self._labels)
             self.tags_of.append(())
             self._retag(local, tags)
         self.rows.extend(start, rows)
@@ -195,11 +196,18 @@ class KindColumns:
             among &= self.columns[name].data[: self.count] == code
         return int(among.sum())
 
+    def latest(self, times: tuple[str, ...], among: Mapping[str, str]) -> int:
+        """The latest of some times of the live records that have these names."""
+        mask = self.live.data[: self.count].copy()
+        for name, text in among.items():
+            mask &= self._names_in(name, (text,), self.count)
+        return max(int(self.columns[name].data[: self.count][mask].max(initial=NO_INT)) for name in times)
+
     def agrees(self, local: int, row: int, record: Record) -> bool:
         """Whether the values are those of a live record."""
         if not self.live.data[local] or self.rows.data[local] != row:
             return False
-        if self.tags_of[local] != record.tags:  # type: ignore[attr-defined]
+        if self.tags_of[local] != getattr(record, self._labels):
             return False
         return all(
             self._agrees(name, column.data[local], getattr(record, name)) for name, column in self.columns.items()
@@ -447,6 +455,10 @@ class Columns:
         if name == "Agent":
             return sum(columns.naming(agent) for columns in self.kinds.values())
         return self.kinds["episode"].naming(agent, "session" if name == "Session" else "task", id)
+
+    def latest(self, kind: str, times: tuple[str, ...], among: Mapping[str, str] | None = None) -> int:
+        """The latest of some times of the live records of a kind, of those with these names; `NO_INT` without any."""
+        return self.kinds[kind].latest(times, among or {})
 
     def agrees(self, row: int, kind: str, record: Record) -> bool:
         """Whether the columns hold what a live record says."""

@@ -41,7 +41,7 @@ CREATE TABLE record (            -- what the log adds up to
     id TEXT NOT NULL,
     at INTEGER NOT NULL,
     parent TEXT,                 -- what it belongs to: an episode's session, an outcome's skill, what feedback is of
-    task TEXT,                   -- digest of the task's text
+    task TEXT,                   -- digest of the task's text; a causal edge's effect, as its cause is its parent
     first INTEGER NOT NULL,      -- log number that stored it
     last INTEGER NOT NULL,       -- log number that last changed it
     hash BLOB NOT NULL,          -- of the store as the caller gave it
@@ -70,6 +70,13 @@ CREATE TABLE cursor (            -- how far followers without a number of their 
     n INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
+
+CAUSES = """
+CREATE INDEX IF NOT EXISTS record_cause ON record (parent) WHERE kind = 'cause' AND state = 0;
+CREATE INDEX IF NOT EXISTS record_effect ON record (task) WHERE kind = 'cause' AND state = 0;
+"""
+"""By what a causal edge leads from and to, to find those of a node that goes. No format of their own: a graphsvc that
+doesn't know them keeps them all the same."""
 
 
 def connect(path: Path, *, writer: bool = False) -> sqlite3.Connection:
@@ -120,6 +127,7 @@ def create(connection: sqlite3.Connection, path: Path, known: str | None) -> str
         connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} INSERT INTO memory VALUES ('{uuid.uuid4().hex}'); COMMIT;")
     elif not tables[0]:
         raise Corrupt("the log is missing or empty, and it held everything", where=str(path), hint=MISSING)
+    connection.executescript(CAUSES)
     id = str(connection.execute("SELECT id FROM memory").fetchone()[0])
     if known is not None and id != known:
         raise Corrupt(f"is the log of another memory ({id}, not {known})", where=str(path), hint=MISSING)

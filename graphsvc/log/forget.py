@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 import msgspec
 
 from graphsvc.errors import BadInput, NotFound
-from graphsvc.log import episodes
+from graphsvc.log import episodes, facts
 from graphsvc.log.state import FORGOTTEN, LIVE, State, Stored, every
 from graphsvc.log.trim import COLUMNS, held_from, substitutes
 from graphsvc.model.change import Change, GoneRecord, checksum, decode, encode
 from graphsvc.model.forgetting import PLACEHOLDER, overwrite
 from graphsvc.model.kinds import KINDS, kind_of
 from graphsvc.model.names import key_of, task_key
-from graphsvc.model.records import Episode, Record
+from graphsvc.model.records import Episode, Fact, Predicate, Record
 from graphsvc.model.requests import Forget, KindRef
 from graphsvc.model.texts import embedded_text
 
@@ -85,17 +85,18 @@ def plan(connection: sqlite3.Connection, refs: list[KindRef]) -> Plan:
 
 
 def _parts(connection: sqlite3.Connection, records: dict[int, Stored]) -> list[Stored]:
-    """Versions and outcomes of the skills among these, and what was said of any of these."""
+    """Versions and outcomes of the skills among these, what was said of any of these, and causal edges at them."""
     owners = {f"{one.kind}:{key_of(one.agent, one.id)}" for one in records.values()}
     rows = connection.execute(
-        "SELECT row, kind, agent, id, first, last, hash, text_hash, state, body, parent FROM record "
-        "WHERE kind IN ('skill_version', 'outcome', 'feedback') AND parent IS NOT NULL AND state != ?",
+        "SELECT row, kind, agent, id, first, last, hash, text_hash, state, body, parent, task FROM record "
+        "WHERE kind IN ('skill_version', 'outcome', 'feedback', 'cause') AND parent IS NOT NULL AND state != ?",
         (FORGOTTEN,),
     )
     return [
         Stored(*row)
-        for *row, parent in rows
-        if (parent if row[1] == "feedback" else f"skill:{key_of(row[2], parent)}") in owners
+        for *row, parent, effect in rows
+        if effect in owners
+        or (parent if row[1] in ("feedback", "cause") else f"skill:{key_of(row[2], parent)}") in owners
     ]
 
 
@@ -211,7 +212,7 @@ def _derived(connection: sqlite3.Connection, found: Plan) -> list[KindRef]:
     for row in found.records:
         for source, kind, agent, id in connection.execute(
             "SELECT source, kind, agent, id FROM link JOIN record ON row = source "
-            "WHERE rel = 'DERIVED_FROM' AND target = ?",
+            "WHERE (rel = 'DERIVED_FROM' OR (rel = 'EVIDENCE' AND kind = 'fact')) AND target = ?",
             (row,),
         ):
             if source not in found.records:
@@ -229,17 +230,22 @@ def forget(state: State, request: Forget) -> Plan:
     if not found.records:
         return found
     change = state.begin("forget")
-    gone: list[Episode] = []
-    for stored in found.records.values():
+    gone: list[Record] = []
+    for stored in sorted(found.records.values(), key=lambda one: one.kind != "cause"):  # else they went with a node
         change.forgotten.append(GoneRecord(stored.kind, stored.agent, stored.id, stored.row))
         if stored.state == LIVE:
             _retire(state, change, stored, gone)
         state.connection.execute("INSERT OR IGNORE INTO history VALUES (?, ?)", (stored.row, change.n))
-    episodes.close_gaps(state, change, gone)
+    episodes.close_gaps(state, change, [one for one in gone if isinstance(one, Episode)])
+    facts.left(state, change, [one for one in gone if isinstance(one, Fact)])
+    for one in gone:
+        if isinstance(one, Predicate):
+            facts.uncount(state, change, one)
     state.append(change)
     state.flush()
     state.connection.executemany(
-        "UPDATE record SET state = ?, last = ?, hash = x'', text_hash = 0, task = NULL, body = NULL WHERE row = ?",
+        "UPDATE record SET state = ?, last = ?, hash = x'', text_hash = 0, task = NULL, body = NULL, "
+        "parent = iif(kind = 'fact', NULL, parent) WHERE row = ?",
         [(FORGOTTEN, change.n, row) for row in found.records],
     )
     _overwrite(state.connection, change.n, found)
@@ -247,14 +253,14 @@ def forget(state: State, request: Forget) -> Plan:
     return found
 
 
-def _retire(state: State, change: Change, stored: Stored, gone: list[Episode]) -> None:
+def _retire(state: State, change: Change, stored: Stored, gone: list[Record]) -> None:
     record = stored.record
     if isinstance(record, Episode):
         episodes.release(state, change, record)
         state.leave_session(record)
-        gone.append(record)
     elif KINDS[stored.kind].in_columns:
         state.release(change, "Agent", record.agent, record.agent)
+    gone.append(record)
     state.retire(change, stored)
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from graphsvc.config import Settings
 from graphsvc.errors import Ambiguous, Corrupt, NotFound, WaitTimeout
 from graphsvc.log import database
+from graphsvc.log.adjacent import Adjacent
 from graphsvc.log.columns import FILE as COLUMNS
 from graphsvc.log.columns import Columns
 from graphsvc.log.forget import clean
@@ -66,6 +67,9 @@ class Log:
         self._recent_bytes = 0
         self._grown = threading.Condition()
         self._wakings = 0
+        self._adjacent: Adjacent | None = None
+        self._missed: list[RowEvent] | None = None
+        self._making = threading.Lock()
         connection = database.connect(self.path, writer=True)
         try:
             self.id = database.create(connection, self.path, id)
@@ -133,6 +137,10 @@ class Log:
             return
         self.columns.apply(events, changes[-1].n)
         with self._grown:
+            if self._missed is not None:
+                self._missed.extend(events)
+            if self._adjacent is not None:
+                self._adjacent.apply(events)
             for change in changes:
                 self._recent.append(change)
                 self._recent_bytes += change.size
@@ -157,6 +165,8 @@ class Log:
         with self.pool.connection() as connection:
             columns.catch_up(connection)
         self.columns = columns
+        with self._making:
+            self._adjacent = None
         self.writer.use(columns)
         self._saved_at = -1
 
@@ -295,6 +305,37 @@ class Log:
         self.submit(MoveCursor(name, n))
 
     # --- records -----------------------------------------------------------------------------------------
+
+    def adjacent(self) -> Adjacent:
+        """Causal edges by their ends. The first call reads them all; writes go on meanwhile."""
+        found = self._adjacent
+        if found is not None:
+            return found
+        with self._making:
+            if self._adjacent is not None:
+                return self._adjacent
+            missed: list[RowEvent] = []
+            with self._grown:
+                self._missed = missed
+            try:
+                found = Adjacent()
+                with self.pool.connection() as connection:
+                    found.read(connection)
+                with self._grown:
+                    found.apply(missed)
+                    self._adjacent = found
+            finally:
+                self._missed = None
+        return found
+
+    def check_adjacent(self) -> list[str]:
+        """Keys of the causal edges that aren't held in memory as their records say."""
+        held = self.adjacent().edges
+        afresh = Adjacent()
+        with self.pool.connection() as connection:
+            afresh.read(connection)
+        rows = sorted(row for row in held.keys() | afresh.edges.keys() if held.get(row) != afresh.edges.get(row))
+        return [str((held.get(row) or afresh.edges[row]).id) for row in rows]
 
     def connection(self) -> AbstractContextManager[sqlite3.Connection]:
         """A connection for reading, for the length of a `with`."""

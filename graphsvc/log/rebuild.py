@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from graphsvc.log.state import DELETED, FORGOTTEN, LIVE, places, signed
+from graphsvc.log.state import DELETED, FORGOTTEN, LIVE, moment, places, signed
 from graphsvc.model.change import Change, Held, Link, decode_record
 from graphsvc.model.kinds import KINDS
 from graphsvc.model.records import Record
 from graphsvc.model.requests import encode_record
 from graphsvc.model.texts import embedded_text, text_hash
-from graphsvc.model.times import micros
 
 if TYPE_CHECKING:
     from graphsvc.log.log import Log
 
-OWN_RELS = frozenset({"IN_SESSION", "ATTEMPTS", "NEXT", "VERSION_OF"})
+OWN_RELS = frozenset({"IN_SESSION", "ATTEMPTS", "NEXT", "VERSION_OF", "CAUSES"})
 """Edges that follow from the records; the others were made by a caller."""
 
 
@@ -120,10 +119,10 @@ def _remove(rebuilt: Rebuilt, row: int, n: int) -> None:
 
 
 def _forget(rebuilt: Rebuilt, row: int, n: int) -> None:
-    """It went just now, or before; only what it belonged to is still known, of an episode not the task."""
+    """It went just now, or before. Of what it belonged to an episode's task and a fact's line aren't known any more."""
     replayed = rebuilt.records[row]
     replayed.state, replayed.last = FORGOTTEN, n
-    replayed.places = (replayed.places[0], None)
+    replayed.places = (None if replayed.kind == "fact" else replayed.places[0], None)
     rebuilt.history.append((row, n))
 
 
@@ -156,7 +155,7 @@ def record_row(row: int, replayed: ReplayedRecord) -> tuple[Any, ...]:
     text = embedded_text(record) if record is not None else None
     parent, task = places(record) if record is not None else replayed.places
     return (
-        row, replayed.kind, replayed.agent, replayed.id, micros(record.at) if record is not None else 0, parent, task,
+        row, replayed.kind, replayed.agent, replayed.id, moment(record) if record is not None else 0, parent, task,
         replayed.first, replayed.last, replayed.hash, signed(text_hash(text)) if text else 0,
         replayed.state,
         encode_record(record).decode() if record is not None else None,

@@ -10,15 +10,27 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
 from graphsvc.errors import Ambiguous, Gone, NotFound
 from graphsvc.model.change import Change, GoneRecord, Link, NodeRef, Patch, Put, checksum, decode_record, encode
-from graphsvc.model.kinds import KINDS
+from graphsvc.model.facts import line_of, start_of
+from graphsvc.model.graph import cause_edge
+from graphsvc.model.kinds import CAUSAL, KINDS
 from graphsvc.model.names import key_of, task_key
-from graphsvc.model.records import Episode, Feedback, Outcome, Record, SkillVersion, judged
+from graphsvc.model.records import (
+    Cause,
+    Episode,
+    Fact,
+    Feedback,
+    Outcome,
+    Record,
+    SkillVersion,
+    ends_of,
+    judged,
+)
 from graphsvc.model.requests import NewRecord, encode_record
 from graphsvc.model.times import micros
 
@@ -27,12 +39,19 @@ if TYPE_CHECKING:
 
 LIVE, DELETED, FORGOTTEN = 0, 1, 2
 CACHE_LIMIT = 200_000
+LINE = ("agent", "subject", "predicate")
+"""Fields that say of which line a fact is."""
+LEARNT = ("at", "known_to")
+"""Fields that say when something was learnt of a fact."""
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 Mark = tuple[int, int, int, int]
 """Next number and row, and how many changes and events there are."""
+
+Line = tuple[str, str, str]
+"""Namespace, subject and predicate of facts."""
 
 Moment = tuple[int, str]
 """Where an episode stands in its session: its time in microseconds, then its id."""
@@ -121,6 +140,8 @@ class State:
         self.now = 0
         self._session_ends: dict[tuple[str, str], Moment | None] = {}
         self._counts: dict[tuple[str, str, str], int] = {}
+        self._learnt: dict[Line, int] = {}
+        self._learnt_last: int | None = None
         self._undo: list[Callable[[], Any]] | None = None
         self.reset()
 
@@ -129,6 +150,8 @@ class State:
         self._undo = None
         self._session_ends.clear()
         self._counts.clear()
+        self._learnt.clear()
+        self._learnt_last = None
         self._fresh: dict[tuple[str, str, str], Stored] = {}
         self._records: list[tuple[Any, ...]] = []
         self._log: list[tuple[Any, ...]] = []
@@ -207,6 +230,7 @@ class State:
             self._session_ends.clear()
         if len(self._counts) > CACHE_LIMIT:
             self._counts.clear()
+        self._learnt.clear()  # the columns know it now
         return done
 
     # --- records ---------------------------------------------------------------------------------------
@@ -247,7 +271,7 @@ class State:
         parent, task = places(record)
         text_hash, body = signed(item.text_hash), item.body.decode()
         self._records.append(
-            (row, kind, record.agent, record.id, micros(record.at), parent, task, change.n, change.n, item.hash,
+            (row, kind, record.agent, record.id, moment(record), parent, task, change.n, change.n, item.hash,
              text_hash, body)
         )  # fmt: skip
         self._fresh[(kind, record.agent, record.id)] = Stored(
@@ -269,6 +293,8 @@ class State:
         self.flush()
         text = text_hash != unsigned(stored.text_hash)
         patch = Patch(stored.kind, stored.agent, stored.id, stored.row, values, text, bool(vector))
+        if isinstance(record, Cause):
+            patch = msgspec.structs.replace(patch, edge=cause_edge(record))
         if text or vector:
             patch = msgspec.structs.replace(patch, hash=text_hash)
         change.patches.append(patch)
@@ -276,14 +302,18 @@ class State:
         parent, task = places(record)
         self.connection.execute(
             "UPDATE record SET at = ?, parent = ?, task = ?, last = ?, text_hash = ?, body = ? WHERE row = ?",
-            (micros(record.at), parent, task, change.n, signed(text_hash), encode_record(record).decode(), stored.row),
+            (moment(record), parent, task, change.n, signed(text_hash), encode_record(record).decode(), stored.row),
         )
         self._touch(stored.row, change.n)
         self.events.append(RowEvent(stored.row, stored.kind, record, text_hash))
 
     def retire(self, change: Change, stored: Stored) -> None:
-        """Delete a record: its id stays taken, its body goes, the log keeps it. Links at it go along."""
+        """Delete a record: its id stays taken, its body goes, the log keeps it. Links and causes at it go along."""
         self.flush()
+        if stored.kind in CAUSAL:
+            self._retire_causes(change, stored)
+        elif stored.kind == "cause":
+            change.unlinks.append(cause_edge(cast(Cause, stored.record)))
         change.gone.append(GoneRecord(stored.kind, stored.agent, stored.id, stored.row))
         self.connection.execute(
             "UPDATE record SET state = ?, last = ?, text_hash = 0, body = NULL WHERE row = ?",
@@ -292,6 +322,17 @@ class State:
         self.connection.execute("DELETE FROM link WHERE source = ? OR target = ?", (stored.row, stored.row))
         self._touch(stored.row, change.n)
         self.events.append(RowEvent(stored.row, stored.kind, None, 0))
+
+    def _retire_causes(self, change: Change, stored: Stored) -> None:
+        """Delete the causal edges from and to a node, whoever's they are."""
+        node = judged(stored.kind, key_of(stored.agent, stored.id))
+        for column in ("parent", "task"):
+            for cause in self.connection.execute(
+                f"{_SELECT} WHERE kind = 'cause' AND state = 0 AND {column} = ?", (node,)
+            ).fetchall():
+                edge = Stored(*cause)
+                self.release(change, "Agent", edge.agent, edge.agent)
+                self.retire(change, edge)
 
     def _touch(self, row: int, n: int) -> None:
         self.connection.execute("INSERT OR IGNORE INTO history VALUES (?, ?)", (row, n))
@@ -382,6 +423,30 @@ class State:
             self._undoable(self._session_ends, session)[session] = end
         return self._session_ends[session]
 
+    # --- when facts were learnt --------------------------------------------------------------------------
+
+    def learn(self) -> int:
+        """A moment of knowledge, now, and later than any before: no two facts are learnt at the same."""
+        self._learnt_last = max(self.now, self._last_learnt() + 1)
+        return self._learnt_last
+
+    def _last_learnt(self) -> int:
+        if self._learnt_last is None:
+            self._learnt_last = self.columns.latest("fact", LEARNT)
+        return self._learnt_last
+
+    def learnt(self, line: Line) -> int:
+        """When something was last learnt of a line: a fact of it, or that one doesn't hold."""
+        committed = self.columns.latest("fact", LEARNT, dict(zip(LINE, line, strict=True)))
+        return max(committed, self._learnt.get(line, committed))
+
+    def note_learnt(self, fact: Fact) -> None:
+        """Something is learnt of a line: this fact, or that it doesn't hold."""
+        line = (fact.agent, fact.subject, fact.predicate)
+        at = micros(fact.known_to or fact.at)
+        self._undoable(self._learnt, line)[line] = max(at, self._learnt.get(line, at))
+        self._learnt_last = max(at, self._last_learnt())
+
     # --- links -------------------------------------------------------------------------------------------
 
     def link_values(self, rel: str, source: int, target: int) -> dict[str, Any] | None:
@@ -424,7 +489,17 @@ def places(record: Record) -> tuple[str | None, str | None]:
         return record.skill, None
     if isinstance(record, Feedback):
         return judged(record.kind, key_of(record.owner, record.record)), None
+    if isinstance(record, Fact):
+        return (line_of(record) if record.known_to is None else None), None
+    if isinstance(record, Cause):
+        source, target = ends_of(record)
+        return judged(source[0], key_of(*source[1:])), judged(target[0], key_of(*target[1:]))
     return None, None
+
+
+def moment(record: Record) -> int:
+    """By what records that belong together are ordered, in microseconds: a fact's beginning, else when it happened."""
+    return start_of(record) if isinstance(record, Fact) else micros(record.at)
 
 
 _NAMES = {kind.record: name for name, kind in KINDS.items()}

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphsvc.config import Settings
 from graphsvc.errors import Closed, GraphsvcError, Overloaded, StorageFailed, StorageFull, WriterStopped, again
-from graphsvc.log import consolidation, entities, episodes, feedback, skills, taking
+from graphsvc.log import causes, consolidation, entities, episodes, facts, feedback, skills, taking
 from graphsvc.log.columns import Columns
 from graphsvc.log.database import translated
 from graphsvc.log.forget import forget
@@ -45,6 +45,12 @@ DECISIONS: dict[type[Any], Callable[[State, Any], Any]] = {
     r.UpsertEntities: entities.upsert,
     r.LinkEpisodes: entities.link,
     r.UnlinkEpisode: entities.unlink,
+    r.AddFacts: facts.add,
+    r.RetractFact: facts.retract,
+    r.CorrectFact: facts.correct,
+    r.DefinePredicate: facts.define,
+    r.AddCauses: causes.add,
+    r.ExpireCause: causes.expire,
     r.Consolidate: consolidation.consolidate,
     r.RecordFeedback: feedback.record,
     r.TakeRecords: taking.take_records,
@@ -60,7 +66,10 @@ def _move_cursor(state: State, request: r.MoveCursor) -> None:
 
 DECISIONS[r.MoveCursor] = _move_cursor
 
-_DELETIONS = {"episode": episodes.delete, "skill": skills.delete, "entity": entities.delete}
+_DELETIONS = {
+    "episode": episodes.delete, "skill": skills.delete,
+    "entity": entities.delete, "variable": entities.delete, "cause": entities.delete,
+}  # fmt: skip
 
 _BUFFERED = (r.StoreEpisodes, r.MoveCursor)
 """Verbs that check everything before they change anything: they need no savepoint."""

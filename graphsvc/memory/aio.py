@@ -18,8 +18,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
+from graphsvc.memory.causal import Causal
 from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
+from graphsvc.memory.facts import Facts
 from graphsvc.memory.memory import Memory, open_memory
 from graphsvc.memory.skills import Skills
 from graphsvc.memory.verbs import NotKept, Verbs, Wait, check_wait
@@ -177,11 +179,53 @@ class AsyncEntities(AsyncVerbs):
     episodes = awaited(Entities.episodes)
 
 
+class AsyncFacts(AsyncVerbs):
+    """Facts, awaited; each verb as in `Facts`."""
+
+    predicate = awaited(Facts.predicate)
+    predicates = awaited(Facts.predicates)
+    add = awaited(Facts.add)
+    add_many = awaited(Facts.add_many)
+    retract = awaited(Facts.retract)
+    correct = awaited(Facts.correct)
+    get = awaited(Facts.get)
+    list = awaited(Facts.list)
+    current = awaited(Facts.current)
+    count = awaited(Facts.count)
+    history = awaited(Facts.history)
+    evidence = awaited(Facts.evidence)
+    contradictions = awaited(Facts.contradictions)
+    search = awaited(Facts.search, kept=True)
+
+
+class AsyncCausal(AsyncVerbs):
+    """Causal edges, awaited; each verb as in `Causal`."""
+
+    variable = awaited(Causal.variable)
+    variables = awaited(Causal.variables)
+    missing = awaited(Causal.missing)
+    delete_variable = awaited(Causal.delete_variable)
+    add = awaited(Causal.add)
+    add_many = awaited(Causal.add_many)
+    get = awaited(Causal.get)
+    expire = awaited(Causal.expire)
+    delete = awaited(Causal.delete)
+    list = awaited(Causal.list)
+    count = awaited(Verbs.count)
+    history = awaited(Verbs.history)
+    effects = awaited(Causal.effects)
+    causes = awaited(Causal.causes)
+    paths = awaited(Causal.paths)
+    what_if = awaited(Causal.what_if)
+    similar = awaited(Causal.similar)
+
+
 class AsyncMemory(AsyncVerbs):
     """What an agent remembers, awaited. Made by `graphsvc.aopen`.
 
     Attributes:
-        episodes: what was tried. skills: what was learnt to do. entities: what episodes are about.
+        episodes: what was tried. skills: what was learnt to do. entities: what episodes are about. facts: what is true,
+        since when, until when. causal: what makes a difference to what.
     """
 
     def __init__(self, memory: Memory, threads: Threads) -> None:
@@ -189,6 +233,8 @@ class AsyncMemory(AsyncVerbs):
         self.episodes = AsyncEpisodes(memory.episodes, threads)
         self.skills = AsyncSkills(memory.skills, threads)
         self.entities = AsyncEntities(memory.entities, threads)
+        self.facts = AsyncFacts(memory.facts, threads)
+        self.causal = AsyncCausal(memory.causal, threads)
 
     async def __aenter__(self) -> AsyncMemory:
         return self

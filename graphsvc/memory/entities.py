@@ -124,5 +124,5 @@ class Entities(Verbs):
         """
         stored = self._resolve(id, self._namespaces.reads(agent))
         limit = check_k(k, self._opened.settings.max_results)
-        found = cast(EpisodeList, far_ends(self, stored, "ABOUT", "in"))
+        found = [record for record in far_ends(self, stored, "ABOUT", "in") if isinstance(record, Episode)]
         return sorted(found, key=lambda episode: (episode.at, episode.id), reverse=True)[:limit]

@@ -33,7 +33,7 @@ from graphsvc.memory.exported import (
 )
 from graphsvc.model.change import decode_record
 from graphsvc.model.filters import parse
-from graphsvc.model.kinds import KINDS, Kind
+from graphsvc.model.kinds import CAUSAL, KINDS, Kind
 from graphsvc.model.names import key_of
 from graphsvc.store.directory import sync_directory
 
@@ -191,8 +191,9 @@ class _Job:
     def _records(self, connection: sqlite3.Connection, kind: Kind) -> Iterator[tuple[int, bytes, int, str]]:
         """Row, hash, text hash and body of the records to be written, by id, then namespace."""
         chosen = self.chosen.get(kind.name)
-        for row, agent, id, parent, hash, text_hash, body in connection.execute(
-            "SELECT row, agent, id, parent, hash, text_hash, body FROM record WHERE kind = ? AND state = 0 "
+        in_part = bool(self.chosen) or self.agents is not None
+        for row, agent, id, parent, effect, hash, text_hash, body in connection.execute(
+            "SELECT row, agent, id, parent, task, hash, text_hash, body FROM record WHERE kind = ? AND state = 0 "
             "ORDER BY id, agent",
             (kind.name,),
         ):
@@ -204,8 +205,10 @@ class _Job:
                 owner = parent if ":" in parent and kind.name == "feedback" else f"skill:{key_of(agent, parent)}"
                 if owner not in self.owners:
                     continue
+            if in_part and kind.is_edge and not {parent, effect} <= self.owners:
+                continue  # a node at its ends stays behind
             self.rows[row] = None
-            if self.chosen and kind.searchable:
+            if in_part and (kind.searchable or kind.name in CAUSAL):
                 self.owners.add(f"{kind.name}:{key_of(agent, id)}")
             yield row, hash, text_hash, body
 

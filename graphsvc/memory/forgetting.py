@@ -53,7 +53,7 @@ class ForgetReport:
         forgotten: the records that were named. already: those of them that were forgotten before.
         records: how many records of each kind went, parts and what was said of them counted in.
         tasks: how many texts of tasks went with them. kept_tasks: those that stayed.
-        derived: records that were drawn from them (`DERIVED_FROM`) and may quote them: they stay as they are.
+        derived: records that were drawn from them and may quote them, skills and facts: they stay as they are.
         snapshots: those known that were taken before and still hold the texts.
         embeddings: how many vectors left the cache.
         seconds: that it took.

@@ -9,8 +9,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 from graphsvc.errors import BadInput, WaitTimeout
+from graphsvc.memory.causal import Causal
 from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
+from graphsvc.memory.facts import Facts
 from graphsvc.memory.feedback import FeedbackList, give, listed
 from graphsvc.memory.namespaces import Namespaces
 from graphsvc.memory.opened import Embedder, Handle, Opened, acquire
@@ -36,7 +38,8 @@ class Memory:
     """What an agent remembers. Made by `graphsvc.open`; close it, or use it in a `with`.
 
     Attributes:
-        episodes: what was tried. skills: what was learnt to do. entities: what episodes are about.
+        episodes: what was tried. skills: what was learnt to do. entities: what episodes are about. facts: what is true,
+        since when, until when. causal: what makes a difference to what.
     """
 
     def __init__(self, opened: Opened, namespaces: Namespaces, *, owner: bool) -> None:
@@ -46,6 +49,8 @@ class Memory:
         self.episodes = Episodes(opened, namespaces)
         self.skills = Skills(opened, namespaces)
         self.entities = Entities(opened, namespaces)
+        self.facts = Facts(opened, namespaces)
+        self.causal = Causal(opened, namespaces)
 
     def __enter__(self) -> Memory:
         return self
@@ -299,6 +304,8 @@ class Memory:
                 "episodes": self.episodes.count(),
                 "skills": self.skills.count(),
                 "entities": self.entities.count(),
+                "facts": self.facts.count(),
+                "causal_edges": self.causal.count(),
             },
             **self.status(),
             "vectors": opened.store.vectors.stats(),

@@ -11,7 +11,7 @@ import msgspec
 from graphsvc.errors import BadInput
 from graphsvc.memory.rows_in import arrow_fields
 from graphsvc.model.kinds import KINDS
-from graphsvc.model.records import Episode, Record, Skill
+from graphsvc.model.records import Episode, Fact, Record, Skill
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,7 +30,7 @@ class Hit(Generic[T_co]):
     """One record found, and why.
 
     Attributes:
-        record: the record; `episode` or `skill` by its proper name.
+        record: the record; `episode`, `skill` or `fact` by its proper name.
         score: what it is ranked by, higher is better.
         parts: what the score is made of: `cosine` and `bm25` raw, `vector` and `text` as they were blended
             (0 to 1 within this answer), and others where asked for: `recency`, `success`, `reward`, `uses`,
@@ -56,6 +56,13 @@ class Hit(Generic[T_co]):
             raise BadInput("this hit is not a skill", where="skill", hint="Use hit.record, or hit.episode.")
         return self.record
 
+    @property
+    def fact(self) -> Fact:
+        """The record, where it is a fact. Raises BadInput where it isn't."""
+        if not isinstance(self.record, Fact):
+            raise BadInput("this hit is not a fact", where="fact", hint="Use hit.record.")
+        return self.record
+
     def as_dict(self) -> dict[str, Any]:
         """The hit as JSON has it."""
         return {"score": self.score, "parts": dict(self.parts), **msgspec.to_builtins(self.record)}
@@ -69,7 +76,7 @@ class Hits(Sequence[Hit[T_co]], Generic[T_co]):
         pending: records that pass the filter and are acknowledged, but not embedded yet.
         behind: whether graph or text hadn't reached the last write when the wait for them ended.
         query: the text that was asked for.
-        kind: of the records: `episode` or `skill`.
+        kind: of the records: `episode`, `skill` or `fact`.
         unread: how many tokens at the end of the query the model didn't read.
     """
 

@@ -39,10 +39,33 @@ class Put(Struct, frozen=True, omit_defaults=True, gc=False):
     vector: bool = False
 
 
+Ends = tuple[str, str, str, str, str, str]
+"""What identifies an edge: its type, table and key of its source, then of its target, and its id, '' where the type
+allows one between two nodes."""
+
+
+class Link(Struct, frozen=True, omit_defaults=True, gc=False):
+    """An edge of the graph: its type, the tables and keys at its ends, its values; its id where there may be many."""
+
+    rel: str
+    source_table: str
+    source: str
+    target_table: str
+    target: str
+    values: dict[str, Any] = {}
+    id: str = ""
+
+    @property
+    def ends(self) -> Ends:
+        """What identifies it."""
+        return (self.rel, self.source_table, self.source, self.target_table, self.target, self.id)
+
+
 class Patch(Struct, frozen=True, omit_defaults=True, gc=False):
     """New values for some fields of a record.
 
-    `text`: what is embedded changed. `vector`: one was given. `hash`: of the embedded text as it is after.
+    `text`: what is embedded changed. `vector`: one was given. `hash`: of the embedded text as it is after. `edge`: of a
+    record that is an edge in the graph, which one, without its values.
     """
 
     kind: str
@@ -53,6 +76,7 @@ class Patch(Struct, frozen=True, omit_defaults=True, gc=False):
     text: bool = False
     vector: bool = False
     hash: int = 0
+    edge: Link | None = None
 
 
 class GoneRecord(Struct, frozen=True, gc=False):
@@ -101,22 +125,6 @@ class NodeRef(Struct, frozen=True, omit_defaults=True, gc=False):
     table: str
     key: str
     values: dict[str, Any] = {}
-
-
-class Link(Struct, frozen=True, omit_defaults=True, gc=False):
-    """An edge of the graph: its type, the tables and keys at its ends, and its values."""
-
-    rel: str
-    source_table: str
-    source: str
-    target_table: str
-    target: str
-    values: dict[str, Any] = {}
-
-    @property
-    def ends(self) -> tuple[str, str, str, str, str]:
-        """What identifies it: between two nodes there is at most one edge of a type."""
-        return (self.rel, self.source_table, self.source, self.target_table, self.target)
 
 
 class Change(Struct, kw_only=True, omit_defaults=True):

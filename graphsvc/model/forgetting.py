@@ -18,7 +18,10 @@ from graphsvc.model.kinds import KINDS, Kind
 from graphsvc.model.names import key_of, task_key
 
 PLACEHOLDER = "[forgotten]"
-POINTING = frozenset({"id", "agent", "session", "skill", "episode", "kind", "record", "owner", "answer"})
+POINTING = frozenset({
+    "id", "agent", "session", "skill", "episode", "kind", "record", "owner", "answer", "closed_by", "corrects",
+    "cause", "cause_kind", "cause_agent", "effect", "effect_kind", "effect_agent", "evidence",
+})  # fmt: skip
 """Fields that say which record is meant, or what one belongs to: they stay."""
 
 Tasks = Mapping[tuple[str, str], str]

@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
-from graphsvc.model.change import Change, Link, Patch, Put
-from graphsvc.model.kinds import KINDS, ColumnType, Kind, kind_of
+from graphsvc.model.change import Change, Ends, Link, Patch, Put
+from graphsvc.model.kinds import CAUSAL, KINDS, ColumnType, Kind, kind_of
 from graphsvc.model.names import key_of, task_key
-from graphsvc.model.records import Episode, Record, SkillVersion
+from graphsvc.model.records import Cause, Episode, Record, SkillVersion, ends_of
 
 RESERVED_NODES = (
     "Episode", "Session", "Task", "Agent", "Skill", "SkillVersion", "Variable", "Entity", "Fact", "Pattern",
@@ -48,27 +48,56 @@ NODE_TABLES: dict[str, dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class RelTable:
-    """A relationship table: the node tables at its ends, and its columns."""
+    """A relationship table.
 
-    source: str
-    target: str
+    Attributes:
+        pairs: of node tables that its edges lead from and to.
+        columns: and their Cypher types.
+        parallel: whether two nodes may be joined by several of its edges, told apart by the column `key`.
+    """
+
+    pairs: tuple[tuple[str, str], ...]
     columns: dict[str, str] = field(default_factory=dict)
+    parallel: bool = False
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """The column that tells parallel edges apart, where there may be some."""
+        return {"key": self.columns["key"]} if self.parallel else {}
+
+
+CAUSE_COLUMNS = {
+    name: _CYPHER[field.type]
+    for name, field in KINDS["cause"].fields.items()
+    if not name.startswith(("cause", "effect"))  # those are its ends
+}
+
+_TABLES = [table for name in CAUSAL if (table := KINDS[name].table)]
+
+
+def _joining(source: str, target: str, columns: dict[str, str] | None = None) -> RelTable:
+    return RelTable(((source, target),), columns or {})
 
 
 REL_TABLES: dict[str, RelTable] = {
-    "IN_SESSION": RelTable("Episode", "Session"),
-    "ATTEMPTS": RelTable("Episode", "Task"),
-    "NEXT": RelTable("Episode", "Episode"),
-    "USED": RelTable("Episode", "Skill", {"uses": "INT64", "success": "BOOL", "reward": "DOUBLE"}),
-    "DERIVED_FROM": RelTable("Skill", "Episode"),
-    "VERSION_OF": RelTable("SkillVersion", "Skill"),
-    "CALLS": RelTable("Skill", "Skill"),
-    "PREREQUISITE": RelTable("Skill", "Skill", {"weight": "DOUBLE"}),
-    "ALTERNATIVE": RelTable("Skill", "Skill", {"weight": "DOUBLE"}),
-    "REFINES": RelTable("Skill", "Skill", {"weight": "DOUBLE"}),
-    "PART_OF": RelTable("Skill", "Skill", {"weight": "DOUBLE"}),
-    "ABOUT": RelTable("Episode", "Entity"),
-    "EVIDENCE": RelTable("Episode", "Episode"),
+    "IN_SESSION": _joining("Episode", "Session"),
+    "ATTEMPTS": _joining("Episode", "Task"),
+    "NEXT": _joining("Episode", "Episode"),
+    "USED": _joining("Episode", "Skill", {"uses": "INT64", "success": "BOOL", "reward": "DOUBLE"}),
+    "DERIVED_FROM": _joining("Skill", "Episode"),
+    "VERSION_OF": _joining("SkillVersion", "Skill"),
+    "CALLS": _joining("Skill", "Skill"),
+    "PREREQUISITE": _joining("Skill", "Skill", {"weight": "DOUBLE"}),
+    "ALTERNATIVE": _joining("Skill", "Skill", {"weight": "DOUBLE"}),
+    "REFINES": _joining("Skill", "Skill", {"weight": "DOUBLE"}),
+    "PART_OF": _joining("Skill", "Skill", {"weight": "DOUBLE"}),
+    "ABOUT": RelTable((("Episode", "Entity"), ("Fact", "Entity"))),
+    "EVIDENCE": RelTable((("Episode", "Episode"), ("Fact", "Episode"))),
+    "CAUSES": RelTable(
+        tuple((source, target) for source in _TABLES for target in _TABLES),
+        {"key": "STRING", **CAUSE_COLUMNS},
+        parallel=True,
+    ),
 }
 
 
@@ -107,7 +136,18 @@ def own_links(record: Record) -> list[Link]:
         ]
     if isinstance(record, SkillVersion):
         return [Link("VERSION_OF", "SkillVersion", record.key, "Skill", key_of(record.agent, record.skill))]
+    if isinstance(record, Cause):
+        fields = KINDS["cause"].fields
+        values = {name: column_value(fields[name].type, getattr(record, name)) for name in CAUSE_COLUMNS}
+        return [msgspec.structs.replace(cause_edge(record), values=values)]
     return []
+
+
+def cause_edge(cause: Cause) -> Link:
+    """The edge of a causal edge's record, without its values."""
+    (source, *source_ref), (target, *target_ref) = ends_of(cause)
+    tables = KINDS[source].table or "", KINDS[target].table or ""
+    return Link("CAUSES", tables[0], key_of(*source_ref), tables[1], key_of(*target_ref), id=cause.key)
 
 
 NodeKey = tuple[str, str]
@@ -119,14 +159,15 @@ class NetEffect:
     """What a run of changes does to the graph, taken together.
 
     To be applied in this order: `unlinks` (edges that may or may not be there), `gone` (nodes with all their
-    edges), `created` nodes, `patched` values, `links` (edges that are not there yet).
+    edges), `created` nodes, `patched` values, `links` (edges that are not there yet), `relinked` values of edges.
     """
 
-    unlinks: dict[tuple[str, str, str, str, str], None] = field(default_factory=dict)
+    unlinks: dict[Ends, None] = field(default_factory=dict)
     gone: dict[NodeKey, None] = field(default_factory=dict)
     created: dict[NodeKey, dict[str, Any]] = field(default_factory=dict)
     patched: dict[NodeKey, dict[str, Any]] = field(default_factory=dict)
-    links: dict[tuple[str, str, str, str, str], dict[str, Any]] = field(default_factory=dict)
+    links: dict[Ends, dict[str, Any]] = field(default_factory=dict)
+    relinked: dict[Ends, dict[str, Any]] = field(default_factory=dict)
 
     def create(self, table: str, row: dict[str, Any]) -> None:
         self.created[(table, row["key"])] = row
@@ -147,18 +188,29 @@ class NetEffect:
     def link(self, link: Link) -> None:
         self.links[link.ends] = dict(link.values)
 
-    def unlink(self, ends: tuple[str, str, str, str, str]) -> None:
+    def unlink(self, ends: Ends) -> None:
         self.links.pop(ends, None)
+        self.relinked.pop(ends, None)
         self.unlinks[ends] = None
+
+    def relink(self, ends: Ends, values: dict[str, Any]) -> None:
+        """Give an edge that is there other values."""
+        if ends in self.links:
+            self.links[ends] = {**self.links[ends], **values}
+        else:
+            self.relinked[ends] = {**self.relinked.get(ends, {}), **values}
 
     def drop_dangling(self, removed: set[NodeKey]) -> None:
         """Forget edges at nodes that went after the edges came: they went along."""
         if removed:
-            self.links = {
-                ends: values
-                for ends, values in self.links.items()
-                if (ends[1], ends[2]) not in removed and (ends[3], ends[4]) not in removed
-            }
+            self.links, self.relinked = (
+                {
+                    ends: values
+                    for ends, values in edges.items()
+                    if (ends[1], ends[2]) not in removed and (ends[3], ends[4]) not in removed
+                }
+                for edges in (self.links, self.relinked)
+            )
 
 
 def net_effect(changes: Iterable[Change]) -> NetEffect:
@@ -192,20 +244,24 @@ def _fold(net: NetEffect, change: Change) -> None:
 
 
 def _fold_put(net: NetEffect, change: Change, put: Put) -> None:
-    table = KINDS[put.kind].table
-    if table:
+    kind = KINDS[put.kind]
+    if kind.table or kind.is_edge:
         record = change.record_of(put)
-        net.create(table, node_row(record))
+        if kind.table:
+            net.create(kind.table, node_row(record))
         for link in own_links(record):
             net.link(link)
 
 
 def _fold_patch(net: NetEffect, patch: Patch) -> None:
     kind = KINDS[patch.kind]
-    if kind.table:
+    if kind.table or patch.edge:
         types = {name: spec.type for name, spec in kind.fields.items()}
         values = {name: column_value(types[name], value) for name, value in patch.values.items()}
-        net.patch(kind.table, key_of(patch.agent, patch.id), values)
+        if kind.table:
+            net.patch(kind.table, key_of(patch.agent, patch.id), values)
+        elif patch.edge:
+            net.relink(patch.edge.ends, values)
 
 
 def rows_by_table(created: dict[NodeKey, dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, Any]]]]:

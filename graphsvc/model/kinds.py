@@ -8,12 +8,27 @@ from datetime import datetime
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from graphsvc.model.records import Entity, Episode, Feedback, Outcome, Record, Skill, SkillVersion
+from graphsvc.model.records import (
+    Cause,
+    Entity,
+    Episode,
+    Fact,
+    Feedback,
+    Outcome,
+    Predicate,
+    Record,
+    Skill,
+    SkillVersion,
+    Variable,
+)
 
 ColumnType = Literal["name", "text", "float", "int", "bool", "time", "tags", "metadata"]
 
-TEXT_FIELDS = frozenset({"input", "output", "critique", "description", "code", "signature", "query"})
-"""Long texts: kept with the record only. Filters on them are answered by SQL."""
+TEXT_FIELDS = frozenset({
+    "input", "output", "critique", "description", "code", "signature", "query", "source", "closed_by", "corrects",
+    "mechanism",
+})  # fmt: skip
+"""Long texts, and ids that are seldom asked for: kept with the record only. Filters on them are answered by SQL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +50,7 @@ class Kind:
         record: its class.
         table: its node table in the graph, if it has one.
         searchable: whether it has a vector and a place in full text.
+        is_edge: whether it is an edge in the graph, and brings it along.
         listed: whether it can be listed and filtered, and names its agent, though it isn't searchable.
     """
 
@@ -43,6 +59,7 @@ class Kind:
     table: str | None
     searchable: bool
     listed: bool = False
+    is_edge: bool = False
 
     @property
     def in_columns(self) -> bool:
@@ -64,8 +81,15 @@ KINDS: dict[str, Kind] = {
         Kind("outcome", Outcome, None, False),
         Kind("feedback", Feedback, None, False),
         Kind("entity", Entity, "Entity", False, listed=True),
+        Kind("predicate", Predicate, None, False),
+        Kind("fact", Fact, "Fact", True),
+        Kind("variable", Variable, "Variable", False, listed=True),
+        Kind("cause", Cause, None, True, is_edge=True),  # after all that it may join
     )
 }
+
+CAUSAL = ("episode", "skill", "entity", "variable", "fact")
+"""Kinds whose nodes causal edges may join."""
 
 SEARCHABLE = tuple(kind.name for kind in KINDS.values() if kind.searchable)
 IN_COLUMNS = tuple(kind.name for kind in KINDS.values() if kind.in_columns)

@@ -15,6 +15,7 @@ from graphsvc.model.names import DEFAULT_AGENT, key_of
 
 Name = Annotated[str, Meta(min_length=1, max_length=512)]
 NotNegative = Annotated[float, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0)]
 Moment = Annotated[datetime, Meta(tz=True)]
 
@@ -125,3 +126,88 @@ class Entity(Record, frozen=True, kw_only=True, gc=False):
     description: Annotated[str, Meta(description="What is to be known of it.")] = ""
     tags: Annotated[tuple[Name, ...], Meta(description="Labels, sorted and without repeats.")] = ()
     metadata: Annotated[dict[str, Any], Meta(description="Anything else, as JSON.")] = {}
+
+
+class Predicate(Record, frozen=True, kw_only=True, gc=False):
+    """What a predicate of facts means, and how many objects a subject has for it at a time. Its id is its name."""
+
+    name: Annotated[Name, Meta(description="The predicate, as facts have it.")]
+    single: Annotated[bool, Meta(description="Whether a subject has one object at a time; else many.")] = False
+    description: Annotated[str, Meta(description="What it means.")] = ""
+
+
+class Fact(Record, frozen=True, kw_only=True, gc=False):
+    """Something that is true for a time, as somebody said it: known from `at` on."""
+
+    at: Annotated[datetime, Meta(tz=True, description="When it was learnt, UTC: known from then on; filled in.")]
+    subject: Annotated[Name, Meta(description="Whom or what it is about: a text, or the id of an entity.")]
+    predicate: Annotated[Name, Meta(description="What is said of it, like `lives in`.")]
+    object: Annotated[Name, Meta(description="The rest of it: a text, or the id of an entity.")]
+    valid_from: Annotated[Moment | None, Meta(description="True from then on, UTC; null: since ever.")] = None
+    valid_to: Annotated[Moment | None, Meta(description="Said to be true until then, not at it; null: no end.")] = None
+    until: Annotated[
+        Moment | None, Meta(description="True until then, given all that is known now: another may cut it short.")
+    ] = None
+    closed_by: Annotated[Name | None, Meta(description="Id of the fact whose beginning cuts it short.")] = None
+    superseded: Annotated[
+        bool, Meta(description="Whether another, known later, begins when it does: it is true at no time then.")
+    ] = False
+    known_to: Annotated[Moment | None, Meta(description="Retracted then, UTC: not believed from then on.")] = None
+    corrects: Annotated[Name | None, Meta(description="Id of the fact that it was put in the place of.")] = None
+    source: Annotated[str | None, Meta(description="Where it comes from, in words.")] = None
+    confidence: Annotated[
+        Share | None, Meta(description="How sure it is, 0 to 1; null if nobody said.")
+    ] = None
+    tags: Annotated[tuple[Name, ...], Meta(description="Labels, sorted and without repeats.")] = ()
+    metadata: Annotated[dict[str, Any], Meta(description="Anything else, as JSON.")] = {}
+
+
+class Variable(Record, frozen=True, kw_only=True, gc=False):
+    """A quantity or event that causal edges may name, like `latency` or `cache is cold`. Its id is its name if not
+    given.
+    """
+
+    name: Annotated[Name, Meta(description="What it is called.")]
+    description: Annotated[str, Meta(description="What is to be known of it: unit, how it is measured.")] = ""
+    reward: Annotated[bool, Meta(description="Whether it measures how good something was: a goal.")] = False
+    ref_table: Annotated[Name | None, Meta(description="Table of the user's node that it stands for.")] = None
+    ref_key: Annotated[Name | None, Meta(description="That node's key, as text; not checked when it is set.")] = None
+    tags: Annotated[tuple[Name, ...], Meta(description="Labels, sorted and without repeats.")] = ()
+    metadata: Annotated[dict[str, Any], Meta(description="Anything else, as JSON.")] = {}
+
+
+class Cause(Record, frozen=True, kw_only=True, gc=False):
+    """A causal edge: that one node makes a difference to another, how large, and how sure that is."""
+
+    at: Annotated[datetime, Meta(tz=True, description="When it was learnt, UTC: known from then on; filled in.")]
+    cause: Annotated[Name, Meta(description="Id of the node that makes the difference.")]
+    cause_kind: Annotated[Name, Meta(description="Its kind, like `variable` or `skill`.")]
+    cause_agent: Annotated[Name, Meta(description="Its namespace.")]
+    effect: Annotated[Name, Meta(description="Id of the node that it makes a difference to.")]
+    effect_kind: Annotated[Name, Meta(description="Its kind.")]
+    effect_agent: Annotated[Name, Meta(description="Its namespace.")]
+    uplift: Annotated[
+        float, Meta(description="By how much the effect is more where the cause is there; 0: by nothing.")
+    ]
+    confidence: Annotated[Share, Meta(description="How sure it is, 0 to 1.")] = 1.0
+    low: Annotated[float | None, Meta(description="Lower end of the uplift's interval.")] = None
+    high: Annotated[float | None, Meta(description="Upper end of it.")] = None
+    n: Annotated[Count | None, Meta(description="How many observations it rests on.")] = None
+    method: Annotated[Name | None, Meta(description="How it was found, like `experiment` or `observation`.")] = None
+    mechanism: Annotated[str, Meta(description="Why it comes about, in words; searched.")] = ""
+    evidence: Annotated[tuple[Name, ...], Meta(description="Ids of the episodes that show it, sorted.")] = ()
+    valid_from: Annotated[Moment | None, Meta(description="Holds from then on, UTC; null: since ever.")] = None
+    valid_to: Annotated[Moment | None, Meta(description="Holds until then, not at it; null: no end.")] = None
+    endings: Annotated[
+        dict[str, Any],
+        Meta(description="What its end was said to be, by the time that each was learnt; empty if it never changed."),
+    ] = {}
+    metadata: Annotated[dict[str, Any], Meta(description="Anything else, as JSON.")] = {}
+
+
+def ends_of(cause: Cause) -> tuple[tuple[str, str, str], tuple[str, str, str]]:
+    """Kind, namespace and id of the nodes that a causal edge leads from and to."""
+    return (
+        (cause.cause_kind, cause.cause_agent, cause.cause),
+        (cause.effect_kind, cause.effect_agent, cause.effect),
+    )

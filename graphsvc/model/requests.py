@@ -200,7 +200,9 @@ class UnlinkSkills:
 
 @dataclass(slots=True)
 class UpsertEntities:
-    """Make entities, or give those that exist what of `values` is new to them, all or none. Gives them as they are."""
+    """Make entities or variables, or give those that exist what of `values` is new to them, all or none. Gives them as
+    they are.
+    """
 
     items: list[NewRecord]
     values: list[dict[str, Any]]
@@ -227,6 +229,81 @@ class UnlinkEpisode:
     """Part an episode from what it is joined to."""
 
     link: EpisodeLink
+
+
+@dataclass(slots=True)
+class NewFact:
+    """A fact to be added.
+
+    Attributes:
+        item: the fact; the moment when it was learnt is a guess, unless `learnt`.
+        learnt: the caller said when it was learnt.
+        begins: it is true from when it was learnt.
+        about: entities that are its subject or object. evidence: episodes that it comes from.
+    """
+
+    item: NewRecord
+    learnt: bool = False
+    begins: bool = False
+    about: tuple[Ref, ...] = ()
+    evidence: tuple[Ref, ...] = ()
+
+
+@dataclass(slots=True)
+class AddFacts:
+    """Add facts, all or none. Gives them as they now are."""
+
+    facts: list[NewFact]
+
+
+@dataclass(slots=True)
+class RetractFact:
+    """Believe a fact no more, from a moment on: `at`, in microseconds, or now. Gives it as it now is."""
+
+    ref: Ref
+    at: int | None = None
+
+
+@dataclass(slots=True)
+class CorrectFact:
+    """Put another fact in the place of one. Gives the new one.
+
+    Attributes:
+        ref: the fact to be corrected. values: what is else about the new one.
+        id: of the new one. vector: of the new one.
+        about: entities of the new one. evidence: episodes of the new one; None: those of the old one.
+    """
+
+    ref: Ref
+    values: dict[str, Any]
+    id: str
+    at: int | None = None
+    vector: bytes = b""
+    about: tuple[Ref, ...] = ()
+    evidence: tuple[Ref, ...] | None = None
+
+
+@dataclass(slots=True)
+class DefinePredicate:
+    """Say what a predicate means, or give the one that exists what of `values` is new to it. Gives it as it is."""
+
+    item: NewRecord
+    values: dict[str, Any]
+
+
+@dataclass(slots=True)
+class AddCauses:
+    """Add causal edges, all or none. Gives them as they are, each with the time from which it is known."""
+
+    items: list[NewRecord]
+
+
+@dataclass(slots=True)
+class ExpireCause:
+    """Say until when a causal edge holds: microseconds since 1970, None for now. Gives it as it is."""
+
+    ref: Ref
+    end: int | None
 
 
 @dataclass(slots=True)
@@ -314,6 +391,12 @@ Request = (
     | UpsertEntities
     | LinkEpisodes
     | UnlinkEpisode
+    | AddFacts
+    | RetractFact
+    | CorrectFact
+    | DefinePredicate
+    | AddCauses
+    | ExpireCause
     | TakeRecords
     | TakeLinks
     | Forget

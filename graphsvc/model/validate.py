@@ -70,6 +70,8 @@ def _checker(field: Field) -> Checker:
     check = _CHECKS["task" if field.name == "task" else field.type]
     if field.name == "latency_ms":
         check = _not_negative
+    if field.name == "confidence":
+        check = _share
     if field.type in ("tags", "metadata"):
         empty: Any = () if field.type == "tags" else {}
         return lambda value, limits, where: empty if value is None else check(value, limits, where)
@@ -170,6 +172,13 @@ def _not_negative(value: Any, limits: Limits, where: str) -> float:
     number = _number(value, limits, where)
     if number < 0:
         raise BadInput(f"can't be negative, got {number}", where=where)
+    return number
+
+
+def _share(value: Any, limits: Limits, where: str) -> float:
+    number = _number(value, limits, where)
+    if not 0 <= number <= 1:
+        raise BadInput(f"expected a number from 0 to 1, got {number}", where=where)
     return number
 
 

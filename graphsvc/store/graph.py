@@ -20,8 +20,8 @@ import pyarrow as pa
 from graphsvc.config import Settings, resource
 from graphsvc.cypher.tokens import statements
 from graphsvc.errors import BufferFull, EngineError, FollowerStopped, GraphsvcError, NewerFormat
-from graphsvc.model.change import Change, Link, NodeRef
-from graphsvc.model.graph import NODE_TABLES, REL_TABLES, NetEffect, net_effect, node_row, rows_by_table
+from graphsvc.model.change import Change, Ends, Link, NodeRef
+from graphsvc.model.graph import NODE_TABLES, REL_TABLES, NetEffect, RelTable, net_effect, node_row, rows_by_table
 from graphsvc.model.kinds import kind_of
 from graphsvc.model.records import Record
 from graphsvc.model.times import micros
@@ -55,7 +55,8 @@ CHECKPOINT_SECONDS = 30.0
 # --- contents, to be compared -------------------------------------------------------------------------
 
 Content = tuple[str, tuple[str, ...], tuple[Any, ...]]
-"""One node or edge: its table; its key, or the keys at its ends; its other columns, canonical, in their order."""
+"""One node or edge: its table; its key, or the keys at its ends, with the tables there where there are several, and its
+id where edges may be parallel; its columns but for a node's key, canonical, in their order."""
 
 
 def node_content(table: str, row: Mapping[str, Any]) -> Content:
@@ -76,7 +77,16 @@ def ref_content(node: NodeRef) -> Content:
 
 def link_content(link: Link) -> Content:
     """What the graph should hold for an edge."""
-    return link.rel, (link.source, link.target), _canonical(REL_TABLES[link.rel].columns, link.values)
+    rel = REL_TABLES[link.rel]
+    values = {**link.values, "key": link.id} if rel.parallel else link.values
+    ends = _edge_key(rel, (link.source_table, link.target_table), link.source, link.target, link.id)
+    return link.rel, ends, _canonical(rel.columns, values)
+
+
+def _edge_key(rel: RelTable, pair: tuple[str, str], source: str, target: str, id: str) -> tuple[str, ...]:
+    """What tells an edge from the others of its table: nodes of two tables may have one key."""
+    ends = (source, target) if len(rel.pairs) == 1 else (pair[0], source, pair[1], target)
+    return (*ends, id) if rel.parallel else ends
 
 
 def _canonical(columns: Mapping[str, str], values: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -121,14 +131,16 @@ def _without_key(table: str) -> dict[str, str]:
 
 
 @lru_cache(maxsize=512)
-def _statement(name: str, table: str, columns: tuple[str, ...] = ()) -> str:
+def _statement(name: str, table: str, columns: tuple[str, ...] = (), ends: tuple[str, ...] = ()) -> str:
     row = "" if name.endswith("s") else "$"  # a bulk statement names columns of $rows, one for a row parameters
-    variable = "r" if table in REL_TABLES else "n"
+    rel = REL_TABLES.get(table)
+    variable, identity = ("r", rel.identity) if rel else ("n", {})
     dumped = projection(variable, columns) if name.startswith("dump") else ""
     return load(name).fill(
-        **table_holes(table),
+        **table_holes(table, ends),
         columns=dumped or assignments(columns, row=row),
-        settings=settings(variable, columns, row=row),
+        settings=settings(variable, (column for column in columns if column not in identity), row=row),
+        which=f" {{{assignments(identity, row=row)}}}" if identity else "",
     )
 
 
@@ -305,7 +317,7 @@ class GraphProjection:
         for table, _ in net.created:
             self._sizes[table] += 1
         if self._unsaved is not None:
-            for _, source_table, source, target_table, target in net.links:
+            for _, source_table, source, target_table, target, _ in net.links:
                 self._unsaved.update(((source_table, source), (target_table, target)))
 
     def _checkpoint_before(self, net: NetEffect) -> None:
@@ -322,13 +334,13 @@ class GraphProjection:
             return bool(net.gone or net.unlinks)
         if not self._unsaved.isdisjoint(net.gone):
             return True
-        # an edge is missed by nobody if both its ends get another one in the same table
-        sources = {(rel, source) for rel, _, source, _, _ in net.links}
-        targets = {(rel, target) for rel, _, _, _, target in net.links}
+        # an edge is missed by nobody if both its ends get another one in the same table; each pair of ends has its own
+        sources = {(rel, a_table, b_table, a) for rel, a_table, a, b_table, _, _ in net.links}
+        targets = {(rel, a_table, b_table, b) for rel, a_table, _, b_table, b, _ in net.links}
         return any(
-            (rel, source) not in sources or (rel, target) not in targets
-            for rel, source_table, source, target_table, target in net.unlinks
-            if (source_table, source) in self._unsaved and (target_table, target) in self._unsaved
+            (rel, a_table, b_table, a) not in sources or (rel, a_table, b_table, b) not in targets
+            for rel, a_table, a, b_table, b, _ in net.unlinks
+            if (a_table, a) in self._unsaved and (b_table, b) in self._unsaved
         )
 
     def _checkpoint(self, wait: float) -> bool:
@@ -394,18 +406,28 @@ class GraphProjection:
             for key, *values in self._dump("dump_nodes", table, _without_key(table)):
                 yield table, (key,), tuple(map(_plain, types, values))
         for table, rel in REL_TABLES.items():
-            types = rel.columns.values()
-            back = {hash(tuple(row)) for row in self._dump("dump_edges_back", table, rel.columns)}
-            for source, target, *values in self._dump("dump_edges", table, rel.columns):
-                if hash((source, target, *values)) in back:
-                    yield table, (source, target), tuple(map(_plain, types, values))
+            if len(rel.pairs) == 1 or self._count("count_edges", table):  # else a statement for each of many pairs
+                for pair in rel.pairs:
+                    yield from self._edges(table, rel, pair)
+
+    def _edges(self, table: str, rel: RelTable, pair: tuple[str, str]) -> Iterator[Content]:
+        types = rel.columns.values()
+        place = list(rel.columns).index("key") if rel.parallel else -1
+        hashed = _hash_with_lists if "STRING[]" in types else _hash
+        back = {hashed(row) for row in self._dump("dump_edges_back", table, rel.columns, pair)}
+        for source, target, *values in self._dump("dump_edges", table, rel.columns, pair):
+            if hashed((source, target, *values)) in back:
+                id = values[place] if rel.parallel else ""
+                yield table, _edge_key(rel, pair, source, target, id), tuple(map(_plain, types, values))
 
     def digest(self) -> str:
         """`digest_of` what is in the graph: the same on both engines for the same log."""
         return digest_of(self.contents())
 
-    def _dump(self, name: str, table: str, columns: Mapping[str, str]) -> Iterator[list[Any]]:
-        for rows in self.engine.stream(_statement(name, table, tuple(columns))):
+    def _dump(
+        self, name: str, table: str, columns: Mapping[str, str], ends: tuple[str, ...] = ()
+    ) -> Iterator[list[Any]]:
+        for rows in self.engine.stream(_statement(name, table, tuple(columns), ends)):
             yield from rows
 
     def _count(self, name: str, table: str) -> int:
@@ -443,6 +465,14 @@ class GraphProjection:
             return 0
         row = self.read("applied").one()
         return int(row[1]) if row else 0
+
+
+def _hash(row: Sequence[Any]) -> int:
+    return hash(tuple(row))
+
+
+def _hash_with_lists(row: Sequence[Any]) -> int:
+    return hash(tuple(tuple(value) if isinstance(value, list) else value for value in row))
 
 
 _DONE_BITS = 32
@@ -489,7 +519,7 @@ class _Step:
         columns: that the template sets, and their types.
         keys: what else it takes, to find nodes by.
         rows: values of both.
-        reads: node tables that it finds nodes in.
+        reads: node tables that it finds nodes in; of an edge's statement those of its source and target.
         exact: whether each row does exactly one thing.
     """
 
@@ -517,8 +547,20 @@ def _steps(net: NetEffect) -> Iterator[_Step]:
         yield _Step("set_node", table, columns, _KEY, rows, (table,))
     renewed = {ends: links.pop(ends) for ends in net.unlinks if ends in links}
     for name, chosen in (("merge_edge", renewed), ("create_edge", links)):
-        for rel, rows in _edges(chosen).items():
-            yield _Step(name, rel, REL_TABLES[rel].columns, _ENDS, rows, _ends(rel))
+        for (rel, *pair), rows in _edges(chosen).items():
+            yield _Step(name, rel, REL_TABLES[rel].columns, _ENDS, rows, tuple(pair))
+    yield from _relinked(net)
+
+
+def _relinked(net: NetEffect) -> Iterator[_Step]:
+    """Edges that get other values, those of the same columns together."""
+    groups: dict[tuple[str, ...], dict[Ends, dict[str, Any]]] = {}
+    for ends, values in net.relinked.items():
+        groups.setdefault(tuple(sorted(values)), {})[ends] = values
+    for names, edges in groups.items():
+        for (rel, *pair), rows in _edges(edges).items():
+            columns = {name: REL_TABLES[rel].columns[name] for name in names}
+            yield _Step("set_edge", rel, columns, {**_ENDS, **REL_TABLES[rel].identity}, rows, tuple(pair))
 
 
 def _cut(steps: Iterable[_Step], start: int, end: int) -> Iterator[_Step]:
@@ -533,15 +575,15 @@ def _cut(steps: Iterable[_Step], start: int, end: int) -> Iterator[_Step]:
 
 def _deletions(net: NetEffect) -> Iterator[_Step]:
     """Edges that go, then edges of nodes that go, then those nodes. An edge that comes again isn't deleted."""
-    for rel, rows in _edges({ends: {} for ends in net.unlinks if ends not in net.links}).items():
-        yield _Step("delete_edge", rel, {}, _ENDS, rows, _ends(rel), exact=False)
+    for (rel, *pair), rows in _edges({ends: {} for ends in net.unlinks if ends not in net.links}).items():
+        keys = {**_ENDS, **REL_TABLES[rel].identity}
+        yield _Step("delete_edge", rel, {}, keys, rows, tuple(pair), exact=False)
     gone = _keys(net.gone)
-    for rel in REL_TABLES:
-        source, target = _ends(rel)
-        if source in gone:
-            yield _Step("delete_out_edge", rel, {}, _KEY, gone[source], (source,), exact=False)
-        if target in gone:
-            yield _Step("delete_in_edge", rel, {}, _KEY, gone[target], (target,), exact=False)
+    for name, joined in REL_TABLES.items():
+        for source in dict.fromkeys(source for source, _ in joined.pairs if source in gone):
+            yield _Step("delete_out_edge", name, {}, _KEY, gone[source], (source,), exact=False)
+        for target in dict.fromkeys(target for _, target in joined.pairs if target in gone):
+            yield _Step("delete_in_edge", name, {}, _KEY, gone[target], (target,), exact=False)
     for table, rows in gone.items():
         yield _Step("delete_node", table, {}, _KEY, rows, (table,))
 
@@ -574,15 +616,13 @@ class _Batch:
         table = pa.table(
             {name: pa.array([row.get(name) for row in step.rows], type=ARROW[type]) for name, type in columns.items()}
         )
-        return self._transaction.bulk_load(_statement(step.name + "s", step.table, tuple(step.columns)), table)
+        statement = _statement(step.name + "s", step.table, tuple(step.columns), step.reads)
+        return self._transaction.bulk_load(statement, table)
 
     def _each(self, step: _Step) -> int:
         names = (*step.keys, *step.columns)
-        statement = _statement(step.name, step.table, tuple(step.columns))
+        statement = _statement(step.name, step.table, tuple(step.columns), step.reads)
         return self._transaction.each(statement, ({name: row.get(name) for name in names} for row in step.rows))
-
-
-Ends = tuple[str, str, str, str, str]
 
 
 def _whole_episodes(created: dict[str, list[_Row]], net: NetEffect) -> tuple[list[_Row], dict[Ends, dict[str, Any]]]:
@@ -612,14 +652,14 @@ def _whole_episodes(created: dict[str, list[_Row]], net: NetEffect) -> tuple[lis
     return whole, links
 
 
-def _ends(rel: str) -> tuple[str, str]:
-    return REL_TABLES[rel].source, REL_TABLES[rel].target
-
-
-def _edges(links: Mapping[Ends, Mapping[str, Any]]) -> dict[str, list[_Row]]:
-    tables: dict[str, list[_Row]] = {}
-    for (rel, _, source, _, target), values in links.items():
-        tables.setdefault(rel, []).append({"source_": source, "target_": target, **values})
+def _edges(links: Mapping[Ends, Mapping[str, Any]]) -> dict[tuple[str, str, str], list[_Row]]:
+    """Rows of edges by their type and the tables at their ends."""
+    tables: dict[tuple[str, str, str], list[_Row]] = {}
+    for (rel, source_table, source, target_table, target, id), values in links.items():
+        row = {"source_": source, "target_": target, **values}
+        if id:
+            row["key"] = id
+        tables.setdefault((rel, source_table, target_table), []).append(row)
     return tables
 
 

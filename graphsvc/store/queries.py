@@ -127,9 +127,14 @@ def _name(column: str) -> str:
     return f"`{column}`"
 
 
-def table_holes(table: str) -> dict[str, str]:
-    """What fills `<table>`, `<source>` and `<target>` for one of the memory's own tables."""
+def table_holes(table: str, ends: tuple[str, ...] = ()) -> dict[str, str]:
+    """What fills `<table>`, `<source>` and `<target>` for one of the memory's own tables.
+
+    Args:
+        ends: node tables of an edge's source and target; one where only that end is asked for.
+    """
     if table in NODE_TABLES:
         return {"table": table}
     rel = REL_TABLES[table]
-    return {"table": table, "source": rel.source, "target": rel.target}
+    assert all(any(end in pair for pair in rel.pairs) for end in ends), ends
+    return {"table": table, "source": ends[0], "target": ends[-1]} if ends else {"table": table}

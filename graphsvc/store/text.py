@@ -166,7 +166,7 @@ class TextIndex:
         document.add_text("kind", kind)
         document.add_integer("row", row)
         document.add_text("text", text)
-        document.add_integer("n", _content_hash(text, values))
+        document.add_integer("hash", _content_hash(text, values))
         write_fields(document, kind, values)
         self._writer.add_document(document)
 
@@ -286,7 +286,7 @@ class TextIndex:
             hits = searcher.search(query, limit=step, offset=offset, count=False).hits
             for _, address in hits:
                 document = searcher.doc(address)
-                yield (int(document.get_first("row")), str(document.get_first("key")), int(document.get_first("n")))
+                yield (int(document.get_first("row")), str(document.get_first("key")), int(document.get_first("hash")))
             if len(hits) < step:
                 return
             offset += step
@@ -377,7 +377,7 @@ def _schema(language: str) -> Any:
     builder.add_text_field("key", stored=True, tokenizer_name="raw", index_option="basic")
     builder.add_text_field("kind", tokenizer_name="raw", index_option="basic")
     builder.add_integer_field("row", stored=True, indexed=True, fast=True)
-    builder.add_integer_field("n", stored=True)
+    builder.add_integer_field("hash", stored=True)
     builder.add_text_field("text", tokenizer_name=_tokenizer_name(language), index_option="freq")
     add_fields(builder)
     return builder.build()

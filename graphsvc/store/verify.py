@@ -10,22 +10,24 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
 
 from graphsvc.errors import GraphsvcError, WaitTimeout
+from graphsvc.log.believed import single_predicates
 from graphsvc.log.database import ReadPool
 from graphsvc.log.log import Log
 from graphsvc.log.rebuild import RECORD, Rebuilt, ReplayedRecord, record_row, replay
 from graphsvc.log.state import unsigned
 from graphsvc.log.trim import held_from
 from graphsvc.model.change import Link, decode_record
-from graphsvc.model.graph import REL_TABLES, own_links
+from graphsvc.model.facts import changed, cut_line, line_of
+from graphsvc.model.graph import own_links
 from graphsvc.model.kinds import KINDS
 from graphsvc.model.names import key_of, task_key
-from graphsvc.model.records import Episode, Record
+from graphsvc.model.records import Episode, Fact, Record
 from graphsvc.model.times import micros
 from graphsvc.store.follower import Follower
 from graphsvc.store.graph import Content, digest_of, link_content, node_content, record_content
@@ -113,6 +115,7 @@ def _verified(log: Log, store: Store) -> Report:
     if any(problem.part == "log" for problem in report.problems):
         return report  # nothing can be measured against a log that isn't sound
     _guarded(report, "records", lambda: _verify_records(log, replay(log), report))
+    _guarded(report, "records", lambda: _verify_facts(log, report))
     head = log.head
     for follower in store.followers:
         _guarded(report, follower.name, lambda follower=follower: _caught_up(follower, head))  # type: ignore[misc]
@@ -195,6 +198,20 @@ def live_records(log: Log | ReadPool) -> Iterator[tuple[int, str, Record, int]]:
             yield row, kind, decode_record(kind, body), unsigned(hash)
 
 
+def _verify_facts(log: Log, report: Report) -> None:
+    """Each fact is cut as the others of its line say."""
+    lines: dict[tuple[str, str], list[Fact]] = {}
+    single = set(single_predicates(log))
+    for _, kind, record, _ in live_records(log):
+        if kind == "fact":
+            fact = cast(Fact, record)
+            alone = fact.known_to is not None or (fact.agent, fact.predicate) not in single
+            lines.setdefault((fact.agent, fact.id if alone else line_of(fact)), []).append(fact)
+    cuts = (pair for line in lines.values() for pair in cut_line(line))
+    wrong = [fact.key for fact, values in cuts if changed(fact, values)]
+    report.note("records", "facts are cut otherwise than their lines say", wrong)
+
+
 def _verify_columns(log: Log, report: Report) -> None:
     wrong = []
     count = 0
@@ -207,6 +224,7 @@ def _verify_columns(log: Log, report: Report) -> None:
     held = sum(int(columns.live.data[: columns.count].sum()) for columns in log.columns.kinds.values())
     report.note("columns", "differ from the records", wrong)
     report.note("columns", "hold records that are gone", [held - count] if held != count else [])
+    report.note("columns", "causal edges in memory differ from their records", log.check_adjacent())
     report.checked["columns"] = count
 
 
@@ -214,9 +232,9 @@ def expected_graph(log: Log | ReadPool) -> Iterator[Content]:
     """What the graph must hold, computed from the records alone."""
     sessions: dict[tuple[str, str], list[tuple[int, str, str]]] = {}
     nodes: dict[tuple[str, str], dict[str, Any]] = {}
-    keys: dict[int, str] = {}
+    places: dict[int, tuple[str, str]] = {}
     for row, kind, record, _ in live_records(log):
-        keys[row] = record.key
+        places[row] = (KINDS[kind].table or "", record.key)
         content = record_content(record)
         if content is not None:
             yield content
@@ -233,15 +251,13 @@ def expected_graph(log: Log | ReadPool) -> Iterator[Content]:
         episodes.sort()
         for before, after in pairwise(episodes):
             yield link_content(Link("NEXT", "Episode", before[2], "Episode", after[2]))
-    yield from _links(log, keys)
+    yield from _links(log, places)
 
 
-def _links(log: Log | ReadPool, keys: dict[int, str]) -> Iterator[Content]:
+def _links(log: Log | ReadPool, places: dict[int, tuple[str, str]]) -> Iterator[Content]:
     with log.connection() as connection:
         for rel, source, target, body in connection.execute("SELECT rel, source, target, body FROM link"):
-            ends = REL_TABLES[rel]
-            values = msgspec.json.decode(body)
-            yield link_content(Link(rel, ends.source, keys[source], ends.target, keys[target], values))
+            yield link_content(Link(rel, *places[source], *places[target], msgspec.json.decode(body)))
 
 
 def _verify_graph(log: Log, store: Store, report: Report) -> None:

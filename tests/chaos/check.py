@@ -14,6 +14,8 @@ with graphsvc.open(sys.argv[1], create=False, max_results=1_000_000) as memory:
                 "problems": [str(problem) for problem in report.problems],
                 "digest": report.digest,
                 "critiques": {episode.id: episode.critique for episode in episodes},
+                "uplifts": {edge.id: edge.uplift for edge in memory.causal.list(k=1_000_000)},
+                "expired": [edge.id for edge in memory.causal.list({"valid_to": {"exists": True}}, k=1_000_000)],
             }
         )
     )

@@ -62,6 +62,31 @@ CALLS: dict[str, list[str]] = {
     "entities episodes": ["f1"],
     "entities delete": ["f1"],
     "entities history": ["f1"],
+    "facts add": ["Ada", "lives in", "Rome", "--valid-from", "2022-05-01T00:00:00Z", "--episode", "e1"],
+    "facts predicate": ["lives in", "--single", "--description", "where one sleeps"],
+    "facts predicates": [],
+    "facts list": ["--subject", "Ada", "--valid", "2023-01-01T00:00:00Z", "--known", "2100-01-01T00:00:00Z"],
+    "facts get": ["x1"],
+    "facts search": ["Ada", "--mode", "text"],
+    "facts retract": ["x1"],
+    "facts correct": ["x1", "--object", "Turin"],
+    "facts history": ["Ada"],
+    "facts contradictions": [],
+    "facts evidence": ["x1"],
+    "causal variable": ["--name", "load", "--ref-table", "Person", "--ref-key", "Ada"],
+    "causal variables": [],
+    "causal add": ["v", "skill:a", "--uplift", "-0.5", "--low", "-1", "--high", "0", "--evidence", "e1", "--n", "3"],
+    "causal get": ["c1"],
+    "causal expire": ["c1", "--at", "2026-03-01T00:00:00Z"],
+    "causal delete": ["c1"],
+    "causal list": ["--where", '{"effect": "w"}', "--valid", "2026-03-01T00:00:00Z"],
+    "causal effects": ["v"],
+    "causal causes": ["skill:a", "--min-confidence", "0.1"],
+    "causal paths": ["v", "skill:a", "--rule", "weakest"],
+    "causal what-if": ["v", "--known", "2030-01-01T00:00:00Z"],
+    "causal similar": ["deploys"],
+    "causal history": ["c1"],
+    "causal delete-variable": ["w"],
     "skills create": ["--name", "walk", "--description", "puts one foot before the other", "--needs", "a"],
     "skills revise": ["a", "--code", "new"],
     "brief": ["deploy"],
@@ -121,6 +146,13 @@ def filled(path: Path, tmp_path: Path, repository: Path, monkeypatch: pytest.Mon
         memory.skills.create(id="b", name="build", description="builds what is deployed")
         memory.entities.upsert(kind="file", name="a.py", id="f1", description=EVIL)
         memory.episodes.link("e1", "f1", "about")
+        memory.facts.predicate("lives in", single=True, description=EVIL)
+        memory.facts.add("Ada", "lives in", "Paris", "2020-01-01T00:00:00Z", id="x1", source=EVIL, episodes=["e1"])
+        memory.facts.add("Ada", "lives in", "Oslo", "2020-01-01T00:00:00Z", source=EVIL)
+        memory.causal.variable("v", description=EVIL, ref=("Person", "Ada"))
+        memory.causal.variable("w")
+        memory.causal.add("v", "w", 0.5, id="c1", mechanism=EVIL)
+        memory.causal.add("w", "skill:a", 0, id="c2")
         monkeypatch.chdir(tmp_path)
         Path("table.csv").write_text(f"task,output\na row,{EVIL}\n")
         Path("report.xml").write_text('<testsuite name="s"><testcase name="t"/></testsuite>')

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from graphsvc.memory.causal import Causal
 from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
+from graphsvc.memory.facts import Facts
 from graphsvc.memory.memory import Memory
 from graphsvc.memory.skills import Skills
 from graphsvc.model.filters import OPERATORS
@@ -20,6 +22,8 @@ from .examples import ROOT, agrees, examples, rewritten, run
 README = ROOT / "README.md"
 GUIDE = ROOT / "docs" / "getting-started.md"
 IMPORTING = ROOT / "docs" / "importing.md"
+FACTS = ROOT / "docs" / "facts.md"
+CAUSAL = ROOT / "docs" / "causal.md"
 
 
 def check(page: Path, directory: Path, **options: Any) -> None:
@@ -37,12 +41,20 @@ def test_the_page_on_importing_prints_what_it_shows(tmp_path: Path) -> None:
     check(IMPORTING, tmp_path)
 
 
+def test_the_page_on_facts_prints_what_it_shows(tmp_path: Path) -> None:
+    check(FACTS, tmp_path)
+
+
+def test_the_page_on_causal_edges_prints_what_it_shows(tmp_path: Path) -> None:
+    check(CAUSAL, tmp_path)
+
+
 def test_the_readme_prints_what_it_shows_and_its_tour_run_again_the_same(tmp_path: Path) -> None:
     check(README, tmp_path)
     check(README, tmp_path, languages=["python"])
 
 
-@pytest.mark.parametrize(("kind", "place"), [(Memory, "memory"), (Episodes, "memory.episodes"), (Skills, "memory.skills"), (Entities, "memory.entities")])
+@pytest.mark.parametrize(("kind", "place"), [(Memory, "memory"), (Episodes, "memory.episodes"), (Skills, "memory.skills"), (Entities, "memory.entities"), (Facts, "memory.facts"), (Causal, "memory.causal")])
 def test_every_verb_is_in_the_guide(kind: type, place: str) -> None:
     text = GUIDE.read_text(encoding="utf-8")
     verbs = {name for name, _ in inspect.getmembers(kind, inspect.isfunction) if not name.startswith("_")}
@@ -56,7 +68,7 @@ def test_every_operator_is_in_the_guide(operator: str) -> None:
 
 
 def test_every_block_that_can_be_run_is_run() -> None:
-    for page in (README, GUIDE, IMPORTING):
+    for page in (README, GUIDE, IMPORTING, FACTS, CAUSAL):
         text = page.read_text(encoding="utf-8")
         blocks = re.findall(r"^```(\w+)$", text, re.MULTILINE)
         assert set(blocks) <= {"python", "text", "console", "sh"}

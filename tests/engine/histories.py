@@ -10,15 +10,16 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import msgspec
 
 from graphsvc.model.change import Change, GoneRecord, Link, NodeRef, Patch, Put
-from graphsvc.model.graph import REL_TABLES
+from graphsvc.model.graph import REL_TABLES, cause_edge, own_links
+from graphsvc.model.kinds import kind_of
 from graphsvc.model.names import key_of, task_key
-from graphsvc.model.records import Entity, Episode, Record, Skill, SkillVersion
+from graphsvc.model.records import Cause, Entity, Episode, Fact, Record, Skill, SkillVersion, Variable
 from graphsvc.store.graph import Content, link_content, record_content, ref_content
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -40,6 +41,10 @@ class History:
         self.skills: dict[str, Skill] = {}
         self.versions: dict[str, SkillVersion] = {}
         self.entities: dict[str, Entity] = {}
+        self.facts: dict[str, Fact] = {}
+        self.fact_links: dict[Ends, Link] = {}
+        self.variables: dict[str, Variable] = {}
+        self.causes: dict[str, Cause] = {}
         self.links: dict[Ends, dict[str, Any]] = {}
         self._sessions: dict[Session, list[tuple[datetime, str, str]]] = {}
         self._named: dict[tuple[str, str], NodeRef] = {}
@@ -64,6 +69,7 @@ class History:
             self._store, self._store, self._store, self._store, self._amend, self._move, self._delete,
             self._create, self._create, self._revise, self._join, self._join, self._part, self._use, self._drop,
             self._upsert, self._upsert, self._tell, self._tell, self._remove,
+            self._say, self._say, self._cut_fact, self._name_variable, self._cause, self._cause, self._cause, self._expire, self._uncause,
         )  # fmt: skip
         change = Change(verb="test", n=len(self.changes) + 1)
         self._pairs_before: dict[Session, list[Ends]] = {}
@@ -77,7 +83,10 @@ class History:
 
     def contents(self) -> Iterator[Content]:
         """Every node and edge that the graph must hold now."""
-        for record in (*self.episodes.values(), *self.skills.values(), *self.versions.values(), *self.entities.values()):
+        records: tuple[dict[str, Any], ...] = (
+            self.episodes, self.skills, self.versions, self.entities, self.facts, self.variables
+        )  # fmt: skip
+        for record in chain.from_iterable(one.values() for one in records):
             content = record_content(record)
             assert content is not None
             yield content
@@ -94,6 +103,9 @@ class History:
             yield Link("ATTEMPTS", "Episode", episode.key, "Task", key_of(episode.agent, task_key(episode.task)))
         for version in self.versions.values():
             yield Link("VERSION_OF", "SkillVersion", version.key, "Skill", key_of(version.agent, version.skill))
+        for cause in self.causes.values():
+            yield from own_links(cause)
+        yield from self.fact_links.values()
         yield from (_link(ends) for ends in self.next_pairs())
         yield from (_link(ends, values) for ends, values in self.links.items())
 
@@ -102,21 +114,21 @@ class History:
     def _pairs(self, session: Session) -> list[Ends]:
         return [("NEXT", a[2], b[2]) for a, b in pairwise(self._sessions.get(session, []))]
 
-    def _enter(self, record: Episode | Skill | Entity) -> None:
+    def _enter(self, record: Record) -> None:
         self._name(record, 1)
         if isinstance(record, Episode):
             session = (record.agent, record.session)
             self._pairs_before.setdefault(session, self._pairs(session))
             bisect.insort(self._sessions.setdefault(session, []), (record.at, record.id, record.key))
 
-    def _leave(self, record: Episode | Skill | Entity) -> None:
+    def _leave(self, record: Record) -> None:
         self._name(record, -1)
         if isinstance(record, Episode):
             session = (record.agent, record.session)
             self._pairs_before.setdefault(session, self._pairs(session))
             self._sessions[session].remove((record.at, record.id, record.key))
 
-    def _name(self, record: Episode | Skill | Entity, more: int) -> None:
+    def _name(self, record: Record, more: int) -> None:
         agent = record.agent
         refs = [NodeRef("Agent", key_of(agent, agent), {"id": agent})]
         if isinstance(record, Episode):
@@ -204,6 +216,7 @@ class History:
                 del self.episodes[old.key]
                 self._leave(old)
                 self._forget_links(old.key)
+                self._cut_causes(change, old)
                 change.gone.append(GoneRecord("episode", old.agent, old.id, 0))
 
     def _create(self, change: Change, a: int, b: int, c: int) -> None:
@@ -266,6 +279,7 @@ class History:
         del self.skills[old.key]
         self._leave(old)
         self._forget_links(old.key)
+        self._cut_causes(change, old)
         change.gone.append(GoneRecord("skill", old.agent, old.id, 0))
 
     def _upsert(self, change: Change, a: int, b: int, c: int) -> None:
@@ -299,9 +313,100 @@ class History:
             del self.entities[old.key]
             self._leave(old)
             self._forget_links(old.key)
+            self._cut_causes(change, old)
             change.gone.append(GoneRecord("entity", old.agent, old.id, 0))
 
+    def _name_variable(self, change: Change, a: int, b: int, c: int) -> None:
+        self._made += 1
+        variable = Variable(id=f"größe {self._made}", agent=f"agent {a % 2}", at=BEGIN, name=f"v{b}", reward=bool(c % 2))
+        self.variables[variable.key] = variable
+        self._enter(variable)
+        self._put(change, "variable", variable)
+
+    def _cause(self, change: Change, a: int, b: int, c: int) -> None:
+        """Edges between any two nodes, also beside each other, and from one to itself."""
+        nodes = [*list(self.episodes.values())[:3], *list(self.skills.values())[:3], *self.entities.values(),
+                 *self.variables.values()]  # fmt: skip
+        if not nodes:
+            return
+        source, target = nodes[a % len(nodes)], nodes[b % len(nodes)]
+        for parallel in range(1 + c % 2):
+            self._made += 1
+            cause = Cause(
+                id=f"c/{self._made}", agent=f"agent {a % 2}", at=BEGIN + timedelta(microseconds=c), cause=source.id,
+                cause_kind=kind_of(source).name, cause_agent=source.agent, effect=target.id,
+                effect_kind=kind_of(target).name, effect_agent=target.agent, uplift=(c % 5 - 2) / 2, n=c if b % 2 else None,
+                mechanism=TEXTS[b % len(TEXTS)], evidence=("é/1", "é/2")[: a % 3], metadata={"p": parallel},
+                valid_to=BEGIN if c % 3 else None,
+            )  # fmt: skip
+            self.causes[cause.key] = cause
+            self._enter(cause)
+            self._put(change, "cause", cause)
+
+    def _expire(self, change: Change, a: int, b: int, c: int) -> None:
+        if self.causes:
+            old = _pick(self.causes, a)
+            end = BEGIN + timedelta(days=b)
+            values = {"valid_to": end, "endings": {str(c): end.isoformat()}}
+            self.causes[old.key] = msgspec.structs.replace(old, **values)
+            self._patch(change, "cause", old, values)
+            change.patches[-1] = msgspec.structs.replace(change.patches[-1], edge=cause_edge(old))
+
+    def _uncause(self, change: Change, a: int, b: int, c: int) -> None:
+        if self.causes:
+            self._retire(change, _pick(self.causes, a))
+
+    def _retire(self, change: Change, cause: Cause) -> None:
+        del self.causes[cause.key]
+        self._leave(cause)
+        change.unlinks.append(cause_edge(cause))
+        change.gone.append(GoneRecord("cause", cause.agent, cause.id, 0))
+
+    def _cut_causes(self, change: Change, record: Record) -> None:
+        """A node that goes takes along what it causes, and what causes it."""
+        node = (kind_of(record).name, record.agent, record.id)
+        for cause in list(self.causes.values()):
+            ends = ((cause.cause_kind, cause.cause_agent, cause.cause),
+                    (cause.effect_kind, cause.effect_agent, cause.effect))  # fmt: skip
+            if node in ends:
+                self._retire(change, cause)
+
+    def _say(self, change: Change, a: int, b: int, c: int) -> None:
+        """A fact, under a key that an episode may have too, with edges to an entity and an episode if there are any."""
+        self._made += 1
+        fact = Fact(
+            id=f"é/{self._made + c % 2}", agent=f"agent {a % 2}", at=BEGIN, subject=f"s{a}", predicate="is",
+            object=TEXTS[b % len(TEXTS)] or "o", valid_from=BEGIN + timedelta(days=b) if b % 2 else None,
+            confidence=0.5 if c % 3 else None, tags=("t",) * (b % 2),
+        )  # fmt: skip
+        if fact.key in self.facts:
+            return
+        self.facts[fact.key] = fact
+        self._enter(fact)
+        self._put(change, "fact", fact)
+        for rel, table, ends in (("ABOUT", "Entity", self.entities), ("EVIDENCE", "Episode", self.episodes)):
+            if ends and c % 3:
+                link = Link(rel, "Fact", fact.key, table, _pick(ends, b).key)
+                change.links.append(link)
+                self.fact_links[(rel, link.source, link.target)] = link
+
+    def _cut_fact(self, change: Change, a: int, b: int, c: int) -> None:
+        """A fact is cut by another, or goes."""
+        if not self.facts:
+            return
+        old = _pick(self.facts, a)
+        if c % 3:
+            values: dict[str, Any] = {"until": BEGIN + timedelta(days=b), "closed_by": f"f{b}", "superseded": bool(c % 2)}
+            self.facts[old.key] = msgspec.structs.replace(old, **values)
+            self._patch(change, "fact", old, values)
+            return
+        del self.facts[old.key]
+        self._leave(old)
+        self.fact_links = {ends: link for ends, link in self.fact_links.items() if ends[1] != old.key}
+        change.gone.append(GoneRecord("fact", old.agent, old.id, 0))
+
     def _forget_links(self, key: str) -> None:
+        self.fact_links = {ends: link for ends, link in self.fact_links.items() if ends[2] != key}
         self.links = {ends: values for ends, values in self.links.items() if key not in ends[1:]}
 
     @staticmethod
@@ -321,7 +426,8 @@ def random_steps(seed: int, steps: int) -> list[Step]:
 
 def _link(ends: Ends, values: dict[str, Any] | None = None) -> Link:
     rel, source, target = ends
-    return Link(rel, REL_TABLES[rel].source, source, REL_TABLES[rel].target, target, values or {})
+    (source_table, target_table), *_ = REL_TABLES[rel].pairs
+    return Link(rel, source_table, source, target_table, target, values or {})
 
 
 def _pick(records: dict[str, Any], place: int) -> Any:

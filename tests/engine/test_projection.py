@@ -156,10 +156,10 @@ def test_a_batch_that_fails_leaves_nothing(graph: GraphProjection) -> None:
 
 
 def test_the_write_ahead_file_is_kept_small(tmp_path: Path, engine_name: str) -> None:
-    history = History.random(seed=6, steps=1500)
+    history = History.random(seed=6, steps=2000)
     projection = GraphProjection(tmp_path, engine_name, Settings(graph_checkpoint_bytes=1 << 20))
     sizes = []
-    for start in range(0, 1500, 150):
+    for start in range(0, 2000, 150):
         projection.apply(history.changes[start : start + 150])
         sizes.append(projection.engine.wal_bytes())
     assert max(sizes) < 2 << 20

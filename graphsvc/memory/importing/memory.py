@@ -27,7 +27,7 @@ from graphsvc.memory.exported import (
 )
 from graphsvc.memory.importing.report import ImportReport, Progress, check_batch
 from graphsvc.model.kinds import KINDS, Kind
-from graphsvc.model.records import Outcome, SkillVersion
+from graphsvc.model.records import Cause, Outcome, SkillVersion, ends_of
 from graphsvc.model.requests import KindRef, NewRecord, TakeLinks, TakenLink, TakeRecords
 from graphsvc.model.validate import build, content_hash
 
@@ -202,6 +202,9 @@ class _Job:
             record = item.record
             if isinstance(record, SkillVersion | Outcome) and ("skill", record.agent, record.skill) in self.coming:
                 outcome = taking.STORED
+            if isinstance(record, Cause) and outcome == taking.NOT_FOUND:
+                ends = [end for end in ends_of(record) if end not in self.coming]
+                outcome = taking.STORED if all(self._find(*end) for end in ends) else outcome
             outcomes.append(outcome)
         return outcomes
 

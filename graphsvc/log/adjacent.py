@@ -1,0 +1,130 @@
+"""Causal edges by the nodes at their ends, in memory: what effects, causes and paths are read from.
+
+Made from the records when it is first asked for, and kept up by the writer after each commit, before callers are
+answered. Readers look without a lock: what they get of a node is a copy.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+
+from graphsvc.log.state import RowEvent
+from graphsvc.model.change import decode_record
+from graphsvc.model.records import Cause, ends_of
+from graphsvc.model.times import micros
+
+BEGINNING, FOREVER = -(1 << 62), 1 << 62
+"""Open ends, in microseconds."""
+
+
+class Node(NamedTuple):
+    """A node that causal edges join."""
+
+    kind: str
+    agent: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.id}"
+
+
+class Edge(msgspec.Struct, frozen=True, gc=False):
+    """A causal edge, as much of it as is needed to follow it.
+
+    Attributes:
+        row: of its record. id, agent: its own. source, target: the nodes. uplift, confidence: as they were said.
+        known, start, end: microseconds since 1970; it holds in [start, end), as is known now.
+        said: what its end was said to be, each with the time from which that was known, oldest first; empty if it
+            never changed.
+    """
+
+    row: int
+    id: str
+    agent: str
+    source: Node
+    target: Node
+    uplift: float
+    confidence: float
+    known: int
+    start: int
+    end: int
+    said: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, row: int, cause: Cause) -> Edge:
+        """The edge of a record."""
+        said = tuple(
+            (micros(datetime.fromisoformat(known)), FOREVER if end is None else micros(datetime.fromisoformat(end)))
+            for known, end in cause.endings.items()
+        )
+        source, target = ends_of(cause)
+        return cls(
+            row, cause.id, cause.agent, Node(*source), Node(*target), cause.uplift, cause.confidence, micros(cause.at),
+            BEGINNING if cause.valid_from is None else micros(cause.valid_from),
+            FOREVER if cause.valid_to is None else micros(cause.valid_to), said,
+        )  # fmt: skip
+
+    def holds(self, valid: int | None, known: int | None) -> bool:
+        """Whether it held at `valid` (None: at any time), as was known at `known` (None: as is known now)."""
+        if known is not None and self.known > known:
+            return False
+        if valid is None:
+            return True
+        end = self.end
+        if known is not None:
+            for since, said in self.said:
+                if since <= known:
+                    end = said
+        return self.start <= valid < end
+
+
+class Adjacent:
+    """Which causal edges lead from each node, and which to it."""
+
+    def __init__(self) -> None:
+        self.edges: dict[int, Edge] = {}
+        self._out: dict[Node, dict[int, Edge]] = {}
+        self._in: dict[Node, dict[int, Edge]] = {}
+
+    def out_of(self, node: Node) -> list[Edge]:
+        """Edges that lead from a node, in the order of their making."""
+        edges = self._out.get(node)
+        return list(edges.values()) if edges else []
+
+    def in_to(self, node: Node) -> list[Edge]:
+        """Edges that lead to a node."""
+        edges = self._in.get(node)
+        return list(edges.values()) if edges else []
+
+    def apply(self, events: Iterable[RowEvent]) -> None:
+        """What the writer has committed. To be told of it twice does no harm."""
+        for event in events:
+            if event.kind == "cause":
+                if event.record is None:
+                    self._drop(event.row)
+                else:
+                    assert isinstance(event.record, Cause)
+                    self._put(Edge.of(event.row, event.record))
+
+    def read(self, connection: sqlite3.Connection) -> None:
+        """All that are in the records."""
+        rows = connection.execute("SELECT row, body FROM record WHERE kind = 'cause' AND state = 0 ORDER BY row")
+        self.apply(RowEvent(row, "cause", decode_record("cause", body), 0) for row, body in rows)
+
+    def _put(self, edge: Edge) -> None:
+        self.edges[edge.row] = edge
+        self._out.setdefault(edge.source, {})[edge.row] = edge
+        self._in.setdefault(edge.target, {})[edge.row] = edge
+
+    def _drop(self, row: int) -> None:
+        edge = self.edges.pop(row, None)
+        if edge is not None:
+            for side, node in ((self._out, edge.source), (self._in, edge.target)):
+                del side[node][row]
+                if not side[node]:
+                    del side[node]
