@@ -336,7 +336,9 @@ class Budget:
         self._check(expr.value, expr, values)
         found = self._grown_by(growth, expr, values)
         if expr.value in GIVES:
-            return replace(found, kind=GIVES[expr.value], null=False, bound=expr.value in ("START_NODE", "END_NODE"))
+            fixed = GIVES[expr.value] == "list" and any(value.kind == "array" for value in values)
+            kind = "array" if fixed else GIVES[expr.value]
+            return replace(found, kind=kind, null=False, bound=expr.value in ("START_NODE", "END_NODE"))
         if expr.value in PASSES:
             return found
         item = found.item if found.kind == "list" else None
@@ -434,7 +436,8 @@ class Budget:
         item = self._within(body, inner, among.elements)
         if growth == "filter":
             return among
-        return self._grows(Value(1 + among.elements * item.size, among.elements, kind="list", item=item), expr)
+        kind = "array" if among.kind == "array" else "list"
+        return self._grows(Value(1 + among.elements * item.size, among.elements, kind=kind, item=item), expr)
 
     def _reduce(self, expr: Expr, among: Value, names: tuple[str, ...], body: Expr) -> Value:
         """What is gathered is used again for each element, so it may grow by addition and no further."""
