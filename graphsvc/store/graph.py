@@ -599,9 +599,10 @@ class _Batch:
         self._transaction = transaction
         self._sizes = sizes
         self._thinned: set[tuple[str, str, str]] = set()
-        self._written: set[Ends] = set()
 
     def run(self, step: _Step) -> None:
+        if not step.name.startswith("delete_"):
+            self.renew()
         done = self._bulk(step) if self._bulk_pays(step) else self._each(step)
         # a row whose node or end isn't there is dropped in silence; then the graph isn't what the log says
         if step.exact and done != len(step.rows):
@@ -610,54 +611,36 @@ class _Batch:
                 where="graph",
                 hint="The graph differs from the log: run `graphsvc repair`.",
             )
-        if self._engine == "kuzu":
-            self._note_edges(step, done)
+        if self._engine == "kuzu" and done and step.name.startswith("delete_") and step.table in REL_TABLES:
+            self._thinned |= {(step.table, *pair) for pair in _pairs(step)}
 
     # Kuzu's checkpoint rewrites those stretches of 1,024 nodes, within a group of 131,072, whose edges changed. Where
     # no edge is left in any of them it drops the edges of the whole group, seen from these nodes. So in each group
-    # that has edges left, one of them is written anew, in the transaction that deletes others.
-
-    def _note_edges(self, step: _Step, done: int) -> None:
-        if step.name.startswith("delete_") and step.table in REL_TABLES:
-            if done:
-                end = slice(1) if step.name == "delete_out_edge" else slice(1, 2)
-                single = len(step.reads) == 1
-                pairs = REL_TABLES[step.table].pairs
-                self._thinned |= {
-                    (step.table, *pair) for pair in pairs if (pair[end] if single else pair) == step.reads
-                }
-        elif step.name == "create_episode":
-            for row in step.rows:
-                self._written.add(("IN_SESSION", "Episode", row["key"], "Session", row["session_"], ""))
-                self._written.add(("ATTEMPTS", "Episode", row["key"], "Task", row["task_"], ""))
-        elif step.table in REL_TABLES and (step.columns or step.name == "create_edge"):
-            source, target = step.reads
-            self._written |= {
-                (step.table, source, row["source_"], target, row["target_"], row.get("key", "")) for row in step.rows
-            }
+    # that has edges left, one of them is written anew, in the transaction that deletes others; before it creates
+    # some, since Kuzu can't delete an edge in the transaction that created it: it comes back.
 
     def renew(self) -> None:
         """Kuzu: delete and create again one edge of each group that is left with edges where some were deleted."""
         for rel, *pair in self._thinned:
-            rows = [row for ends, row in self._left(rel, *pair).items() if ends not in self._written]
+            rows = self._left(rel, *pair).values()
             keys = {**_ENDS, **REL_TABLES[rel].identity}
             for name, columns, given in (("delete_edge", {}, keys), ("create_edge", REL_TABLES[rel].columns, _ENDS)):
                 statement = _statement(name, rel, tuple(columns), tuple(pair))
                 names = dict.fromkeys((*given, *columns))
                 self._transaction.each(statement, ({name: row[name] for name in names} for row in rows))
+        self._thinned.clear()
 
-    def _left(self, rel: str, source: str, target: str) -> dict[Ends, _Row]:
+    def _left(self, rel: str, source: str, target: str) -> dict[Any, _Row]:
         """An edge for each group of nodes at either end that has one."""
         columns = tuple(REL_TABLES[rel].columns)
-        found: dict[Ends, _Row] = {}
+        found: dict[Any, _Row] = {}
         for name, table in (("dump_edge_from", source), ("dump_edge_to", target)):
             [[last]] = self._transaction.execute(_statement("last_node", table)).rows
             for first in range(0, 0 if last is None else last + 1, NODE_GROUP):
                 group = {"first": first, "beyond": first + NODE_GROUP}
                 for row in self._transaction.execute(_statement(name, rel, columns, (source, target)), group).rows:
                     values = dict(zip(("source_", "target_", *columns), row, strict=True))
-                    id = values["key"] if REL_TABLES[rel].parallel else ""
-                    found[(rel, source, values["source_"], target, values["target_"], id)] = values
+                    found[row[0], row[1], values["key"] if REL_TABLES[rel].parallel else ""] = values
         return found
 
     def _bulk_pays(self, step: _Step) -> bool:
@@ -677,6 +660,13 @@ class _Batch:
         names = (*step.keys, *step.columns)
         statement = _statement(step.name, step.table, tuple(step.columns), step.reads)
         return self._transaction.each(statement, ({name: row.get(name) for name in names} for row in step.rows))
+
+
+def _pairs(step: _Step) -> Iterator[tuple[str, str]]:
+    """The tables at the ends of the edges that a step deletes."""
+    for pair in REL_TABLES[step.table].pairs:
+        if {"delete_out_edge": pair[:1], "delete_in_edge": pair[1:]}.get(step.name, pair) == step.reads:
+            yield pair
 
 
 def _whole_episodes(created: dict[str, list[_Row]], net: NetEffect) -> tuple[list[_Row], dict[Ends, dict[str, Any]]]:
