@@ -172,7 +172,10 @@ class GraphProjection:
         self._lock = threading.Lock()
         self._refused = False
         self._sound = True
+        self._thinned: set[tuple[str, str, str]] = set()
         self._open()
+        if self._unsaved is None:
+            self._thinned = {(name, *pair) for name, rel in REL_TABLES.items() for pair in rel.pairs}
 
     def _open(self) -> None:
         self.engine: Engine = open_engine(self._name, self.path, self._settings)
@@ -202,7 +205,13 @@ class GraphProjection:
         return self._sound
 
     def close(self) -> None:
-        """Close the engine. Safe to repeat."""
+        """Close the engine, which puts everything into its file. Safe to repeat."""
+        try:
+            if not self.engine.closed:
+                self._renew()
+        except (GraphsvcError, CommitUnclear) as error:
+            self._sound = False
+            logger.warning("the graph will be built anew: it couldn't be closed in order: %s", error)
         self.engine.close()
 
     # applying
@@ -271,6 +280,7 @@ class GraphProjection:
                     ) from error
             if size == 1:  # memory that the engine doesn't give back (Ladybug keeps some of each bulk load) may be all
                 renewed = True
+                self._renew()
                 self.engine.close()
                 self._open()
             size = max(1, (end - self._done) // 2)
@@ -294,7 +304,7 @@ class GraphProjection:
                 batch = _Batch(self._name, transaction, self._sizes)
                 for step in steps:
                     batch.run(step)
-                batch.renew()
+                self._thinned |= batch.thinned
                 transaction.execute(query("set_applied"), {"n": _place(n, done)})
         except CommitUnclear as unclear:
             reason, full = str(unclear), isinstance(unclear.__cause__, BufferFull)
@@ -347,10 +357,28 @@ class GraphProjection:
         )
 
     def _checkpoint(self, wait: float) -> bool:
+        self._renew()
         done = self.engine.checkpoint(wait)
         if done:
             self._unsaved = set()
         return done
+
+    # Kuzu's checkpoint rewrites those stretches of 1,024 nodes, within a group of 131,072, whose edges changed. Where
+    # no edge is left in any of them it drops the edges of the whole group, seen from these nodes. So before it one edge
+    # of each group that has some left is written anew; in a transaction of its own, since reading edges beside others
+    # that the same transaction created gives wrong ones.
+
+    def _renew(self) -> None:
+        """Kuzu: delete and create again one edge of each group where some were deleted since the last checkpoint."""
+        if self._name == "kuzu" and self._thinned:
+            try:
+                with self.engine.transaction() as transaction:
+                    for rel, source, target in self._thinned:
+                        _write_anew(transaction, rel, source, target)
+            except CommitUnclear as unclear:
+                self._refused, self._sound = True, False
+                raise EngineError("the graph couldn't be made ready for a checkpoint", hint=str(unclear)) from unclear
+        self._thinned.clear()
 
     def _free_memory(self) -> None:
         """What was committed since the last checkpoint takes the engine's memory: have it written, if there is enough
@@ -598,11 +626,10 @@ class _Batch:
         self._engine = engine
         self._transaction = transaction
         self._sizes = sizes
-        self._thinned: set[tuple[str, str, str]] = set()
+        self.thinned: set[tuple[str, str, str]] = set()
+        """Of which edges some were deleted: their table, and the tables at their ends."""
 
     def run(self, step: _Step) -> None:
-        if not step.name.startswith("delete_"):
-            self.renew()
         done = self._bulk(step) if self._bulk_pays(step) else self._each(step)
         # a row whose node or end isn't there is dropped in silence; then the graph isn't what the log says
         if step.exact and done != len(step.rows):
@@ -611,37 +638,8 @@ class _Batch:
                 where="graph",
                 hint="The graph differs from the log: run `graphsvc repair`.",
             )
-        if self._engine == "kuzu" and done and step.name.startswith("delete_") and step.table in REL_TABLES:
-            self._thinned |= {(step.table, *pair) for pair in _pairs(step)}
-
-    # Kuzu's checkpoint rewrites those stretches of 1,024 nodes, within a group of 131,072, whose edges changed. Where
-    # no edge is left in any of them it drops the edges of the whole group, seen from these nodes. So in each group
-    # that has edges left, one of them is written anew, in the transaction that deletes others; before it creates
-    # some, since Kuzu can't delete an edge in the transaction that created it: it comes back.
-
-    def renew(self) -> None:
-        """Kuzu: delete and create again one edge of each group that is left with edges where some were deleted."""
-        for rel, *pair in self._thinned:
-            rows = self._left(rel, *pair).values()
-            keys = {**_ENDS, **REL_TABLES[rel].identity}
-            for name, columns, given in (("delete_edge", {}, keys), ("create_edge", REL_TABLES[rel].columns, _ENDS)):
-                statement = _statement(name, rel, tuple(columns), tuple(pair))
-                names = dict.fromkeys((*given, *columns))
-                self._transaction.each(statement, ({name: row[name] for name in names} for row in rows))
-        self._thinned.clear()
-
-    def _left(self, rel: str, source: str, target: str) -> dict[Any, _Row]:
-        """An edge for each group of nodes at either end that has one."""
-        columns = tuple(REL_TABLES[rel].columns)
-        found: dict[Any, _Row] = {}
-        for name, table in (("dump_edge_from", source), ("dump_edge_to", target)):
-            [[last]] = self._transaction.execute(_statement("last_node", table)).rows
-            for first in range(0, 0 if last is None else last + 1, NODE_GROUP):
-                group = {"first": first, "beyond": first + NODE_GROUP}
-                for row in self._transaction.execute(_statement(name, rel, columns, (source, target)), group).rows:
-                    values = dict(zip(("source_", "target_", *columns), row, strict=True))
-                    found[row[0], row[1], values["key"] if REL_TABLES[rel].parallel else ""] = values
-        return found
+        if done and step.name.startswith("delete_") and step.table in REL_TABLES:
+            self.thinned |= {(step.table, *pair) for pair in _pairs(step)}
 
     def _bulk_pays(self, step: _Step) -> bool:
         """Whether `LOAD FROM` is faster than a statement a row, given what it has to read of the tables."""
@@ -660,6 +658,31 @@ class _Batch:
         names = (*step.keys, *step.columns)
         statement = _statement(step.name, step.table, tuple(step.columns), step.reads)
         return self._transaction.each(statement, ({name: row.get(name) for name in names} for row in step.rows))
+
+
+def _write_anew(transaction: Transaction, rel: str, source: str, target: str) -> None:
+    joined = REL_TABLES[rel]
+    rows = _one_of_each_group(transaction, rel, source, target).values()
+    for name, columns, keys in (("delete_edge", {}, joined.identity), ("create_edge", joined.columns, {})):
+        statement = _statement(name, rel, tuple(columns), (source, target))
+        names = (*_ENDS, *keys, *columns)
+        done = transaction.each(statement, ({name: row[name] for name in names} for row in rows))
+        if done != len(rows):
+            raise EngineError(f"{name} of {rel}: {len(rows)} asked for, {done} done", where="graph")
+
+
+def _one_of_each_group(transaction: Transaction, rel: str, source: str, target: str) -> dict[tuple[str, ...], _Row]:
+    """An edge for each group of nodes at either end that has one."""
+    columns = tuple(REL_TABLES[rel].columns)
+    found: dict[tuple[str, ...], _Row] = {}
+    for name, table in (("dump_edge_from", source), ("dump_edge_to", target)):
+        [[last]] = transaction.execute(_statement("last_node", table)).rows
+        for first in range(0, 0 if last is None else last + 1, NODE_GROUP):
+            group = {"first": first, "beyond": first + NODE_GROUP}
+            for row in transaction.execute(_statement(name, rel, columns, (source, target)), group).rows:
+                values = dict(zip(("source_", "target_", *columns), row, strict=True))
+                found[row[0], row[1], *(values[name] for name in REL_TABLES[rel].identity)] = values
+    return found
 
 
 def _pairs(step: _Step) -> Iterator[tuple[str, str]]:
