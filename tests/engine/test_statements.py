@@ -394,7 +394,7 @@ def _outcomes(log: Log) -> list[tuple[int, str]]:
 
 
 LINK = {"t": str, "d": float, "s": datetime, "b": bytes, "l": list[int], "i": int}
-VALUES_OF_A_LINK = {"t": "ü'\\", "d": float("nan"), "s": datetime(1850, 1, 2, 3, 4, 5, 678901), "b": b"\x00'", "l": [1]}
+VALUES_OF_A_LINK = {"t": "ü'\\", "d": 0.1, "s": datetime(1850, 1, 2, 3, 4, 5, 678901), "b": b"\x00'", "l": [1]}
 
 
 @pytest.fixture
@@ -404,7 +404,7 @@ def linked(memory: graphsvc.Memory) -> graphsvc.Memory:
     memory.graph.define("LINK", LINK, source="Stop", target="Stop")
     memory.graph.define("SEEN", {"i": int}, source="Stop", target="Entity")
     memory.graph.add("Stop", [{"no": no} for no in range(3000)])
-    memory.entities.upsert_many([{"id": f"{no:04}", "type": "x", "name": "x"} for no in range(1100)])
+    memory.entities.upsert_many([{"id": f"{no:04}", "kind": "x", "name": f"x{no}"} for no in range(1100)])
     ends = [(1, 0), (1, 0), (2, 0), (0, 1024), (1500, 0), (2500, 2500)]
     memory.graph.add("LINK", [dict(source=a, target=b, i=i, **VALUES_OF_A_LINK) for i, (a, b) in enumerate(ends)])
     return memory
@@ -431,8 +431,8 @@ def test_deleted_edges_of_the_users_take_no_others_along(linked: graphsvc.Memory
     settled(linked, "LINK", 3)
     write(linked, "MATCH (s:Stop {no: 2}) DETACH DELETE s")
     settled(linked, "LINK", 2)
-    rows = read(linked, "MATCH (:Stop {no: 1})-[r:LINK]->(:Stop {no: 0}) RETURN r.i, r.t, r.s, r.b, r.l ORDER BY r.i")
-    same = [VALUES_OF_A_LINK[name] for name in "tsbl"]
+    rows = read(linked, "MATCH (:Stop {no: 1})-[r:LINK]->(:Stop {no: 0}) RETURN r.i, r.t, r.d, r.s, r.b, r.l ORDER BY r.i")
+    same = [VALUES_OF_A_LINK[name] for name in "tdsbl"]
     assert rows == [[0, *same], [1, *same]]
     rebuilt(linked)
     assert linked.verify().ok
