@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 import graphsvc
+from graphsvc.config import Settings
 from graphsvc.errors import (
     BadInput,
     Conflict,
@@ -447,3 +449,19 @@ def test_a_record_that_is_deleted_takes_no_edges_along_but_its_own(linked: graph
     linked.entities.delete(keys[1050].rpartition("/")[2])
     settled(linked, "SEEN", 2)
     assert linked.verify().ok
+
+
+def test_a_graph_that_was_not_closed_loses_no_edges_at_its_next_checkpoint(
+    linked: graphsvc.Memory, tmp_path: Path, engine_name: str, settings: Settings
+) -> None:
+    settled(linked, "LINK", 6)
+    linked.graph.delete("LINK", [{"source": 0, "target": 1024}])
+    linked.wait()
+    graph = linked._opened.store.graph
+    for path in graph.path.parent.glob("graph.*"):
+        shutil.copy(path, tmp_path)
+    copy = GraphProjection(tmp_path, engine_name, settings)
+    assert copy._unsaved is None
+    copy.settle()
+    assert copy.digest() == graph.digest()
+    copy.close()
