@@ -191,7 +191,9 @@ class Memory:
                 `recall_latency`.
             goal: the node that uplifts are about, like a variable's name; all variables that measure a reward if None.
             near: nodes to be near to in the graph, named as for `memory.graph`, one or a list. nearness: its share.
-            as_of: when causal edges must hold, and as was known when, see `graphsvc.AsOf`; now if None.
+            as_of: when causal edges must hold and facts be true, and as was known when, see `graphsvc.AsOf`. If None
+                edges hold now, and facts are believed now: of those, the ones that aren't true now are flagged `past`
+                or `future`.
             weight: share of the vector part in the blend.
             half_life: age at which similarity counts half, e.g. "30d". feedback: share of what `memory.feedback` said.
             min_similarity: lowest cosine, -1 to 1. vector: of the text, if you have it.
