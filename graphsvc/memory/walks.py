@@ -26,6 +26,7 @@ from graphsvc.model.graph import NODE_TABLES, REL_TABLES
 from graphsvc.model.kinds import KINDS, kind_of
 from graphsvc.model.names import check_name, key_of, parts_of, task_key, task_text
 from graphsvc.model.records import Record
+from graphsvc.model.tables import PAST
 from graphsvc.store.adjacency import Adjacency
 from graphsvc.store.numbered import Direction, Edges, Numbers
 
@@ -96,19 +97,22 @@ class Walks(Tables):
         catalog = self._opened.store.graph.tables
         moments = parse_as_of(wanted.as_of)
         rels = rel_names(catalog, wanted.rel)
-        pasts: dict[str, str] = {}
+        pasts = {} if moments is None else {t.name: t.past.name for t in catalog.values() if t.temporal}
         then = None if moments is None else Then(self._opened.log, moments, frozenset(pasts.values()))
         return Search(
             edges,
             cast(Direction, wanted.direction),
-            rels if moments is None else types_in_time(rels, pasts, wanted.as_of),
+            rels if moments is None else types_in_time(None if wanted.rel is None else rels, pasts, wanted.as_of),
             table_names(catalog, wanted.tables),
             self._namespaces.reads(),
             {
                 table: node_test(self._opened, catalog, table, where)
                 for table, where in _each(wanted.where, "where")
             },
-            {rel: edge_test(catalog, rel, where) for rel, where in _each(wanted.edges, "edges")},
+            {
+                pasts.get(rel, rel): edge_test(catalog, rel, where)
+                for rel, where in _each(wanted.edges, "edges")
+            },
             fan_out,
             frozenset(exempt),
             None if then is None else then.holding,
@@ -157,7 +161,7 @@ class Walks(Tables):
         name = edges.nodes.name
         for number, values in zip(numbers, edges.values(numbers), strict=True):
             rel, source, target = edges.ends(number)
-            yield Edge(rel, End(*name(source)), End(*name(target)), values)
+            yield Edge(rel.removeprefix(PAST), End(*name(source)), End(*name(target)), values)
 
     def _way(self, edges: Edges, start: int, hops: Sequence[Hop], cost: float | None = None) -> Way:
         nodes = [self._node(edges, number, depth) for depth, number in enumerate([start, *(n for n, _ in hops)])]

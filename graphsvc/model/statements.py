@@ -23,6 +23,7 @@ class Statement(Struct, frozen=True, omit_defaults=True):
         writes: names of the tables that it writes. deletes: whether it may delete. ddl: whether it changes tables.
         table: that the operation is on. ends: of edges, which pair of node tables, where the table has several.
         declared: what is defined.
+        verbatim: rows are added as they are, also to a past: of a temporal table nothing is noted.
         timeout: seconds that its first run may take. limit: rows that it may return.
     """
 
@@ -37,6 +38,7 @@ class Statement(Struct, frozen=True, omit_defaults=True):
     declared: Table | None = None
     timeout: float = 0.0
     limit: int = 0
+    verbatim: bool = False
 
 
 State = Literal["ok", "failed", "forgotten"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from graphsvc.model.graph import NODE_TABLES, REL_TABLES
 from graphsvc.model.requests import Touched
-from graphsvc.model.tables import Table, quoted
+from graphsvc.model.tables import PAST, Table, past_of, quoted
 from graphsvc.model.times import micros
 from graphsvc.store.engine import Rows
 from graphsvc.store.queries import load, query
@@ -34,8 +34,10 @@ def read_catalog(execute: Execute) -> Catalog:
     """The user's tables, by name, as they are now."""
     declared = {name: tuple(searchable) for name, searchable in execute(query("tables")).rows}
     found: Catalog = {}
-    for name, type in sorted(execute(query("show_tables")).rows):
-        if name in NODE_TABLES or name in REL_TABLES or name.startswith("_"):
+    there = dict(execute(query("show_tables")).rows)
+    for name, type in sorted(there.items()):
+        past = name.startswith(PAST) and type == "REL"
+        if name in NODE_TABLES or name in REL_TABLES or (name.startswith(PAST) and not past):
             continue
         rows = execute(load("user_columns").fill(name=literal(name))).dicts()
         columns = {row["name"]: row["type"] for row in rows}
@@ -46,7 +48,7 @@ def read_catalog(execute: Execute) -> Catalog:
         else:
             ends = execute(load("table_ends").fill(name=literal(name))).rows
             pairs = tuple(sorted((source, target) for source, target, *_ in ends))
-            found[name] = Table(name, columns, "", pairs, searchable)
+            found[name] = Table(name, columns, "", pairs, searchable, past_of(name) in there)
     return found
 
 
@@ -93,6 +95,9 @@ def statement(
         holes["columns"] = "".join(f", {variable}.{quoted(column)} AS c{at}" for at, column in enumerate(names))
     else:
         holes["columns"] = ", ".join(f"{quoted(column)}: {sign}c{at}" for at, column in enumerate(names))
+    if table.temporal:
+        holes["past"] = quoted(past_of(table.name))
+        holes["copied"] = ", ".join(f"{quoted(column)}: r.{quoted(column)}" for column in table.columns)
     items = ", ".join(f"{variable}.{quoted(column)} = {sign}c{at}" for at, column in enumerate(names))
     holes["settings"] = f"SET {items}" if items else ""
     return _filled(name + "s" * bulk, tuple(holes.items()))
