@@ -218,4 +218,5 @@ def _submit(opened: Opened, table: Table, ends: tuple[str, str] | None, rows: li
         cast = {name: int if types[name] == "INT64" else str for name in ENDS}
         rows = [{**row, **{name: cast[name](row[name]) for name in ENDS}} for row in rows]
     data = pa.table({name: pa.array([row[name] for row in rows], arrow_type(type)) for name, type in types.items()})
-    submit(opened, Statement("add", table=table.name, ends=ends, verbatim=table.temporal or table.is_past), [to_stream(data)])
+    verbatim = table.temporal or table.is_past
+    submit(opened, Statement("add", table=table.name, ends=ends, verbatim=verbatim), [to_stream(data)])

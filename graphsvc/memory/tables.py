@@ -170,9 +170,8 @@ class Tables:
             self._catch_up()
         tables = self._opened.store.graph.tables
         if name not in tables:
-            raise NotFound(
-                f"there is no table {name}", where="name", hint=f"Tables: {', '.join(sorted(name for name in tables if not tables[name].is_past)) or 'none yet'}."
-            )
+            known = ", ".join(sorted(table.name for table in tables.values() if not table.is_past))
+            raise NotFound(f"there is no table {name}", where="name", hint=f"Tables: {known or 'none yet'}.")
         return tables[name]
 
     def _key_types(self, table: Table, ends: tuple[str, str] | None) -> list[str]:

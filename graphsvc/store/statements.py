@@ -145,7 +145,8 @@ class Run:
 
     def _drop(self, ask: Statement) -> Result:
         table = self._table(ask.table)
-        joined = sorted(one.name for one in self.catalog.values() if not one.is_past and any(table.name in ends for ends in one.ends))
+        edges = [one for one in self.catalog.values() if not one.is_past]
+        joined = sorted(one.name for one in edges if any(table.name in ends for ends in one.ends))
         if joined:
             raise Conflict(
                 f"edges of {', '.join(joined)} lead to or from it", where=table.name, hint="Drop those first."
@@ -179,7 +180,8 @@ class Run:
 
     def _table(self, name: str) -> Table:
         if name not in self.catalog:
-            hint = f"Tables: {', '.join(sorted(self.catalog)) or 'none yet'}."
+            known = ", ".join(sorted(one.name for one in self.catalog.values() if not one.is_past))
+            hint = f"Tables: {known or 'none yet'}."
             raise NotFound(f"there is no table {name}", where="table", hint=hint)
         return self.catalog[name]
 
