@@ -17,7 +17,7 @@ from graphsvc.errors import BadInput, NotFound
 from graphsvc.log import episodes, facts
 from graphsvc.log.arrow import rows_without
 from graphsvc.log.state import FORGOTTEN, LIVE, State, Stored, every
-from graphsvc.log.trim import COLUMNS, held_from, substitutes
+from graphsvc.log.trim import COLUMNS, STATEMENTS, held_from, substitutes
 from graphsvc.model.change import Change, GoneRecord, checksum, decode, encode
 from graphsvc.model.forgetting import POINTING, overwrite, overwrite_rows
 from graphsvc.model.held import PLACEHOLDER, Held, without
@@ -179,8 +179,9 @@ def _rows_that_hold(connection: sqlite3.Connection, held: Held) -> list[Stored]:
         )
     }
     found: dict[int, None] = {}
-    for change in _every(connection, "verb = 'row.follow'") if rows else ():
-        found.update((put.row, None) for put in change.puts if held(_joined(msgspec.json.decode(put.record)["texts"])))
+    for change in _every(connection, "verb IN ('row.follow', 'trim')") if rows else ():
+        puts = [put for put in change.puts if put.kind == "row"]
+        found.update((put.row, None) for put in puts if held(_joined(msgspec.json.decode(put.record)["texts"])))
         found.update((patch.row, None) for patch in change.patches if held(_joined(patch.values["texts"])))
     return [rows[row] for row in found]
 
@@ -204,7 +205,7 @@ def _every(connection: sqlite3.Connection, where: str) -> Iterator[Change]:
 
 def _statements(connection: sqlite3.Connection, held: Held) -> Iterator[tuple[Change, Change]]:
     """Statements in which a value holds a text that is to be forgotten: as they are, and without it."""
-    for change in _every(connection, "verb = 'cypher.write' OR verb LIKE 'graph.%'"):
+    for change in _every(connection, STATEMENTS):
         statement = change.statement
         if statement is None:
             continue

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from graphsvc.cypher.tokens import parameters_of
-from graphsvc.errors import BadInput, Closed, GraphsvcError, NeedsUnbound, NotFound, Pending, again
+from graphsvc.errors import BadInput, Closed, GraphsvcError, NeedsUnbound, NotFound, NotRetained, Pending, again
 from graphsvc.memory.namespaces import Namespaces
 from graphsvc.model.names import RESERVED_NODES, RESERVED_RELS
 from graphsvc.model.requests import AppendStatement
@@ -87,10 +87,14 @@ def outcome(opened: Opened, n: int) -> Outcome:
     """How a statement ended.
 
     Raises:
-        NotFound: entry `n` is no statement's last one. Pending: it isn't decided yet.
+        NotFound: entry `n` is no statement's last one. Pending: it isn't decided yet. NotRetained: it was trimmed.
     """
     if isinstance(n, bool) or not isinstance(n, int):
         raise BadInput(f"expected a number, got {type(n).__name__}", where="n")
+    trimmed = opened.log.trimmed
+    if trimmed is not None and 0 < n <= trimmed.n:
+        hint = f"The snapshot {trimmed.snapshot} has it." if n <= trimmed.held else ""
+        raise NotRetained(f"entry {n} was trimmed, and how it ended", where="n", hint=hint)
     found = opened.log.outcome(n)
     if found is None:
         with opened.log.connection() as connection:

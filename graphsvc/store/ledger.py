@@ -60,21 +60,26 @@ def calls(changes: Sequence[Change]) -> Iterable[Sequence[Change]]:
     """Changes parted: runs without a statement, and each statement's entries."""
     begun = 0
     for at, change in enumerate(changes):
-        if change.statement is not None and (change.call in (0, change.n)):
+        if change.statement is not None and (change.call in (0, change.n) or change.trimmed is not None):
             if begun < at:
                 yield changes[begun:at]
             begun = at
-        if change.statement is not None and change.last:
+        if change.statement is not None and _ends(change):
             yield changes[begun : at + 1]
             begun = at + 1
     if begun < len(changes):
         yield changes[begun:]
 
 
+def _ends(change: Change) -> bool:
+    """Whether it is a statement's last entry. In the place of trimmed ones each is a statement of its own."""
+    return change.last or change.trimmed is not None
+
+
 def whole_calls(log: Log, after: int, limit: int) -> list[Change]:
     """The next entries; of a statement all, for they are one transaction."""
     changes = log.read(after, limit)
-    while changes and changes[-1].statement is not None and not changes[-1].last:
+    while changes and changes[-1].statement is not None and not _ends(changes[-1]):
         changes += log.read(changes[-1].n, limit)
     return changes
 

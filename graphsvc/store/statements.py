@@ -70,6 +70,8 @@ class Run:
         first = 0
         for change in call:
             rows = from_stream(change.vectors)
+            if change.trimmed is None:  # else they were rows of the table, some of a kind that Cypher alone can make
+                rows = self._fitted(ask, rows, first)
             for name, count in self._rows(ask, rows, first).items():
                 counts[name] = counts.get(name, 0) + count
             first += rows.num_rows
@@ -116,7 +118,8 @@ class Run:
             for end in ends:
                 if end not in NODE_TABLES and not (end in self.catalog and self.catalog[end].nodes):
                     raise NotFound(f"there is no node table {end}", where="source or target")
-        self._transaction.execute(definition(table))
+        defaults = {name: untagged(value) for name, value in ask.defaults.items()}
+        self._transaction.execute(definition(table, defaults))
         if table.searchable:
             values = {"name": table.name, "searchable": list(table.searchable)}
             self._transaction.execute(query("declare_table"), values)
@@ -139,11 +142,15 @@ class Run:
 
     # --- rows ------------------------------------------------------------------------------------------------
 
-    def _rows(self, ask: Statement, rows: pa.Table, first: int) -> dict[str, int]:
+    def _fitted(self, ask: Statement, rows: pa.Table, first: int) -> pa.Table:
         table = self._table(ask.table)
         ends = None if table.nodes else self._ends(table, ask.ends)
         types = [key_type(self.catalog, end) for end in ends] if ends else [table.columns[table.key]]
-        rows = fitted(rows, table, ask.op, types, first=first)
+        return fitted(rows, table, ask.op, types, first=first)
+
+    def _rows(self, ask: Statement, rows: pa.Table, first: int) -> dict[str, int]:
+        table = self._table(ask.table)
+        ends = None if table.nodes else self._ends(table, ask.ends)
         counts = (
             self._nodes(ask.op, table, rows, first) if ends is None else self._edges(ask.op, table, ends, rows, first)
         )
