@@ -7,9 +7,8 @@ those that they retell, they are run, and what they make is compared: what an en
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import date, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ import pyarrow as pa
 from graphsvc.errors import GraphsvcError, Unsupported
 from graphsvc.log.log import Log
 from graphsvc.log.trim import Told, staged_entries
-from graphsvc.model.change import Change
 from graphsvc.model.requests import Touched
 from graphsvc.model.statements import Outcome, Statement, tagged
 from graphsvc.model.tables import Table
@@ -71,7 +69,7 @@ class Retold:
             rows = [told for table in tables for told in _rows(graph, table)]
             self._defaults = _defaults(graph)  # last, for it writes
         for table in tables:
-            defaults = {name: tagged(value) for name, value in self._defaults.get(table.name, {}).items()}
+            defaults = {name: _tagged(value) for name, value in self._defaults.get(table.name, {}).items()}
             define = Statement("define", table=table.name, declared=table, defaults=defaults)
             self.statements.append((define, b""))
         self.statements += rows
@@ -88,6 +86,13 @@ class Retold:
             raise _cannot(str(error)) from error
         if not same:
             raise _cannot("what they make is something else")
+
+
+def _tagged(default: Any) -> Any:
+    try:
+        return tagged(default)
+    except GraphsvcError as error:
+        raise _cannot("a default is of a type that can't be written into a definition") from error
 
 
 def _cannot(why: str) -> Unsupported:

@@ -124,9 +124,9 @@ def _written(value: Any, type: str) -> str:
         escaped = value.replace("\\", "\\\\").replace("'", "\\'")
         return f"'{escaped}'"
     if isinstance(value, int | float):
-        return f"cast({value!r} AS {type})"
-    if isinstance(value, date | datetime):
-        return f"cast('{value.isoformat(' ') if isinstance(value, datetime) else value.isoformat()}' AS {type})"
+        return f"cast('{value!r}' AS {type})"
+    if isinstance(value, date):  # or a time
+        return f"cast('{value}' AS {type})"
     if isinstance(value, list):
         return f"cast([{', '.join(_written(item, type.removesuffix('[]')) for item in value)}] AS {type})"
     raise Unsupported(f"a default of type {type} can't be written into a definition", where="before")
