@@ -1,9 +1,9 @@
 """Trimming: the log's earliest entries go, and others come in their place that add up to the same.
 
-Those bear the last of the numbers that went: puts of the records that lived then, nodes and links, and statements that
-make the user's own tables as they were, each noted as done. So whoever reads the log (a follower, a replay, a comparison)
-begins at its first entry, whichever that is, and learns nothing new. What the entries said of records beside their values
-(numbers, history, which are gone) stands in `Change.held`.
+Those bear the last of the numbers that went: puts of the records that lived then, nodes and links, and statements
+that make the user's own tables as they were, each noted as done. So whoever reads the log (a follower, a replay, a
+comparison) begins at its first entry, whichever that is, and learns nothing new. What the entries said of records
+beside their values (numbers, history, which are gone) stands in `Change.held`.
 """
 
 from __future__ import annotations
