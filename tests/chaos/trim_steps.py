@@ -49,7 +49,7 @@ def main() -> None:
         Steps(memory, seed).step(number)
         mark(memory, number)
         what = chance.random()
-        if what < 0.1:
+        if what < 0.1 or number == count - 8:
             trimmed += trim(memory, folder, chance)
         elif what < 0.15:
             memory.close()
@@ -57,9 +57,8 @@ def main() -> None:
         elif what < 0.18 and memory.episodes.count():
             memory.forget(memory.episodes.list(k=1)[0].id)
             digests.clear()  # what it overwrote may be called otherwise at the points before
-        elif what < 0.35:
+        elif what < 0.3 or number > count - 4:
             digests[memory._opened.log.head] = digest(memory)
-    trimmed += trim(memory, folder, chance)
     last = digest(memory)
     for part in ("graph", "text", "vectors"):
         memory._opened.store.rebuild(part)
