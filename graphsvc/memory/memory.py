@@ -516,7 +516,7 @@ class Memory:
         """Take entries out of the log that a snapshot holds; records, ids and their histories' numbers stay.
 
         In their place come entries that add up to the same: the values of the records that lived then, given vectors,
-        nodes and links. So graph, text and vectors can be built anew, and the memory verified, without the snapshot.
+        nodes, links and tables of one's own. So graph, text and vectors can be built anew, and the memory verified, without the snapshot.
         What goes are earlier values, deleted records' values, and the points before: those can be restored from the
         snapshot alone. Killed at any instant, the log is the old one or the new one.
 
@@ -526,8 +526,9 @@ class Memory:
 
         Raises:
             NeedsSnapshot: no snapshot of this memory is noted, present and whole that reaches `before` - 1.
-            NotRetained: `before` lies past the end, or within a call of several entries. BadInput: it is no number.
-            StorageFull: there is no room; `what` says whether the log was trimmed. Unsupported: an entry can't be.
+            NotRetained: `before` lies past the end, within a call of several entries, or between a statement on one's
+            own tables and what follows from it. BadInput: it is no number. StorageFull: there is no room; `what` says
+            whether the log was trimmed. Unsupported: it holds what nothing could stand for, and isn't.
             FollowerStopped: a projection has stopped, see `repair`; each must have reached `before` - 1.
         """
         from graphsvc.memory.trimming import trim
