@@ -516,9 +516,9 @@ class Memory:
         """Take entries out of the log that a snapshot holds; records, ids and their histories' numbers stay.
 
         In their place come entries that add up to the same: the values of the records that lived then, given vectors,
-        nodes, links and tables of one's own. So graph, text and vectors can be built anew, and the memory verified, without the snapshot.
-        What goes are earlier values, deleted records' values, and the points before: those can be restored from the
-        snapshot alone. Killed at any instant, the log is the old one or the new one.
+        nodes, links and tables of one's own. So graph, text and vectors can be built anew, and the memory verified,
+        without the snapshot. What goes are earlier values, deleted records' values, and the points before: those can
+        be restored from the snapshot alone. Killed at any instant, the log is the old one or the new one.
 
         Args:
             before: number of the first entry that stays as it is; `memory.status()["head"] + 1` trims them all.
