@@ -13,7 +13,7 @@ from .statement_steps import Steps, statements
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def fill(memory: graphsvc.Memory, steps: int = 40) -> None:
+def fill(memory: graphsvc.Memory, steps: int = 25) -> None:
     """Add it."""
     for number in range(steps):
         Steps(memory, 11).step(number)
