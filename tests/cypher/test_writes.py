@@ -7,7 +7,7 @@ import pytest
 from graphsvc.cypher.parse import parse
 from graphsvc.cypher.writes import check_write
 from graphsvc.errors import BadInput, NotAllowed, NotDeterministic, OwnedTable
-from graphsvc.model.graph import RESERVED_NODES, RESERVED_RELS
+from graphsvc.model.names import RESERVED_NODES, RESERVED_RELS
 
 OWN = {"own_nodes": RESERVED_NODES, "own_rels": RESERVED_RELS}
 
