@@ -62,9 +62,8 @@ def _bare(part: Iterable[Clause]) -> Iterator[Node]:
         if isinstance(clause, Match):
             yield from _in_match(clause, names)
             continue
-        projected = _projected(clause) if isinstance(clause, Projection) else set()
         for expr in _expressions(clause):
-            yield from _in_expression(expr, names | projected)
+            yield from _in_expression(expr, names)
         match clause:
             case Unwind():
                 names.add(folded(clause.name))
@@ -74,22 +73,25 @@ def _bare(part: Iterable[Clause]) -> Iterator[Node]:
                 for path in clause.paths:
                     _bind(path, names)
             case Projection():
+                projected = _projected(clause)
+                for expr in filter(None, (*clause.order, clause.skip, clause.limit, clause.where)):
+                    yield from _in_expression(expr, names | projected)
                 names = projected | (names if clause.star else set())
 
 
 def _projected(clause: Projection) -> set[str]:
-    return {folded(item.name or str(item.expr.value)) for item in clause.items if item.name or item.expr.kind == "variable"}
+    items = (item for item in clause.items if item.name or item.expr.kind == "variable")
+    return {folded(item.name or str(item.expr.value)) for item in items}
 
 
 def _expressions(clause: Clause) -> Iterator[Expr]:
-    """The expressions of a clause, without those within them."""
+    """The expressions of a clause that see what was bound before it, without those within them."""
     assigned: tuple[Assignment, ...] = ()
     match clause:
         case Unwind():
             yield clause.expr
         case Projection():
             yield from (item.expr for item in clause.items)
-            yield from filter(None, (*clause.order, clause.skip, clause.limit, clause.where))
         case Call():
             yield from filter(None, (*clause.args, clause.where))
         case Create() | Merge():
