@@ -33,6 +33,7 @@ SECTIONS = (
     ("ours.causal", "ours"),
     ("ours.opening", "ours"),  # opens what `retrieval` built
     ("ours.travel", "ours"),  # takes along what `retrieval` built, and goes on writing it
+    ("ours.recall", "ours"),  # widens what `retrieval` built
     ("ours.graph", "ours"),
     ("peers.kuzu", "kuzu"),
     ("peers.networkx", "networkx"),

@@ -117,6 +117,15 @@ GROUPS = (
         (Row("skills.uncached", "10 of {skills}, blend"), Row("skills.cached", "10 of {skills}, blend, cached")),
     ),
     Group(
+        "Recall over all kinds: episodes, and of each a fiftieth of skills, facts and causal edges",
+        (
+            Row("recall.middle", "12 of {middle}"),
+            Row("recall.near.middle", "12 of {middle}, near a node"),
+            Row("recall.large", "12 of {large}"),
+            Row("recall.near.large", "12 of {large}, near a node"),
+        ),
+    ),
+    Group(
         "Facts in time, of {large}, single predicate",
         (
             Row("facts.add", "one fact, 1 thread, durable, followed"),
@@ -138,6 +147,11 @@ GROUPS = (
             Row("graph.load", "nodes and edges taken in, durable", "/s"),
             Row("graph.read", "the first walk: all edges read into memory"),
             Row("graph.key", "a node and its properties, by key"),
+            Row("cypher.key", "a column by key, in Cypher"),
+            Row("cypher.hop1", "nodes 1 step away, in Cypher"),
+            Row("cypher.hop2", "nodes up to 2 steps away, in Cypher"),
+            Row("cypher.path", "the length of a shortest way, in Cypher"),
+            Row("cypher.arrow", "{graph_edges} rows of three columns as Arrow"),
             Row("graph.hop1", "nodes 1 step away"),
             Row("graph.hop2", "nodes up to 2 steps away"),
             Row("graph.hop3", "nodes up to 3 steps away"),

@@ -15,6 +15,14 @@ CHUNK = 100_000
 """Edges of one call."""
 WAIT = 1_200.0
 ROUNDS = 3
+IN_CYPHER = {
+    "cypher.key": "MATCH (n:P {id: $a}) RETURN n.name",
+    "cypher.hop1": "MATCH (n:P {id: $a})-[:E]->(m:P) RETURN DISTINCT m.id",
+    "cypher.hop2": "MATCH (n:P {id: $a})-[:E*1..2]->(m:P) RETURN DISTINCT m.id",
+    "cypher.path": "MATCH p = (n:P {id: $a})-[:E* SHORTEST 1..30]->(m:P {id: $b}) RETURN length(p)",
+}
+"""The same statements for `memory.cypher` and for the bare engine: their ratio is what the walls and the seam cost."""
+ARROW = "MATCH (n:P)-[e:E]->(m:P) RETURN n.id, m.id, e.weight"
 SAMPLE = 64
 
 
@@ -63,6 +71,18 @@ def _walks(memory: Any, context: Context) -> Figures:
         "graph.path": lambda n: graph.shortest_path(("P", asked[n][0]), ("P", asked[n][1]), direction="out"),
     }
     found = {row: of_durations(timed(sizes.queries, call, warm_up=sizes.warm_up)) for row, call in calls.items()}
+    for row, text in IN_CYPHER.items():
+        names = ("a", "b") if "$b" in text else ("a",)
+
+        def ask(n: int, text: str = text, names: tuple[str, ...] = names) -> Any:
+            return memory.cypher(text, dict(zip(names, asked[n], strict=False))).rows
+
+        found[row] = of_durations(timed(sizes.queries, ask, warm_up=sizes.warm_up))
+
+    def arrow(_: int) -> None:
+        assert memory.cypher(ARROW, limit=sizes.graph_edges).arrow().num_rows == sizes.graph_edges, "all of them"
+
+    found["cypher.arrow"] = of_durations(timed(ROUNDS, arrow))
     few = max(1, sizes.queries // 20)
     found["graph.cheapest"] = of_durations(
         timed(few, lambda n: graph.cheapest_path(("P", asked[n][0]), ("P", asked[n][1]), direction="out"))

@@ -34,6 +34,7 @@ from graphsvc.memory.importing import (
 )
 from graphsvc.memory.memory import Memory
 from graphsvc.memory.reached import LazyNode, Nodes, Subgraph, Way, Ways
+from graphsvc.memory.recall import Item, Recalled, Weights
 from graphsvc.memory.scores import Scores
 from graphsvc.memory.travel import migrate, restore, verify_snapshot
 from graphsvc.memory.trimming import TrimReport
@@ -50,7 +51,8 @@ from .markdown import code, entries, page, said, sections, table
 CLASSES: tuple[type, ...] = (
     Memory, Episodes, skills.Skills, Entities, facts.Facts, facts.Belief, facts.Contradiction, Causal, CausalPaths,
     CausalPath, CausalEdge, CausalNode, WhatIf, Consequence, AsOf, results.Hits, results.Hit, results.Statistics,
-    results.Trend, results.Lesson, results.Relations, results.Event, cypher.Result, Node, Edge, Path, Schema,
+    results.Trend, results.Lesson, results.Relations, results.Event, Recalled,
+    Item, Weights, cypher.Result, Node, Edge, Path, Schema,
     GraphTable, skills.Linked, consolidation.Consolidation, consolidation.Learnt, briefing.Brief,
     briefing.Sentence, Graph, Nodes, LazyNode, Subgraph, Ways, Way, Scores,
     ExportReport, ForgetReport, Named, KeptTask, Report, Problem, Snapshot, Restored,

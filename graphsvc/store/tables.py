@@ -92,15 +92,15 @@ def check_times(result: Any, *, elements: bool = True) -> None:
 
 
 def _check_array(array: pa.Array) -> None:
+    # by the buffers of what is in it, never by offsets: an engine gives an empty list of lists offsets that aren't
     kind = array.type
     if pa.types.is_struct(kind):
-        for child in array.flatten():
-            _check_array(child)
+        for index in range(kind.num_fields):
+            _check_array(array.field(index))
     elif pa.types.is_map(kind):
         _check_array(array.keys)
         _check_array(array.items)
     elif pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        # Of a null node or edge Kuzu leaves the places of its lists unwritten: to follow them aborts the process.
         _check_array(array.values)
     elif pa.types.is_date32(kind):
         _check_span(array.view(pa.int32()), "date", _DAYS[0], _DAYS[1])

@@ -259,13 +259,17 @@ def test_amend_clears_a_field(filled: graphsvc.Memory, answer: Run) -> None:
     assert answer("episodes", "amend", "e1", "--clear", "critique", "--reward", "0")["critique"] is None
 
 
-def test_recall_finds_episodes_and_skills_in_two_tables(filled: graphsvc.Memory, run: Run, answer: Run) -> None:
+def test_recall_shows_every_kind_and_what_each_is_worth(filled: graphsvc.Memory, run: Run, answer: Run) -> None:
     shown = run("recall", "deploy the api").stdout
-    assert shown.index("Episodes for") < shown.index("e1") < shown.index("Skills")
-    found = answer("recall", "deploy", "--where", '{"success": true}', "--skills-where", '{"name": "build"}')
-    assert [hit["id"] for hit in found["episodes"]["hits"]] == ["e2"]
-    assert [hit["id"] for hit in found["skills"]["hits"]] == ["b"]
-    assert {"pending", "behind", "unread", "hits"} == found["skills"].keys()
+    assert shown.index("Recalled for") < shown.index("utility")
+    assert all(kind in shown for kind in ("episode", "skill", "fact"))
+    found = answer("recall", "deploy", "--where", '{"episode": {"success": true}, "skill": {"name": "build"}}',
+                   "--kind", "episode", "--kind", "skill")  # fmt: skip
+    assert {item["record"]["id"] for item in found["items"]} == {"e2", "b"}
+    assert found["kinds"] == ["episode", "skill"]
+    near = answer("recall", "deploy", "--near", "Entity:f1", "--kind", "episode", "--beta", "0", "--gamma", "0")
+    assert near["items"][0]["record"]["id"] == "e1"
+    assert "nearness" in near["items"][0]["parts"]
 
 
 def test_a_skill_goes_through_its_life(path: Path, answer: Run, run: Run) -> None:

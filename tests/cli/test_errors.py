@@ -29,7 +29,7 @@ def test_a_filter_that_is_not_json_says_how_to_write_one(there: graphsvc.Memory,
     assert (said["code"], said["where"]) == ("bad_input", "--where")
     assert '"success"' in said["hint"]
     assert error("episodes", "list", "--where", "[1]")["code"] == "bad_input"
-    assert error("recall", "x", "--skills-where", "{")["where"] == "--skills-where"
+    assert error("recall", "x", "--near", "{")["where"] == "--near"
     shown = run("episodes", "list", "--where", "{", code=1)
     assert shown.stdout == ""
     assert shown.stderr.startswith("error [bad_input] --where: is not JSON")

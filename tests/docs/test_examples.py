@@ -28,6 +28,7 @@ GRAPH = ROOT / "docs" / "graph.md"
 TABLES = ROOT / "docs" / "tables.md"
 FACTS = ROOT / "docs" / "facts.md"
 CAUSAL = ROOT / "docs" / "causal.md"
+RECALL = ROOT / "docs" / "recall.md"
 CYPHER = ROOT / "docs" / "cypher.md"
 
 
@@ -64,6 +65,10 @@ def test_the_page_on_facts_prints_what_it_shows(tmp_path: Path) -> None:
     check(FACTS, tmp_path)
 
 
+def test_the_page_on_recall_prints_what_it_shows(tmp_path: Path) -> None:
+    check(RECALL, tmp_path)
+
+
 def test_the_page_on_causal_edges_prints_what_it_shows(tmp_path: Path) -> None:
     check(CAUSAL, tmp_path)
 
@@ -91,7 +96,7 @@ def test_every_operator_is_in_the_guide(operator: str) -> None:
 
 
 def test_every_block_that_can_be_run_is_run() -> None:
-    for page in (README, GUIDE, IMPORTING, TABLES, GRAPH, FACTS, CAUSAL, CYPHER):
+    for page in (README, GUIDE, IMPORTING, TABLES, GRAPH, FACTS, CAUSAL, CYPHER, RECALL):
         text = page.read_text(encoding="utf-8")
         blocks = re.findall(r"^```(\w+)$", text, re.MULTILINE)
         assert set(blocks) <= {"python", "text", "console", "sh"}
