@@ -17,7 +17,6 @@ from graphsvc.cypher.values import Schema
 from graphsvc.cypher.visible import visible
 from graphsvc.errors import NotAllowed
 
-
 _WRITE = "Pass write=True; at a shell --write, or :write on."
 
 

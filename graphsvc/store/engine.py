@@ -648,7 +648,7 @@ class Engine:
     def _judge(
         self, connection: _Connection, known: _Known, statement: str, values: dict[str, Any], timeout: float
     ) -> Read:
-        """The first wall and the second: a user's statement, and the plan of it; once, where parameters can't matter."""
+        """The first wall and the second: a statement, and its plan; once, where parameters can't matter."""
         read = known.reads.get(statement)
         if read is not None:
             if not read.fixed:
