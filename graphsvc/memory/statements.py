@@ -17,7 +17,7 @@ from graphsvc.store.ledger import Reply, Result
 
 if TYPE_CHECKING:
     from graphsvc.memory.opened import Opened
-    from graphsvc.store.engine import Rows
+    from graphsvc.store.answers import Answer
 
 POLL_SECONDS = 0.25
 MARGIN_SECONDS = 30.0
@@ -114,7 +114,7 @@ def run(
     timeout: float | None = None,
     limit: int | None = None,
     wait: float | None = None,
-) -> Rows | None:
+) -> Answer | None:
     """Write on tables of one's own by Cypher; see `Memory.cypher`.
 
     Args:
@@ -122,7 +122,7 @@ def run(
         limit: rows that it may return. wait: seconds to wait for its outcome, by default `timeout` and half a minute.
 
     Returns:
-        What its RETURN gives; of one without, no columns.
+        What its RETURN gives; of one without, no columns; of DDL None.
 
     Raises:
         OwnedTable, NotDeterministic, BadInput, TooLarge: it isn't appended. Pending: it is, and not decided yet.
@@ -131,8 +131,8 @@ def run(
     opened.check()
     check_unbound(namespaces)
     seconds = check_seconds(timeout, "timeout") or opened.settings.graph_timeout
-    statement = checked(query, params, seconds, limit or opened.settings.max_results)
-    return submit(opened, statement, wait=check_seconds(wait, "wait")).rows
+    statement = checked(query, params, seconds, limit or opened.settings.cypher_rows)
+    return submit(opened, statement, wait=check_seconds(wait, "wait")).answer
 
 
 def checked(query: Any, params: Mapping[str, Any] | None, timeout: float, limit: int) -> Statement:

@@ -115,8 +115,6 @@ def graph_answer(result: Any, limit: int, ask: Ask, check: Check) -> Answer | No
         tuple(value if convert is None else convert(value) for convert, value in zip(converters, row, strict=True))
         for row in raw
     ]
-    if elements.hidden:
-        rows = [row for row in rows if not any(isinstance(one, Node) and one.label.startswith("_") for one in row)]
     return Answer(result.get_column_names(), types, rows, more=more)
 
 
@@ -193,7 +191,6 @@ class _Elements:
         self._nodes: dict[_Place, End] = {}
         self._ends: set[_Place] = set()
         self._columns: dict[str, tuple[tuple[str, ...], str]] = {}
-        self.hidden = False
 
     # noting
 
@@ -207,7 +204,6 @@ class _Elements:
             if label is None:
                 self._note_within(value)
             elif _part(value, "src") is None:
-                self.hidden = self.hidden or label.startswith("_")
                 _, key = self._of_nodes(label)
                 self._nodes[_place(_part(value, "id"))] = End(label, plain(value.get(key)))
             else:
@@ -228,6 +224,7 @@ class _Elements:
         labels = {row["id"]: row["name"] for row in self._ask(query("table_ids"), {}).to_pylist()}
         for table, offsets in missing.items():
             label = labels[table]
+            self._nodes |= {(table, offset): End(label, None) for offset in offsets}  # this statement deleted them
             for offset, key in self._keys(label, sorted(offsets)):
                 self._nodes[table, offset] = End(label, plain(key))
 

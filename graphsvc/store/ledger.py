@@ -14,7 +14,7 @@ from graphsvc.model.requests import Conclude, Follow, Touched
 from graphsvc.model.statements import Outcome, Statement
 
 if TYPE_CHECKING:
-    from graphsvc.store.engine import Rows
+    from graphsvc.store.answers import Answer
 
 
 class Ledger(Protocol):
@@ -35,10 +35,10 @@ class Ledger(Protocol):
 
 @dataclass(slots=True)
 class Result:
-    """What a statement did, for who waits: counts, and the rows that Cypher returned."""
+    """What a statement did, for who waits: counts, and what Cypher returned."""
 
     counts: dict[str, int] = field(default_factory=dict)
-    rows: Rows | None = None
+    answer: Answer | None = None
 
 
 class Refused(Exception):

@@ -81,17 +81,15 @@ class Run:
 
     def _cypher(self, ask: Statement) -> Result:
         values = {name: untagged(value) for name, value in ask.params.items()}
-        rows = self._transaction.execute(
-            ask.text, values, timeout=self._left(), limit=ask.limit or None, users=True
-        )
+        answer = self._transaction.answer(ask.text, values, timeout=self._left(), limit=ask.limit, users=True)
         if ask.ddl:
             self._renew_catalog()
-        else:
-            written = {folded(name) for name in ask.writes}
-            for table in self.catalog.values():
-                if table.searchable and folded(table.name) in written:
-                    self.touched.append(all_texts(self._transaction.execute, self.catalog, table))
-        return Result({}, rows)
+            return Result()
+        written = {folded(name) for name in ask.writes}
+        for table in self.catalog.values():
+            if table.searchable and folded(table.name) in written:
+                self.touched.append(all_texts(self._transaction.execute, self.catalog, table))
+        return Result({}, answer)
 
     def _renew_catalog(self) -> None:
         """After DDL: see that every table of the user's is one that both engines and rows as data can have."""
