@@ -87,6 +87,24 @@ class Writers:
         assert self.failures == []
 
 
+def test_large_deletes_leave_a_graph_and_a_snapshot_that_verify(tmp_path: Path) -> None:
+    with graphsvc.open(tmp_path / "m", embedder="hashing") as memory:
+        for turn in range(3):
+            memory.episodes.store_many(
+                [{"id": f"{turn}-{n}", "session": f"{turn}-{n // 50}", "task": f"task {n}"} for n in range(1000)]
+            )
+            memory.wait()
+            for n in range(100, 200):
+                memory.episodes.delete(f"{turn}-{n}")
+            memory.wait()
+        taken = memory.snapshot(tmp_path / "snapshot")
+        assert memory.verify().problems == []
+    graphsvc.restore(taken.path, tmp_path / "restored")
+    with graphsvc.open(tmp_path / "restored", embedder="hashing") as memory:
+        memory.wait()
+        assert memory.verify().problems == []
+
+
 def test_snapshots_taken_while_three_write_are_whole_and_equal_a_replay(path: Path, tmp_path: Path) -> None:
     with graphsvc.open(path, embedder="hashing") as memory:
         writers = Writers(memory, 3)

@@ -28,6 +28,7 @@ LIMITS = (
     (tokens, "MAX_NESTING", "how deep brackets, CASE and EXISTS nest"),
     (tokens, "MAX_CASES", "how deep CASE nests"),
     (growth, "MAX_VALUE", "elements and characters of one value"),
+    (growth, "MAX_GIVEN", "elements of one value that is given back"),
     (growth, "MAX_GROWN", "elements and characters that growing values have, all rows together"),
     (growth, "MAX_WORK", "elements that functions look at one by one"),
     (growth, "MAX_UNWOUND", "rows that UNWIND makes of lists of known length"),

@@ -32,7 +32,10 @@ from graphsvc.cypher.syntax import (
     Query,
     Set,
     Unwind,
+    every_clause,
+    in_clause,
     inside,
+    paths_of,
 )
 from graphsvc.cypher.tokens import place
 from graphsvc.cypher.values import (
@@ -55,6 +58,8 @@ from graphsvc.errors import NotAllowed
 
 MAX_VALUE = 1_000_000
 """Elements and characters of one value."""
+MAX_GIVEN = 250_000
+"""Elements of one value that is given back: making Python's of them takes 3 µs each on Kuzu, and can't be stopped."""
 MAX_GROWN = 50_000_000
 """Elements and characters that a statement may make by growing, all rows together."""
 MAX_WORK = 1_000_000_000
@@ -181,6 +186,10 @@ class Budget:
 
     def _projection(self, clause: Projection) -> None:
         values = {item.name or _named(item.expr): self._value(item.expr) for item in clause.items}
+        large = [item for item in clause.items if values[item.name or _named(item.expr)].size > MAX_GIVEN]
+        for item in large if clause.final else ():
+            if values[item.name or _named(item.expr)].kind != "text":
+                raise self._refuse(f"gives back a value of more than {MAX_GIVEN:,} elements", item.expr.at)
         groups = [item for item in clause.items if not aggregates(item.expr)]
         outer = self._names
         if len(groups) < len(clause.items) and not groups and not clause.star:
@@ -336,7 +345,9 @@ class Budget:
         self._check(expr.value, expr, values)
         found = self._grown_by(growth, expr, values)
         if expr.value in GIVES:
-            return replace(found, kind=GIVES[expr.value], null=False, bound=expr.value in ("START_NODE", "END_NODE"))
+            fixed = GIVES[expr.value] == "list" and any(value.kind == "array" for value in values)
+            kind = "array" if fixed else GIVES[expr.value]
+            return replace(found, kind=kind, null=False, bound=expr.value in ("START_NODE", "END_NODE"))
         if expr.value in PASSES:
             return found
         item = found.item if found.kind == "list" else None
@@ -434,7 +445,8 @@ class Budget:
         item = self._within(body, inner, among.elements)
         if growth == "filter":
             return among
-        return self._grows(Value(1 + among.elements * item.size, among.elements, kind="list", item=item), expr)
+        kind = "array" if among.kind == "array" else "list"
+        return self._grows(Value(1 + among.elements * item.size, among.elements, kind=kind, item=item), expr)
 
     def _reduce(self, expr: Expr, among: Value, names: tuple[str, ...], body: Expr) -> Value:
         """What is gathered is used again for each element, so it may grow by addition and no further."""
@@ -481,3 +493,20 @@ def check_growth(
         NotAllowed: they don't; `rule` is `growth` or `crash`.
     """
     Budget(statement, parameters, schema).query(query)
+
+
+_VALUE_UNSEEN = frozenset({"=", "<>", "<", "<=", ">", ">=", "STARTS WITH", "ENDS WITH", "CONTAINS"})
+
+
+def fixed(query: Query) -> bool:
+    """Whether no parameter's value can change what `check_growth` says: each is only compared with something, by an
+    operator or as the property of a node or edge in a pattern.
+    """
+    clauses = list(every_clause(query))
+    seen = [expr for clause in clauses for expr in in_clause(clause)]
+    unseen = [arg for expr in seen if expr.kind == "op" and expr.value in _VALUE_UNSEEN for arg in expr.args]
+    unseen += [
+        value for clause in clauses for path in paths_of(clause) for part in path.parts for _, value in part.properties
+    ]
+    harmless = {id(expr) for expr in unseen}
+    return all(id(expr) in harmless for expr in seen if expr.kind == "parameter")

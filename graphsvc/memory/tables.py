@@ -132,7 +132,7 @@ class Tables:
         """How the statement ended that is entry `n` of the log, as `Pending.change` says it.
 
         Raises:
-            NotFound: it is none. Pending: it isn't decided yet.
+            NotFound: it is none. Pending: it isn't decided yet. NotRetained: it was trimmed, and is in a snapshot.
         """
         self._check()
         return outcome(self._opened, n)

@@ -207,7 +207,6 @@ class _Elements:
             if label is None:
                 self._note_within(value)
             elif _part(value, "src") is None:
-                self.hidden = self.hidden or label.startswith("_")
                 _, key = self._of_nodes(label)
                 self._nodes[_place(_part(value, "id"))] = End(label, plain(value.get(key)))
             else:
@@ -229,6 +228,7 @@ class _Elements:
         labels = {row["id"]: row["name"] for row in self._ask(query("table_ids"), {}).to_pylist()}
         for table, offsets in missing.items():
             label = labels[table]
+            self._nodes |= {(table, offset): End(label, None) for offset in offsets}  # this statement deleted them
             for offset, key in self._keys(label, sorted(offsets)):
                 self._nodes[table, offset] = End(label, plain(key))
 
@@ -294,12 +294,15 @@ class _Elements:
 
 
 def _is_hidden(value: Any) -> bool:
-    """Whether it is of a table that the memory keeps to itself, like the past of a temporal one, or holds such."""
+    """Whether it is of a table that the memory keeps to itself, like the past of a temporal one, or holds such.
+
+    A node never is: see `cypher/visible.py`.
+    """
     if isinstance(value, Path):
-        return any(map(_is_hidden, (*value.nodes, *value.edges)))
+        return any(map(_is_hidden, value.edges))
     if isinstance(value, list | tuple):
         return any(map(_is_hidden, value))
-    return isinstance(value, Node | Edge) and value.label.startswith("_")
+    return isinstance(value, Edge) and value.label.startswith("_")
 
 
 def _visible(names: Iterable[str]) -> tuple[str, ...]:

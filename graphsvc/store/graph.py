@@ -55,6 +55,9 @@ BULK = {"kuzu": 2.5, "ladybug": 1.5}
 SCAN = {"kuzu": 1e-4, "ladybug": 0.0}
 """Milliseconds for each node of a table that `LOAD FROM … MATCH` looks in: Kuzu reads it all, Ladybug has an index."""
 
+NODE_GROUP = 1 << 17
+"""How many nodes, by their numbers, Kuzu keeps the edges of together."""
+
 
 ONE_BY_ONE = 8
 """Nodes up to which each is found by its index; for more, reading their table once is faster on Kuzu."""
@@ -183,7 +186,10 @@ class GraphProjection:
         self._sound = True
         self.adjacency = Kept(self._read_own, self._lock, settings.adjacency_bytes)
         self.adjacency_of_all = Kept(self._read_all, self._lock, settings.adjacency_bytes)
+        self._thinned: set[tuple[str, str, str]] = set()
         self._open()
+        if self._unsaved is None:
+            self._thinned = {(name, *pair) for name, rel in REL_TABLES.items() for pair in rel.pairs}
 
     def _open(self) -> None:
         self.engine: Engine = open_engine(self._name, self.path, self._settings)
@@ -216,7 +222,13 @@ class GraphProjection:
         return self._sound
 
     def close(self) -> None:
-        """Close the engine. Safe to repeat."""
+        """Close the engine, which puts everything into its file. Safe to repeat."""
+        try:
+            if not self.engine.closed:
+                self._renew()
+        except (GraphsvcError, CommitUnclear) as error:
+            self._sound = False
+            logger.warning("the graph will be built anew: it couldn't be closed in order: %s", error)
         self.engine.close()
 
     # applying
@@ -335,6 +347,7 @@ class GraphProjection:
                     ) from error
             if size == 1:  # memory that the engine doesn't give back (Ladybug keeps some of each bulk load) may be all
                 renewed = True
+                self._renew()
                 self.engine.close()
                 self._open()
             size = max(1, (end - self._done) // 2)
@@ -363,6 +376,7 @@ class GraphProjection:
             batch = _Batch(self._name, transaction, self._sizes)
             for step in steps:
                 batch.run(step)
+            self._thinned |= batch.thinned
 
         return self._commit(work, n, done)
 
@@ -425,10 +439,28 @@ class GraphProjection:
         )
 
     def _checkpoint(self, wait: float) -> bool:
+        self._renew()
         done = self.engine.checkpoint(wait)
         if done:
             self._unsaved, self._lists = set(), {}
         return done
+
+    # Kuzu's checkpoint rewrites those stretches of 1,024 nodes, within a group of 131,072, whose edges changed. Where
+    # no edge is left in any of them it drops the edges of the whole group, seen from these nodes. So before it one edge
+    # of each group that has some left is written anew; in a transaction of its own, since reading edges beside others
+    # that the same transaction created gives wrong ones.
+
+    def _renew(self) -> None:
+        """Kuzu: delete and create again one edge of each group where some were deleted since the last checkpoint."""
+        if self._name == "kuzu" and self._thinned:
+            try:
+                with self.engine.transaction() as transaction:
+                    for rel, source, target in self._thinned:
+                        _write_anew(transaction, rel, source, target)
+            except CommitUnclear as unclear:
+                self._refused, self._sound = True, False
+                raise EngineError("the graph couldn't be made ready for a checkpoint", hint=str(unclear)) from unclear
+        self._thinned.clear()
 
     def _free_memory(self) -> None:
         """What was committed since the last checkpoint takes the engine's memory: have it written, if there is enough
@@ -730,6 +762,8 @@ class _Batch:
         self._engine = engine
         self._transaction = transaction
         self._sizes = sizes
+        self.thinned: set[tuple[str, str, str]] = set()
+        """Of which edges some were deleted: their table, and the tables at their ends."""
 
     def run(self, step: _Step) -> None:
         done = self._bulk(step) if self._bulk_pays(step) else self._each(step)
@@ -740,6 +774,8 @@ class _Batch:
                 where="graph",
                 hint="The graph differs from the log: run `graphsvc repair`.",
             )
+        if done and step.name.startswith("delete_") and step.table in REL_TABLES:
+            self.thinned |= {(step.table, *pair) for pair in _pairs(step)}
 
     def _bulk_pays(self, step: _Step) -> bool:
         """Whether `LOAD FROM` is faster than a statement a row, given what it has to read of the tables."""
@@ -758,6 +794,38 @@ class _Batch:
         names = (*step.keys, *step.columns)
         statement = _statement(step.name, step.table, tuple(step.columns), step.reads)
         return self._transaction.each(statement, ({name: row.get(name) for name in names} for row in step.rows))
+
+
+def _write_anew(transaction: Transaction, rel: str, source: str, target: str) -> None:
+    joined = REL_TABLES[rel]
+    rows = _one_of_each_group(transaction, rel, source, target).values()
+    for name, columns, keys in (("delete_edge", {}, joined.identity), ("create_edge", joined.columns, {})):
+        statement = _statement(name, rel, tuple(columns), (source, target))
+        names = (*_ENDS, *keys, *columns)
+        done = transaction.each(statement, ({name: row[name] for name in names} for row in rows))
+        if done != len(rows):
+            raise EngineError(f"{name} of {rel}: {len(rows)} asked for, {done} done", where="graph")
+
+
+def _one_of_each_group(transaction: Transaction, rel: str, source: str, target: str) -> dict[tuple[str, ...], _Row]:
+    """An edge for each group of nodes at either end that has one."""
+    columns = tuple(REL_TABLES[rel].columns)
+    found: dict[tuple[str, ...], _Row] = {}
+    for name, table in (("dump_edge_from", source), ("dump_edge_to", target)):
+        [[last]] = transaction.execute(_statement("last_node", table)).rows
+        for first in range(0, 0 if last is None else last + 1, NODE_GROUP):
+            group = {"first": first, "beyond": first + NODE_GROUP}
+            for row in transaction.execute(_statement(name, rel, columns, (source, target)), group).rows:
+                values = dict(zip(("source_", "target_", *columns), row, strict=True))
+                found[row[0], row[1], *(values[name] for name in REL_TABLES[rel].identity)] = values
+    return found
+
+
+def _pairs(step: _Step) -> Iterator[tuple[str, str]]:
+    """The tables at the ends of the edges that a step deletes."""
+    for pair in REL_TABLES[step.table].pairs:
+        if {"delete_out_edge": pair[:1], "delete_in_edge": pair[1:]}.get(step.name, pair) == step.reads:
+            yield pair
 
 
 def _whole_episodes(created: dict[str, list[_Row]], net: NetEffect) -> tuple[list[_Row], dict[Ends, dict[str, Any]]]:

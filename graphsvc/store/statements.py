@@ -73,6 +73,8 @@ class Run:
         first = 0
         for change in call:
             rows = from_stream(change.vectors)
+            if change.trimmed is None:  # else they were rows of the table, some of a kind that Cypher alone can make
+                rows = self._fitted(ask, rows, first)
             for name, count in self._rows(ask, rows, first).items():
                 counts[name] = counts.get(name, 0) + count
             first += rows.num_rows
@@ -84,17 +86,15 @@ class Run:
         for name in ask.writes:
             self._refuse_temporal(name)
         values = {name: untagged(value) for name, value in ask.params.items()}
-        rows = self._transaction.execute(
-            ask.text, values, timeout=self._left(), limit=ask.limit or None, users=True
-        )
+        answer = self._transaction.answer(ask.text, values, timeout=self._left(), limit=ask.limit, users=True)
         if ask.ddl:
             self._renew_catalog()
-        else:
-            written = {folded(name) for name in ask.writes}
-            for table in self.catalog.values():
-                if table.searchable and folded(table.name) in written:
-                    self.touched.append(all_texts(self._transaction.execute, self.catalog, table))
-        return Result({}, rows)
+            return Result()
+        written = {folded(name) for name in ask.writes}
+        for table in self.catalog.values():
+            if table.searchable and folded(table.name) in written:
+                self.touched.append(all_texts(self._transaction.execute, self.catalog, table))
+        return Result({}, answer)
 
     def _renew_catalog(self) -> None:
         """After DDL: see that every table of the user's is one that both engines and rows as data can have."""
@@ -132,9 +132,10 @@ class Run:
             for end in ends:
                 if end not in NODE_TABLES and not (end in self.catalog and self.catalog[end].nodes):
                     raise NotFound(f"there is no node table {end}", where="source or target")
-        self._transaction.execute(definition(table))
+        defaults = {name: untagged(value) for name, value in ask.defaults.items()}
+        self._transaction.execute(definition(table, defaults))
         if table.temporal:
-            self._transaction.execute(definition(table.past))
+            self._transaction.execute(definition(table.past, {}))
         if table.searchable:
             values = {"name": table.name, "searchable": list(table.searchable)}
             self._transaction.execute(query("declare_table"), values)
@@ -163,13 +164,17 @@ class Run:
 
     # --- rows ------------------------------------------------------------------------------------------------
 
-    def _rows(self, ask: Statement, rows: pa.Table, first: int) -> dict[str, int]:
+    def _fitted(self, ask: Statement, rows: pa.Table, first: int) -> pa.Table:
         table = self._table(ask.table)
         if table.is_past and not ask.verbatim:
             raise OwnedTable(f"{table.name} is kept by the memory", where="table")
         ends = None if table.nodes else self._ends(table, ask.ends)
         types = [key_type(self.catalog, end) for end in ends] if ends else [table.columns[table.key]]
-        rows = fitted(rows, table, ask.op, types, first=first)
+        return fitted(rows, table, ask.op, types, first=first)
+
+    def _rows(self, ask: Statement, rows: pa.Table, first: int) -> dict[str, int]:
+        table = self._table(ask.table)
+        ends = None if table.nodes else self._ends(table, ask.ends)
         counts = (
             self._nodes(ask.op, table, rows, first)
             if ends is None

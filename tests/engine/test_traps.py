@@ -27,7 +27,7 @@ from graphsvc.errors import BadInput, Corrupt, EngineError, FollowerStopped, InU
 from graphsvc.model.change import Change, GoneRecord, Link, NodeRef, Put
 from graphsvc.model.records import Skill
 from graphsvc.store.engine import Engine, open_engine
-from graphsvc.store.graph import GraphProjection, _statement
+from graphsvc.store.graph import GraphProjection, _statement, link_content
 from graphsvc.store.queries import every_query
 
 Script = Callable[..., CompletedProcess[str]]
@@ -260,6 +260,56 @@ def test_lists_changed_and_rows_made_between_two_checkpoints_damage_lists(
         raw.run("CHECKPOINT")
         damaged = damaged or dict(raw.run("MATCH (a:A) RETURN a.id, a.l")) != expected
     assert damaged == (engine_name == "kuzu")
+
+
+LOST_EDGES = """
+m = importlib.import_module(ENGINE)
+database = m.Database(sys.argv[1] + "/raw", buffer_pool_size=64 << 20, max_db_size=8 << 30, auto_checkpoint=False)
+connection = m.Connection(database)
+def run(statement): return list(connection.execute(statement))
+run("CREATE NODE TABLE A (k INT64, PRIMARY KEY (k))")
+run("CREATE REL TABLE R (FROM A TO A)")
+run("UNWIND range(0, 1024) AS k CREATE (:A {k: k})")
+for source, target in (1, 0), (2, 0), (0, 1024):
+    run(f"MATCH (a:A {{k: {source}}}), (b:A {{k: {target}}}) CREATE (a)-[:R]->(b)")
+run("CHECKPOINT")
+run("MATCH (:A {k: 0})-[r:R]->(:A {k: 1024}) DELETE r")
+run("CHECKPOINT")
+ways = "(a JOIN r) JOIN b", "(b JOIN r) JOIN a"
+print([run(f"MATCH (a:A)-[r:R]->(b:A) HINT {way} RETURN count(*)")[0][0] for way in ways])
+"""
+
+
+def test_a_deleted_edge_takes_those_of_131_072_nodes_along(
+    script: Script, tmp_path: Path, engine_name: str, graph: GraphProjection
+) -> None:
+    assert script(LOST_EDGES, str(tmp_path)).stdout == ("[2, 0]\n" if engine_name == "kuzu" else "[2, 2]\n")
+
+    at = datetime.now(UTC)
+    skills = [Skill(id=f"{number:04}", at=at, name="x") for number in range(3000)]
+    keys = [skill.key for skill in skills]
+    puts = [Put("skill", row, msgspec.Raw(msgspec.json.encode(skill))) for row, skill in enumerate(skills)]
+
+    def edges(*ends: tuple[int, int]) -> list[Link]:
+        tables = ("CALLS", {}), ("REFINES", {"weight": 0.5})
+        return [Link(rel, "Skill", keys[a], "Skill", keys[b], values) for rel, values in tables for a, b in ends]
+
+    far = [(0, 1024), (1500, 0), (2500, 2500), (2501, 2501)]
+    graph.apply([Change(verb="test", n=1, puts=puts, links=edges((1, 0), (2, 1), *far))])
+    left = [(1, 0), (2, 1), *far]
+    for n, gone in enumerate(far[:3], 2):
+        graph.settle()
+        graph.apply([Change(verb="test", n=n, unlinks=edges(gone))])
+        left.remove(gone)
+        graph.settle()
+        assert edges_of(graph) == sorted(map(link_content, edges(*left)))
+    graph.apply([Change(verb="test", n=5, gone=[GoneRecord("skill", "default", "2501", 2501)])])
+    graph.settle()
+    assert edges_of(graph) == sorted(map(link_content, edges((1, 0), (2, 1))))
+
+
+def edges_of(graph: GraphProjection) -> list[Any]:
+    return sorted(content for content in graph.contents() if content[0] in ("CALLS", "REFINES"))
 
 
 FULL_DISK = """
