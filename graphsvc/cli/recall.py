@@ -12,12 +12,14 @@ from graphsvc.cli.options import K, ManyAgents, Wait, Where, agents, filtered
 from graphsvc.cli.output import Answer, line, table
 from graphsvc.cli.shell import Shell, command
 from graphsvc.errors import BadInput
-from graphsvc.memory.recall import DEFAULT_K, NO_EVIDENCE, SHARE_OF_NEARNESS, Recalled
 from graphsvc.model.kinds import SEARCHABLE
+from graphsvc.model.recalling import DEFAULT_K, NO_EVIDENCE, SHARE_OF_NEARNESS
 from graphsvc.model.texts import WEIGHT, embedded_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from graphsvc.memory.recall import Recalled
 
 _Kinds = Annotated[
     list[str] | None,

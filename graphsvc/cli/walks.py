@@ -194,12 +194,24 @@ def _told(way: Way) -> str:
 
 # --- figures over the whole graph ---------------------------------------------------------------------
 
-ALGORITHMS = {
-    "pagerank": ("weight",), "degree": ("direction", "weight"), "components": ("strong",),
-    "communities": ("method", "resolution", "seed", "weight"), "label-propagation": ("weight",), "k-core": (),
-    "triangles": (), "closeness": ("direction", "weight"), "betweenness": ("directed", "sample", "seed", "weight"),
-}  # fmt: skip
-"""Algorithms by their commands, and the options that each has beside those that all have."""
+ALGORITHMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "pagerank": ("PageRank: how much of a random walk along the edges is spent at each node.", {"weight": None}),
+    "degree": ("How many edges each node has, or their weights added up.", {"direction": "both", "weight": None}),
+    "components": ("Which nodes hang together, the largest component first.", {"strong": False}),
+    "communities": (
+        "Communities of high modularity, the largest first.",
+        {"method": "louvain", "resolution": 1.0, "seed": 0, "weight": None},
+    ),
+    "label-propagation": ("Communities: each node takes the label that most neighbours have.", {"weight": None}),
+    "k-core": ("The largest k for which a node is among nodes that have k neighbours each.", {}),
+    "triangles": ("How many triangles each node is a corner of.", {}),
+    "closeness": ("How near a node is to those that reach it, 0 to 1.", {"direction": "in", "weight": None}),
+    "betweenness": (
+        "The share of shortest ways between others that lead through a node.",
+        {"directed": True, "sample": None, "seed": 0, "weight": None},
+    ),
+}
+"""By command: what it says, and its own options with the defaults of `Algorithms`, which `--help` mustn't load."""
 
 _OPTIONS: dict[str, Any] = {
     "weight": Weight,
@@ -214,22 +226,17 @@ _OPTIONS: dict[str, Any] = {
 GROUPS = ("components", "communities", "label-propagation")
 
 
-def _add_algorithm(name: str, more: Sequence[str]) -> None:
-    from graphsvc.memory.algorithms import Algorithms
-
-    verb = getattr(Algorithms, name.replace("-", "_"))
-    known = inspect.signature(verb).parameters
-
+def _add_algorithm(name: str, says: str, more: dict[str, Any]) -> None:
     def run(shell: Shell, k: int, rel: Any, table: Any, where: Any, edges: Any, **options: Any) -> Answer:
         taken = _taken(rel, table, where, edges)
         with shell.open() as memory:
-            scores = verb(memory.graph, **taken, **options)
+            scores = getattr(memory.graph, name.replace("-", "_"))(**taken, **options)
         view = _groups(scores, k) if name in GROUPS else _top(scores, k)
         return Answer({"values": scores.as_dicts()}, view)
 
-    run.__doc__ = (verb.__doc__ or "").strip().splitlines()[0]
+    run.__doc__ = says
     shared = {"k": (Top, 10), "rel": (Rel, None), "table": (Tables, None), "where": (NodeFilter, None)}
-    own = {**shared, "edges": (EdgeFilter, None), **{one: (_OPTIONS[one], known[one].default) for one in more}}
+    own = {**shared, "edges": (EdgeFilter, None), **{one: (_OPTIONS[one], default) for one, default in more.items()}}
     options = [
         inspect.Parameter(one, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
         for one, (annotation, default) in own.items()
@@ -251,8 +258,8 @@ def _groups(scores: Any, k: int) -> Any:
     return records.printed(table(f"{len(groups):,} of {len(scores):,} nodes", (scores.name, "nodes", "of them"), rows))
 
 
-for _name, _more in ALGORITHMS.items():
-    _add_algorithm(_name, _more)
+for _name, (_says, _more) in ALGORITHMS.items():
+    _add_algorithm(_name, _says, _more)
 
 
 @command(graph, "similar", example="graphsvc graph similar Skill:json.loads --rel CALLS -k 5")

@@ -18,13 +18,14 @@ from graphsvc.memory.feedback import FeedbackList, give, listed
 from graphsvc.memory.graph import Graph
 from graphsvc.memory.namespaces import Namespaces
 from graphsvc.memory.opened import Embedder, Handle, Opened, acquire
-from graphsvc.memory.recall import DEFAULT_K, SHARE_OF_NEARNESS, Recall, Recalled, Weights, share
+from graphsvc.memory.recall import Recall, Recalled, Weights, share
 from graphsvc.memory.results import Event, Hits
 from graphsvc.memory.retrieval import Where
 from graphsvc.memory.skills import Skills
 from graphsvc.memory.verbs import history
 from graphsvc.model.as_of import When
 from graphsvc.model.kinds import SEARCHABLE
+from graphsvc.model.recalling import DEFAULT_K, SHARE_OF_NEARNESS
 from graphsvc.model.texts import WEIGHT
 
 if TYPE_CHECKING:

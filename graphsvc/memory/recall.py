@@ -45,18 +45,13 @@ from graphsvc.memory.uplift import Uplift, references, uplifts
 from graphsvc.model.as_of import Moments, parse_as_of
 from graphsvc.model.filters import parse
 from graphsvc.model.kinds import KINDS, SEARCHABLE
+from graphsvc.model.recalling import FUTURE, NO_EVIDENCE, PAST, PENDING
 from graphsvc.model.records import Fact, Record
 from graphsvc.model.requests import KindRef
 from graphsvc.store.hot import Rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-DEFAULT_K = 12
-"""How many are recalled if nobody says, as in AgentDB."""
-NO_EVIDENCE, PENDING, PAST, FUTURE = "no_evidence", "pending", "past", "future"
-SHARE_OF_NEARNESS = 0.2
-"""What nearness in the graph counts of the similarity, where it is asked for."""
 
 
 @dataclass(frozen=True, slots=True)

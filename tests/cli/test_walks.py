@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 import graphsvc
 from graphsvc.cli.walks import ALGORITHMS
+from graphsvc.memory.graph import Graph
 
 from .conftest import Run
 
@@ -78,3 +80,9 @@ def test_a_variable_that_stands_for_no_node_is_listed_as_missing(run: Run, path:
     assert "Person Eve (missing)" in printed
     assert "Person Ada (missing)" not in printed
     assert json.loads(run("causal", "variables", "--json").stdout)["missing"] == ["mood of Eve"]
+
+
+def test_options_of_algorithms_have_the_defaults_of_the_verbs() -> None:
+    for command, (_, options) in ALGORITHMS.items():
+        known = inspect.signature(getattr(Graph, command.replace("-", "_"))).parameters
+        assert {name: known[name].default for name in options} == options, command
