@@ -312,8 +312,10 @@ def first_entry(connection: sqlite3.Connection) -> int:
 
 def trimmed(connection: sqlite3.Connection) -> Trimmed | None:
     """What the log's first entries stand for; None where it holds all."""
-    row = connection.execute(f"SELECT {COLUMNS} FROM log ORDER BY n LIMIT 1").fetchone()
-    return decode(*row).trimmed if row and row[2] == VERB else None
+    first = connection.execute("SELECT n, verb FROM log ORDER BY n LIMIT 1").fetchone()
+    if first is None or first[1] != VERB:  # it may be megabytes: only read where it says something
+        return None
+    return decode(*connection.execute(f"SELECT {COLUMNS} FROM log WHERE n = ?", first[:1]).fetchone()).trimmed
 
 
 def held_from(connection: sqlite3.Connection) -> int:
