@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphsvc.errors import BufferFull, Closed, EngineError, FollowerStopped, GraphsvcError, StorageFull
 from graphsvc.model.change import Change
-from graphsvc.model.statements import Outcome
+from graphsvc.model.statements import Outcome, Statement
 from graphsvc.store import lists
 from graphsvc.store.engine import Transaction
 from graphsvc.store.ledger import Ledger, Refused, Result, asked
@@ -49,7 +49,7 @@ def _attempt(graph: GraphProjection, call: Sequence[Change], ledger: Ledger, kno
     ask, n = asked(call), call[-1].n
     timeout = ask.timeout or graph._settings.graph_timeout if known is None else None
     effects = lists.of_call(ask, call, graph.tables)
-    deletes = (ask.deletes or ask.ddl or ask.op in ("delete", "drop")) and graph._unsaved != set()
+    deletes = _deletes(ask) and graph._unsaved != set()
     needed = graph._name == "kuzu" and (deletes or graph._mixes_lists(effects))  # see `_checkpoint_before`
     if needed and not graph._checkpoint(CHECKPOINT_SECONDS):
         raise EngineError("the graph couldn't be checkpointed before it is changed: it is being read")
@@ -73,12 +73,29 @@ def _attempt(graph: GraphProjection, call: Sequence[Change], ledger: Ledger, kno
 
     whole = _try(graph, work, n, first=known is None)
     graph._unsaved = None  # nobody knows which nodes got edges
+    graph._thinned |= _thinned_by(ask, kept[0][1])
     graph.adjacency_of_all.drop()
     graph._note_lists(effects)
     result, catalog = kept[0]
     if whole:  # else it was opened anew, and knows
         graph.tables = catalog
     return result
+
+
+def _thinned_by(ask: Statement, tables: Catalog) -> set[tuple[str, str, str]]:
+    """Of which edges of the user's a statement may have deleted some, among the tables that are there after it."""
+    if not _deletes(ask):
+        return set()
+    return {
+        (table.name, *ends)
+        for table in tables.values()
+        for ends in table.ends
+        if ask.op != "delete" or ask.table in (table.name, *ends)
+    }
+
+
+def _deletes(ask: Statement) -> bool:
+    return ask.deletes or ask.ddl or ask.op in ("delete", "drop")
 
 
 def _try(graph: GraphProjection, work: Callable[[Transaction], None], n: int, *, first: bool) -> bool:
@@ -119,14 +136,20 @@ def _failed(n: int, error: GraphsvcError, ledger: Ledger, known: Outcome | None)
     ) from error
 
 
-def cut_user_edges(transaction: Transaction, tables: Catalog, gone: Mapping[str, list[dict[str, Any]]]) -> None:
+def cut_user_edges(
+    transaction: Transaction, tables: Catalog, gone: Mapping[str, list[dict[str, Any]]]
+) -> set[tuple[str, str, str]]:
     """Edges of the user's onto nodes of the memory's own go when the node goes.
 
     Args:
         gone: keys of the nodes, by table.
+
+    Returns: of which edges some were deleted: their table, and the tables at their ends.
     """
+    thinned: set[tuple[str, str, str]] = set()
     for table in tables.values():
         for ends in table.ends:
             for end, name in zip(ends, ("table_cut_out_edge", "table_cut_in_edge"), strict=True):
-                if end in gone:
-                    transaction.each(statement(name, tables, table, ends=ends), gone[end])
+                if end in gone and transaction.each(statement(name, tables, table, ends=ends), gone[end]):
+                    thinned.add((table.name, *ends))
+    return thinned

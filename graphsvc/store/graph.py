@@ -29,6 +29,7 @@ from graphsvc.model.requests import Touched
 from graphsvc.model.times import micros
 from graphsvc.store import lists
 from graphsvc.store.adjacency import Adjacency, Kept
+from graphsvc.store.anew import groups, write_user_edges_anew
 from graphsvc.store.deciding import cut_user_edges, decide
 from graphsvc.store.engine import CommitUnclear, Engine, Rows, Transaction, check_room, open_engine
 from graphsvc.store.ledger import Ledger, calls
@@ -54,9 +55,6 @@ BULK = {"kuzu": 2.5, "ladybug": 1.5}
 """Milliseconds of one `LOAD FROM`, however few its rows."""
 SCAN = {"kuzu": 1e-4, "ladybug": 0.0}
 """Milliseconds for each node of a table that `LOAD FROM … MATCH` looks in: Kuzu reads it all, Ladybug has an index."""
-
-NODE_GROUP = 1 << 17
-"""How many nodes, by their numbers, Kuzu keeps the edges of together."""
 
 
 ONE_BY_ONE = 8
@@ -190,6 +188,7 @@ class GraphProjection:
         self._open()
         if self._unsaved is None:
             self._thinned = {(name, *pair) for name, rel in REL_TABLES.items() for pair in rel.pairs}
+            self._thinned |= {(name, *ends) for name, table in self.tables.items() for ends in table.ends}
 
     def _open(self) -> None:
         self.engine: Engine = open_engine(self._name, self.path, self._settings)
@@ -372,7 +371,7 @@ class GraphProjection:
         """Run steps, and note that change `n` is reached and `done` rows of the next; false if that had to be read."""
 
         def work(transaction: Transaction) -> None:
-            cut_user_edges(transaction, self.tables, _keys(gone))
+            self._thinned |= cut_user_edges(transaction, self.tables, _keys(gone))
             batch = _Batch(self._name, transaction, self._sizes)
             for step in steps:
                 batch.run(step)
@@ -456,7 +455,10 @@ class GraphProjection:
             try:
                 with self.engine.transaction() as transaction:
                     for rel, source, target in self._thinned:
-                        _write_anew(transaction, rel, source, target)
+                        if rel in REL_TABLES:
+                            _write_anew(transaction, rel, source, target)
+                        else:
+                            write_user_edges_anew(transaction, self.tables, rel, (source, target))
             except CommitUnclear as unclear:
                 self._refused, self._sound = True, False
                 raise EngineError("the graph couldn't be made ready for a checkpoint", hint=str(unclear)) from unclear
@@ -812,9 +814,7 @@ def _one_of_each_group(transaction: Transaction, rel: str, source: str, target: 
     columns = tuple(REL_TABLES[rel].columns)
     found: dict[tuple[str, ...], _Row] = {}
     for name, table in (("dump_edge_from", source), ("dump_edge_to", target)):
-        [[last]] = transaction.execute(_statement("last_node", table)).rows
-        for first in range(0, 0 if last is None else last + 1, NODE_GROUP):
-            group = {"first": first, "beyond": first + NODE_GROUP}
+        for group in groups(transaction, table):
             for row in transaction.execute(_statement(name, rel, columns, (source, target)), group).rows:
                 values = dict(zip(("source_", "target_", *columns), row, strict=True))
                 found[row[0], row[1], *(values[name] for name in REL_TABLES[rel].identity)] = values
