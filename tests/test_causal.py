@@ -134,6 +134,26 @@ def test_variables_are_upserted_and_a_reference_to_nothing_is_missing(memory: Me
     assert [one.id for one in memory.causal.variables({"reward": True})] == [first.id]
 
 
+def test_a_variable_that_stands_for_a_users_node_is_missing_while_the_node_is(memory: Memory) -> None:
+    memory.graph.define("Person", {"name": str}, key="name")
+    memory.graph.define("Room", {"number": int}, key="number")
+    memory.graph.define("IN", {}, source="Person", target="Room")
+    memory.graph.add("Person", {"name": "Ada"})
+    memory.graph.add("Room", [{"number": 7}, {"number": -7}])
+    there = [("Person", "Ada"), ("Room", 7), ("Room", "-7")]
+    gone = [("Person", "Eve"), ("Room", 8), ("Room", "x"), ("Room", 2**63), ("IN", "Ada"), ("Nothing", "x")]
+    for place, ref in enumerate([*there, *gone]):
+        memory.causal.variable(f"v{place}", ref=ref)  # type: ignore[arg-type]
+    assert [memory.causal.missing(f"v{place}") for place in range(9)] == [False] * 3 + [True] * 6
+    memory.graph.delete("Person", "Ada")
+    assert memory.causal.missing("v0")
+    memory.graph.add("Person", {"name": "Ada"})
+    assert not memory.causal.missing("v0")
+    memory.graph.drop("IN")
+    memory.graph.drop("Room")
+    assert memory.causal.missing("v1")
+
+
 def test_mechanisms_are_found_by_meaning_and_words(memory: Memory) -> None:
     named(memory, "a", "b")
     memory.causal.add("a", "b", 1, id="cache", mechanism="a cold cache slows the first call")

@@ -262,3 +262,35 @@ def test_what_is_not_embedded_yet_is_found_by_words_and_says_so(path: Path) -> N
         ready.set()
         assert (found.pending, [item.record.id for item in found]) == (1, ["z"])
         assert found[0].flags[-1] == "pending"
+
+
+def test_facts_that_are_not_believed_are_left_out_and_those_not_true_now_are_flagged(memory: graphsvc.Memory) -> None:
+    def year(number: int) -> datetime:
+        return datetime(number, 1, 1, tzinfo=UTC)
+
+    memory.facts.predicate("is led by", single=True)
+    early = memory.facts.add("team", "is led by", "Ada", valid_from=year(2010), at=year(2011))
+    wrong = memory.facts.add("team", "is led by", "Max", valid_from=year(2015), at=year(2016))
+    memory.facts.retract(wrong.id, at=year(2018))
+    memory.facts.add("team", "is led by", "Zoë", valid_from=year(2020), at=year(2020))
+    memory.facts.add("team", "is led by", "Eve", valid_from=year(2090), at=year(2021))
+    memory.facts.add("team", "is led by", "Bob", valid_from=year(2020), at=year(2022))  # in the place of Zoë
+    memory.wait()
+
+    def found(as_of: object = None) -> dict[str, tuple[str, ...]]:
+        items = memory.recall("who leads the team", 20, as_of=as_of)  # type: ignore[arg-type]
+        return {item.record.object: item.flags[1:] for item in items}  # type: ignore[attr-defined]
+
+    assert found() == {"Ada": ("past",), "Bob": (), "Eve": ("future",)}
+    assert found(year(2016)) == {"Ada": ()}
+    assert found(year(2025)) == {"Bob": ()}
+    assert found((year(2016), year(2017))) == {"Max": ()}
+    assert found((year(2016), year(2019))) == {"Ada": ()}
+    assert found((year(2025), year(2021))) == {"Zoë": ()}
+    assert found((None, year(2009))) == {}
+    (item,) = memory.recall("team", 20, as_of=(year(2012), year(2017)))
+    assert (item.record.id, item.record.until) == (early.id, year(2015))  # type: ignore[attr-defined]
+    for valid in range(2009, 2027, 2):  # and the same as `facts.list` gives
+        for known in range(2010, 2027, 2):
+            listed = {fact.object for fact in memory.facts.list(as_of=(year(valid), year(known)))}
+            assert set(found((year(valid), year(known)))) == listed

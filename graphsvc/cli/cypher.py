@@ -48,11 +48,15 @@ def add_cypher(app: typer.Typer) -> None:
         format: Annotated[Format, typer.Option(help="How the rows are written.")] = "table",
         limit: Annotated[int | None, typer.Option(min=0, help="Rows at most; else the setting cypher_rows.")] = None,
         timeout: Annotated[float | None, typer.Option(help="Seconds; else the setting graph_timeout.")] = None,
+        write: Annotated[bool, typer.Option("--write", help="Write on tables of your own.")] = False,
+        wait: Annotated[
+            float | None, typer.Option(help="Seconds to wait at most: of a write for its outcome, else for its turn.")
+        ] = None,
     ) -> Answer:
-        """Run a Cypher statement that reads the graph; without one, at a terminal, open a shell for many."""
+        """Run a Cypher statement on the graph; without one, at a terminal, open a shell for many."""
         statement = _statement(shell, list(words or ()), file)
         given = parameters(param or (), params)
-        options: dict[str, Any] = {"limit": limit, "timeout": timeout}
+        options: dict[str, Any] = {"limit": limit, "timeout": timeout, "write": write, "wait": wait}
         if statement is None:
             from graphsvc.cli.cypher_shell import run
 
@@ -134,6 +138,10 @@ def parameter(text: str) -> Any:
 
 def show(console: Console, result: Result, format: str) -> None:
     """Write rows in a format. What a terminal would obey is made visible where one may be."""
+    if not result.columns:  # of a write without RETURN
+        if format == "table":
+            console.print("done", style="dim")
+        return
     if format == "table":
         records.printed(_table(result))(console)
         count = f"{len(result):,} row{'' if len(result) == 1 else 's'}"

@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from graphsvc.model.schema import Schema
 
 KEYWORDS = (
-    "ALL", "AND", "AS", "ASC", "CALL", "CASE", "CONTAINS", "COUNT", "DESC", "DISTINCT", "ELSE", "END", "ENDS WITH",
-    "EXISTS", "EXPLAIN", "FALSE", "IN", "IS NOT NULL", "IS NULL", "LIMIT", "MATCH", "NOT", "NULL", "OPTIONAL MATCH",
-    "OR", "ORDER BY", "RETURN", "SHORTEST", "SKIP", "STARTS WITH", "THEN", "TRUE", "UNION", "UNION ALL", "UNWIND",
-    "WHEN", "WHERE", "WITH", "XOR",
+    "ALL", "ALTER TABLE", "AND", "AS", "ASC", "CALL", "CASE", "CONTAINS", "COUNT", "CREATE", "CREATE NODE TABLE",
+    "CREATE REL TABLE", "DELETE", "DESC", "DETACH DELETE", "DISTINCT", "DROP TABLE", "ELSE", "END", "ENDS WITH",
+    "EXISTS", "EXPLAIN", "FALSE", "IN", "IS NOT NULL", "IS NULL", "LIMIT", "MATCH", "MERGE", "NOT", "NULL",
+    "ON CREATE SET", "ON MATCH SET", "OPTIONAL MATCH", "OR", "ORDER BY", "RETURN", "SET", "SHORTEST", "SKIP",
+    "STARTS WITH", "THEN", "TRUE", "UNION", "UNION ALL", "UNWIND", "WHEN", "WHERE", "WITH", "XOR",
 )  # fmt: skip
 HELP = {
     ":help": "This list.",
@@ -37,6 +38,7 @@ HELP = {
     ":param NAME VALUE": "Give $NAME a value, as JSON or text; without a value it is taken away.",
     ":params": "The parameters that are given.",
     f":format {'|'.join(FORMATS)}": "How rows are written.",
+    ":write on|off": "Whether statements write on tables of your own, or read, as at first.",
     ":timing": "Say, or don't say, how long a statement took.",
     ":history": "Statements of before, the last at the end.",
     ":quit": "End; so does Ctrl-D.",
@@ -81,7 +83,7 @@ class _CypherShell:
         self.timing = True
         self.schema = memory.schema(counts=False)
         self.threads = ThreadPoolExecutor(1, thread_name_prefix="graphsvc-cypher")
-        self.session = _session(lambda: self.schema)
+        self.session = _session(lambda: self.schema, write=options["write"])
 
     def take(self, text: str) -> bool:
         """Do what a line says; false if it is the end."""
@@ -92,6 +94,7 @@ class _CypherShell:
             commands: dict[str, Callable[[str], None]] = {
                 ":help": self._help, ":tables": self._tables, ":schema": self._columns, ":param": self._param,
                 ":params": self._params, ":format": self._format, ":timing": self._timing, ":history": self._history,
+                ":write": self._write,
             }  # fmt: skip
             if name not in commands:
                 raise BadInput(f"{name} is no command", where="shell", hint=":help lists them.")
@@ -164,6 +167,12 @@ class _CypherShell:
             raise BadInput(f"{rest!r} is not one of {', '.join(FORMATS)}", where=":format")
         self.format = rest
 
+    def _write(self, rest: str) -> None:
+        if rest not in ("on", "off"):
+            raise BadInput(f"{rest!r} is not on or off", where=":write")
+        self.options["write"] = rest == "on"
+        self.session.message = _prompt(self.options["write"])
+
     def _timing(self, rest: str) -> None:
         self.timing = not self.timing
         console().print(f"timing is {'on' if self.timing else 'off'}", style="dim")
@@ -176,7 +185,11 @@ class _CypherShell:
 # --- the line editor ----------------------------------------------------------------------------------
 
 
-def _session(schema: Callable[[], Schema]) -> PromptSession[str]:
+def _prompt(write: bool) -> str:
+    return "cypher (write)> " if write else "cypher> "
+
+
+def _session(schema: Callable[[], Schema], *, write: bool) -> PromptSession[str]:
     from prompt_toolkit import PromptSession
     from prompt_toolkit.history import FileHistory, InMemoryHistory
 
@@ -185,7 +198,7 @@ def _session(schema: Callable[[], Schema]) -> PromptSession[str]:
     except OSError:  # a home that can't be written
         history = InMemoryHistory()
     return PromptSession(
-        "cypher> ", history=history, completer=_completer(schema), complete_while_typing=False, multiline=True,
+        _prompt(write), history=history, completer=_completer(schema), complete_while_typing=False, multiline=True,
         prompt_continuation="      > ", key_bindings=_keys(), enable_history_search=True,
     )  # fmt: skip
 

@@ -40,11 +40,13 @@ def define(
     searchable: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN", help="A column whose text is searched; give it several times.")
     ] = None,
+    temporal: Annotated[bool, typer.Option("--temporal", help="Of edges: keep what was known of them before.")] = False,
 ) -> Answer:
     """Make a table of nodes, or of edges between two tables; `-` in place of columns for none."""
     with shell.open() as memory:
         made = memory.graph.define(
-            name, _types(columns), key=key, source=source, target=target, searchable=searchable or ()
+            name, _types(columns), key=key, source=source, target=target, searchable=searchable or (),
+            temporal=temporal,
         )
     return records.told({"table": made}, f"made {made.name}")
 

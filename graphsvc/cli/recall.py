@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graphsvc.cli import records
+from graphsvc.cli.causal import as_of
 from graphsvc.cli.options import K, ManyAgents, Wait, Where, agents, filtered
 from graphsvc.cli.output import Answer, line, table
 from graphsvc.cli.shell import Shell, command
 from graphsvc.errors import BadInput
-from graphsvc.memory.recall import DEFAULT_K, NO_EVIDENCE, SHARE_OF_NEARNESS, Recalled
 from graphsvc.model.kinds import SEARCHABLE
+from graphsvc.model.recalling import DEFAULT_K, NO_EVIDENCE, SHARE_OF_NEARNESS
 from graphsvc.model.texts import WEIGHT, embedded_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from graphsvc.memory.recall import Recalled
 
 _Kinds = Annotated[
     list[str] | None,
@@ -45,6 +48,10 @@ def recall(
     half_life: Annotated[str | None, typer.Option(metavar="30d", help="Age at which likeness counts half.")] = None,
     feedback: Annotated[float, typer.Option(help="Share of what feedback said in the likeness, 0 to 1.")] = 0.0,
     min_similarity: Annotated[float | None, typer.Option(help="Lowest cosine, -1 to 1.")] = None,
+    valid: Annotated[
+        str | None, typer.Option(metavar="TIME", help="What held then: facts and causal edges; now if not given.")
+    ] = None,
+    known: Annotated[str | None, typer.Option(metavar="TIME", help="As it was known then.")] = None,
     wait: Wait = False,
 ) -> Answer:
     """Recall what is worth knowing for a text, of every kind at once, and say what each is worth and why."""
@@ -53,6 +60,7 @@ def recall(
             text, k, kinds=kinds or None, where=filtered(where), agent=agents(agent), alpha=alpha, beta=beta,
             gamma=gamma, goal=goal, near=[_node(name) for name in near] if near else None, nearness=nearness,
             weight=weight, half_life=half_life, feedback=feedback, min_similarity=min_similarity,
+            as_of=as_of(valid, known),
         )  # fmt: skip
     return Answer(found.as_dict(), records.printed(_view(found, f"Recalled for {text!r}"), *_remarks(found)))
 

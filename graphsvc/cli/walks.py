@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from graphsvc.cli import records
+from graphsvc.cli.causal import as_of
 from graphsvc.cli.graph import graph
 from graphsvc.cli.options import Agent
 from graphsvc.cli.output import Answer, fields, line, table
@@ -32,17 +33,19 @@ Direction = Annotated[Literal["out", "in", "both"], typer.Option(help="Along edg
 Depth = Annotated[int, typer.Option("--depth", "-d", min=0, help="How many steps.")]
 NodeFilter = Annotated[str | None, typer.Option("--where", metavar="JSON", help=f"Filters by table, like {BY_TABLE}.")]
 EdgeFilter = Annotated[str | None, typer.Option("--edges", metavar="JSON", help=f"Filters by type, like {BY_TYPE}.")]
+Valid = Annotated[str | None, typer.Option("--valid", metavar="TIME", help="Only edges that held then.")]
+Known = Annotated[str | None, typer.Option("--known", metavar="TIME", help="Only edges as they were known then.")]
 FanOut = Annotated[int | None, typer.Option(min=1, help="Edges to take from each node at most.")]
 Limit = Annotated[int, typer.Option(min=1, help="How many at most.")]
 Weight = Annotated[str | None, typer.Option(help="Column of edges that counts instead of 1.")]
 Top = Annotated[int, typer.Option("-k", min=1, help="How many to show; --json gives all.")]
 
 
-def _taken(rel: Any, table: Any, where: Any, edges: Any) -> dict[str, Any]:
+def _taken(rel: Any, table: Any, where: Any, edges: Any, then: Any = None) -> dict[str, Any]:
     """What a walk may take, as the verbs call it."""
     return {
         "rel": rel or None, "tables": table or None, "where": parsed(where, "--where", BY_TABLE),
-        "edges": parsed(edges, "--edges", BY_TYPE),
+        "edges": parsed(edges, "--edges", BY_TYPE), **({} if then is None else {"as_of": then}),
     }  # fmt: skip
 
 
@@ -93,10 +96,11 @@ def node(shell: Shell, node: Node, agent: Agent = None) -> Answer:
 @command(graph, "neighbours", example="graphsvc graph neighbours Skill:json.loads --rel CALLS --depth 2")
 def neighbours(
     shell: Shell, node: Node, depth: Depth = 1, rel: Rel = None, direction: Direction = "both", table: Tables = None,
-    where: NodeFilter = None, edges: EdgeFilter = None, fan_out: FanOut = None, limit: Limit = 50, agent: Agent = None,
+    where: NodeFilter = None, edges: EdgeFilter = None, valid: Valid = None, known: Known = None,
+    fan_out: FanOut = None, limit: Limit = 50, agent: Agent = None,
 ) -> Answer:  # fmt: skip
     """List the nodes within some steps of a node, nearest first."""
-    taken = _taken(rel, table, where, edges)
+    taken = _taken(rel, table, where, edges, as_of(valid, known))
     with shell.open() as memory:
         found = memory.graph.neighbours(
             node_of(memory, node, agent), depth=depth, direction=direction, fan_out=fan_out, limit=limit, **taken
@@ -111,10 +115,11 @@ def subgraph(
     shell: Shell,
     nodes: Annotated[list[str], typer.Argument(metavar="LABEL:ID…", help="Nodes, like Skill:json.loads.")],
     depth: Depth = 1, rel: Rel = None, direction: Direction = "both", table: Tables = None, where: NodeFilter = None,
-    edges: EdgeFilter = None, fan_out: FanOut = None, limit: Limit = 200, agent: Agent = None,
+    edges: EdgeFilter = None, valid: Valid = None, known: Known = None,
+    fan_out: FanOut = None, limit: Limit = 200, agent: Agent = None,
 ) -> Answer:  # fmt: skip
     """Show the nodes within some steps of some nodes, and all edges between them."""
-    taken = _taken(rel, table, where, edges)
+    taken = _taken(rel, table, where, edges, as_of(valid, known))
     with shell.open() as memory:
         refs = [node_of(memory, name, agent) for name in nodes]
         found = memory.graph.subgraph(refs, depth=depth, direction=direction, fan_out=fan_out, limit=limit, **taken)
@@ -137,10 +142,10 @@ def path(
     weight: Annotated[str | None, typer.Option(help="Cheapest by this column of edges, not shortest.")] = None,
     max_hops: Annotated[int, typer.Option(min=1, help="The most edges that it may have.")] = 64,
     rel: Rel = None, direction: Direction = "both", table: Tables = None, where: NodeFilter = None,
-    edges: EdgeFilter = None, limit: Limit = 20, agent: Agent = None,
+    edges: EdgeFilter = None, valid: Valid = None, known: Known = None, limit: Limit = 20, agent: Agent = None,
 ) -> Answer:  # fmt: skip
     """Find the shortest way, or the cheapest, from one node to another."""
-    taken = {**_taken(rel, table, where, edges), "direction": direction}
+    taken = {**_taken(rel, table, where, edges, as_of(valid, known)), "direction": direction}
     with shell.open() as memory:
         first, last = node_of(memory, start, agent), node_of(memory, end, agent)
         if weight is not None:
@@ -161,10 +166,12 @@ def paths(
     min_hops: Annotated[int, typer.Option(min=0, help="The fewest edges.")] = 1,
     max_hops: Annotated[int, typer.Option(min=1, help="The most edges.")] = 3,
     rel: Rel = None, direction: Direction = "both", table: Tables = None, where: NodeFilter = None,
-    edges: EdgeFilter = None, fan_out: FanOut = None, limit: Limit = 50, agent: Agent = None,
+    edges: EdgeFilter = None, valid: Valid = None, known: Known = None,
+    fan_out: FanOut = None, limit: Limit = 50, agent: Agent = None,
 ) -> Answer:  # fmt: skip
     """List every way of some length that takes no edge twice, the shortest first."""
-    taken = {**_taken(rel, table, where, edges), "direction": direction, "fan_out": fan_out, "limit": limit}
+    taken = _taken(rel, table, where, edges, as_of(valid, known))
+    taken |= {"direction": direction, "fan_out": fan_out, "limit": limit}
     with shell.open() as memory:
         last = None if end is None else node_of(memory, end, agent)
         first = node_of(memory, start, agent)
@@ -187,12 +194,24 @@ def _told(way: Way) -> str:
 
 # --- figures over the whole graph ---------------------------------------------------------------------
 
-ALGORITHMS = {
-    "pagerank": ("weight",), "degree": ("direction", "weight"), "components": ("strong",),
-    "communities": ("method", "resolution", "seed", "weight"), "label-propagation": ("weight",), "k-core": (),
-    "triangles": (), "closeness": ("direction", "weight"), "betweenness": ("directed", "sample", "seed", "weight"),
-}  # fmt: skip
-"""Algorithms by their commands, and the options that each has beside those that all have."""
+ALGORITHMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "pagerank": ("PageRank: how much of a random walk along the edges is spent at each node.", {"weight": None}),
+    "degree": ("How many edges each node has, or their weights added up.", {"direction": "both", "weight": None}),
+    "components": ("Which nodes hang together, the largest component first.", {"strong": False}),
+    "communities": (
+        "Communities of high modularity, the largest first.",
+        {"method": "louvain", "resolution": 1.0, "seed": 0, "weight": None},
+    ),
+    "label-propagation": ("Communities: each node takes the label that most neighbours have.", {"weight": None}),
+    "k-core": ("The largest k for which a node is among nodes that have k neighbours each.", {}),
+    "triangles": ("How many triangles each node is a corner of.", {}),
+    "closeness": ("How near a node is to those that reach it, 0 to 1.", {"direction": "in", "weight": None}),
+    "betweenness": (
+        "The share of shortest ways between others that lead through a node.",
+        {"directed": True, "sample": None, "seed": 0, "weight": None},
+    ),
+}
+"""By command: what it says, and its own options with the defaults of `Algorithms`, which `--help` mustn't load."""
 
 _OPTIONS: dict[str, Any] = {
     "weight": Weight,
@@ -207,22 +226,17 @@ _OPTIONS: dict[str, Any] = {
 GROUPS = ("components", "communities", "label-propagation")
 
 
-def _add_algorithm(name: str, more: Sequence[str]) -> None:
-    from graphsvc.memory.algorithms import Algorithms
-
-    verb = getattr(Algorithms, name.replace("-", "_"))
-    known = inspect.signature(verb).parameters
-
+def _add_algorithm(name: str, says: str, more: dict[str, Any]) -> None:
     def run(shell: Shell, k: int, rel: Any, table: Any, where: Any, edges: Any, **options: Any) -> Answer:
         taken = _taken(rel, table, where, edges)
         with shell.open() as memory:
-            scores = verb(memory.graph, **taken, **options)
+            scores = getattr(memory.graph, name.replace("-", "_"))(**taken, **options)
         view = _groups(scores, k) if name in GROUPS else _top(scores, k)
         return Answer({"values": scores.as_dicts()}, view)
 
-    run.__doc__ = (verb.__doc__ or "").strip().splitlines()[0]
+    run.__doc__ = says
     shared = {"k": (Top, 10), "rel": (Rel, None), "table": (Tables, None), "where": (NodeFilter, None)}
-    own = {**shared, "edges": (EdgeFilter, None), **{one: (_OPTIONS[one], known[one].default) for one in more}}
+    own = {**shared, "edges": (EdgeFilter, None), **{one: (_OPTIONS[one], default) for one, default in more.items()}}
     options = [
         inspect.Parameter(one, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
         for one, (annotation, default) in own.items()
@@ -244,8 +258,8 @@ def _groups(scores: Any, k: int) -> Any:
     return records.printed(table(f"{len(groups):,} of {len(scores):,} nodes", (scores.name, "nodes", "of them"), rows))
 
 
-for _name, _more in ALGORITHMS.items():
-    _add_algorithm(_name, _more)
+for _name, (_says, _more) in ALGORITHMS.items():
+    _add_algorithm(_name, _says, _more)
 
 
 @command(graph, "similar", example="graphsvc graph similar Skill:json.loads --rel CALLS -k 5")

@@ -32,7 +32,10 @@ from graphsvc.cypher.syntax import (
     Query,
     Set,
     Unwind,
+    every_clause,
+    in_clause,
     inside,
+    paths_of,
 )
 from graphsvc.cypher.tokens import place
 from graphsvc.cypher.values import (
@@ -490,3 +493,20 @@ def check_growth(
         NotAllowed: they don't; `rule` is `growth` or `crash`.
     """
     Budget(statement, parameters, schema).query(query)
+
+
+_VALUE_UNSEEN = frozenset({"=", "<>", "<", "<=", ">", ">=", "STARTS WITH", "ENDS WITH", "CONTAINS"})
+
+
+def fixed(query: Query) -> bool:
+    """Whether no parameter's value can change what `check_growth` says: each is only compared with something, by an
+    operator or as the property of a node or edge in a pattern.
+    """
+    clauses = list(every_clause(query))
+    seen = [expr for clause in clauses for expr in in_clause(clause)]
+    unseen = [arg for expr in seen if expr.kind == "op" and expr.value in _VALUE_UNSEEN for arg in expr.args]
+    unseen += [
+        value for clause in clauses for path in paths_of(clause) for part in path.parts for _, value in part.properties
+    ]
+    harmless = {id(expr) for expr in unseen}
+    return all(id(expr) in harmless for expr in seen if expr.kind == "parameter")

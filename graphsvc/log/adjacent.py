@@ -7,7 +7,7 @@ answered. Readers look without a lock: what they get of a node is a copy.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
@@ -58,30 +58,42 @@ class CausalEdge(msgspec.Struct, frozen=True, gc=False):
     @classmethod
     def of(cls, row: int, cause: Cause) -> CausalEdge:
         """The edge of a record."""
-        said = tuple(
-            (micros(datetime.fromisoformat(known)), FOREVER if end is None else micros(datetime.fromisoformat(end)))
-            for known, end in cause.endings.items()
-        )
         source, target = ends_of(cause)
         return cls(
             row, cause.id, cause.agent, CausalNode(*source), CausalNode(*target), cause.uplift,
             cause.confidence, micros(cause.at),
             BEGINNING if cause.valid_from is None else micros(cause.valid_from),
-            FOREVER if cause.valid_to is None else micros(cause.valid_to), said,
+            FOREVER if cause.valid_to is None else micros(cause.valid_to), said_ends(cause.endings),
         )  # fmt: skip
 
     def holds(self, valid: int | None, known: int | None) -> bool:
         """Whether it held at `valid` (None: at any time), as was known at `known` (None: as is known now)."""
-        if known is not None and self.known > known:
-            return False
-        if valid is None:
-            return True
-        end = self.end
-        if known is not None:
-            for since, said in self.said:
-                if since <= known:
-                    end = said
-        return self.start <= valid < end
+        return held(self.known, self.start, self.end, self.said, valid, known)
+
+
+Said = tuple[tuple[int, int], ...]
+"""What an end was said to be, each with the time from which that was known, oldest first."""
+
+
+def said_ends(endings: Mapping[str, str | None]) -> Said:
+    """Of a record's `endings`, in microseconds."""
+    return tuple(
+        (micros(datetime.fromisoformat(known)), FOREVER if end is None else micros(datetime.fromisoformat(end)))
+        for known, end in endings.items()
+    )
+
+
+def held(since: int, start: int, end: int, said: Said, valid: int | None, known: int | None) -> bool:
+    """Whether an edge known since a moment held at `valid`, as was known at `known`; see `CausalEdge`."""
+    if known is not None and since > known:
+        return False
+    if valid is None:
+        return True
+    if known is not None:
+        for moment, ending in said:
+            if moment <= known:
+                end = ending
+    return start <= valid < end
 
 
 class Adjacent:

@@ -17,9 +17,10 @@ from graphsvc.errors import BadInput, NotFound
 from graphsvc.log import episodes, facts
 from graphsvc.log.arrow import rows_without
 from graphsvc.log.state import FORGOTTEN, LIVE, State, Stored, every
-from graphsvc.log.trim import COLUMNS, held_from, substitutes
+from graphsvc.log.trim import COLUMNS, STATEMENTS, held_from, substitutes
 from graphsvc.model.change import Change, GoneRecord, checksum, decode, encode
 from graphsvc.model.forgetting import POINTING, overwrite, overwrite_rows
+from graphsvc.model.graph import NODE_TABLES
 from graphsvc.model.held import PLACEHOLDER, Held, without
 from graphsvc.model.kinds import KINDS, kind_of
 from graphsvc.model.names import key_of, task_key
@@ -179,8 +180,9 @@ def _rows_that_hold(connection: sqlite3.Connection, held: Held) -> list[Stored]:
         )
     }
     found: dict[int, None] = {}
-    for change in _every(connection, "verb = 'row.follow'") if rows else ():
-        found.update((put.row, None) for put in change.puts if held(_joined(msgspec.json.decode(put.record)["texts"])))
+    for change in _every(connection, "verb IN ('row.follow', 'trim')") if rows else ():
+        puts = [put for put in change.puts if put.kind == "row"]
+        found.update((put.row, None) for put in puts if held(_joined(msgspec.json.decode(put.record)["texts"])))
         found.update((patch.row, None) for patch in change.patches if held(_joined(patch.values["texts"])))
     return [rows[row] for row in found]
 
@@ -202,13 +204,26 @@ def _every(connection: sqlite3.Connection, where: str) -> Iterator[Change]:
         yield decode(*connection.execute(query, (n,)).fetchone())
 
 
-def _statements(connection: sqlite3.Connection, held: Held) -> Iterator[tuple[Change, Change]]:
-    """Statements in which a value holds a text that is to be forgotten: as they are, and without it."""
-    for change in _every(connection, "verb = 'cypher.write' OR verb LIKE 'graph.%'"):
+def _statements(connection: sqlite3.Connection, held: Held, n: int = 0) -> Iterator[tuple[Change, Change]]:
+    """Statements in which a value holds a text that is to be forgotten: as they are, and without it.
+
+    Those in the place of trimmed ones hold many rows: that none of them fails, each key gets a name of its own.
+
+    Args:
+        n: number of the entry that asks for it.
+    """
+    names: dict[str, str] = {}
+
+    def named(key: str) -> str:
+        return names.setdefault(key, f"{PLACEHOLDER} {n}.{len(names)}")
+
+    for change in _every(connection, STATEMENTS):
         statement = change.statement
         if statement is None:
             continue
-        cleaned, rows = without(statement, held), rows_without(change.vectors, held)
+        ends = statement.ends or (statement.table,)
+        keys = [str if end in NODE_TABLES else named for end in ends] if change.trimmed is not None else []
+        cleaned, rows = without(statement, held), rows_without(change.vectors, held, keys)
         if cleaned != statement or rows != change.vectors:
             after = msgspec.structs.replace(change, statement=cleaned, vectors=rows)
             yield change, after
@@ -363,7 +378,7 @@ def _overwrite(connection: sqlite3.Connection, n: int, found: Plan) -> None:
     for change in _entries(connection, found.rows):
         overwrite_rows(change, found.rows, found.held)
         _write(connection, change)
-    for _, after in list(_statements(connection, found.held)):
+    for _, after in list(_statements(connection, found.held, n)):
         _write(connection, after)
     for place, body in connection.execute("SELECT n, body FROM outcome").fetchall():
         outcome = msgspec.json.decode(body)

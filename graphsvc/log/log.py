@@ -401,20 +401,27 @@ class Log:
 
     def records_of(self, kind: str, refs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Record]:
         """Live records of a kind by agent and id, of those given that there are."""
+        return {ref: decode_record(kind, body) for ref, body in self._looked_up("body", kind, refs)}
+
+    def rows_of(self, kind: str, refs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        """Row numbers of live records of a kind by agent and id, of those given that there are."""
+        return dict(self._looked_up("row", kind, refs))
+
+    def _looked_up(
+        self, column: str, kind: str, refs: Sequence[tuple[str, str]]
+    ) -> Iterator[tuple[tuple[str, str], Any]]:
         by_agent: dict[str, list[str]] = {}
         for agent, id in refs:
             by_agent.setdefault(agent, []).append(id)
-        found: dict[tuple[str, str], Record] = {}
         with self.pool.connection() as connection:
             for agent, ids in by_agent.items():
                 for start in range(0, len(ids), 500):
                     part = ids[start : start + 500]
                     marks = ", ".join("?" * len(part))
                     chosen = f"kind = ? AND agent = ? AND id IN ({marks}) AND state = {LIVE}"
-                    statement = f"SELECT id, body FROM record WHERE {chosen}"
-                    for id, body in connection.execute(statement, (kind, agent, *part)):
-                        found[agent, id] = decode_record(kind, body)
-        return found
+                    statement = f"SELECT id, {column} FROM record WHERE {chosen}"
+                    for id, value in connection.execute(statement, (kind, agent, *part)).fetchall():
+                        yield (agent, id), value
 
     def children(self, kind: str, agent: str, parent: str) -> list[Record]:
         """The live records of a kind that belong to a parent, oldest first."""

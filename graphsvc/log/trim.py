@@ -1,15 +1,16 @@
 """Trimming: the log's earliest entries go, and others come in their place that add up to the same.
 
-Those bear the last of the numbers that went: puts of the records that lived then, nodes and links. So whoever reads
-the log (a follower, a replay, a comparison) begins at its first entry, whichever that is, and learns nothing new. What
-the entries said of records beside their values (numbers, history, which are gone) stands in `Change.held`.
+Those bear the last of the numbers that went: puts of the records that lived then, nodes and links, and statements
+that make the user's own tables as they were, each noted as done. So whoever reads the log (a follower, a replay, a
+comparison) begins at its first entry, whichever that is, and learns nothing new. What the entries said of records
+beside their values (numbers, history, which are gone) stands in `Change.held`.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,13 +19,14 @@ from pathlib import Path
 
 import msgspec
 
-from graphsvc.errors import Unsupported
+from graphsvc.errors import NotRetained, Unsupported
 from graphsvc.log.rebuild import Rebuilt, ReplayedRecord, fold_one
 from graphsvc.model.change import Change, Held, Link, NodeRef, Put, Trimmed, checksum, decode, encode
 from graphsvc.model.graph import own_links
 from graphsvc.model.kinds import KINDS
 from graphsvc.model.names import key_of
 from graphsvc.model.requests import encode_record
+from graphsvc.model.statements import Outcome, Statement
 
 VERB = "trim"
 DRAFT = "trim.unfinished"
@@ -33,14 +35,20 @@ PIECE = 500
 """Records, nodes and links in one of them."""
 UNDERSTOOD = frozenset({
     "puts", "patches", "gone", "nodes", "vanished", "links", "unlinks", "forgotten", "trimmed", "held", "vectors",
-    "verb", "n", "at", "version", "call", "last", "live", "size", "reply",
+    "statement", "of", "verb", "n", "at", "version", "call", "last", "live", "size", "reply",
 })  # fmt: skip
 """Fields of a Change that a fold here takes in, or needs not. An entry with another one can't be trimmed."""
 COLUMNS = "n, at, verb, version, call, last, body, vectors"
 """Of an entry, as `decode` takes them."""
+STATEMENTS = (
+    "verb = 'cypher.write' OR verb LIKE 'graph.%' OR (verb = 'trim' AND json_extract(body, '$.statement') IS NOT NULL)"
+)
+"""A condition on entries of the log: they are statements."""
 
 Node = tuple[str, str]
 """Table and key."""
+Told = tuple[Statement, bytes]
+"""A statement that makes a table of the user's or rows of it, and the rows as an Arrow stream."""
 
 
 # --- what entries add up to -------------------------------------------------------------------------------
@@ -143,17 +151,26 @@ class Staged:
     bytes: int
 
 
-def stage(folded: Folded, snapshot: Trimmed, path: Path, vectors: Callable[[int], bytes]) -> Staged:
+def stage(
+    folded: Folded, snapshot: Trimmed, path: Path, vectors: Callable[[int], bytes], tables: Sequence[Told] = ()
+) -> Staged:
     """Write the entries that add up to what was folded into a new file, in the form of the log's table.
 
     Args:
         snapshot: what they say that they stand for. vectors: gives those of an entry of the log by its number.
+        tables: statements that make the user's tables as they were.
+
+    Raises:
+        Unsupported: they take more entries than there were.
     """
     count = size = 0
+    done: list[tuple[int, int, str, str]] = []
 
     def rows() -> Iterator[tuple[object, ...]]:
         nonlocal count, size
-        for change in _entries(folded, snapshot, vectors):
+        for change in _entries(folded, snapshot, vectors, tables):
+            if change.statement is not None:
+                done.append((change.n, 0, "ok", msgspec.json.encode(Outcome(change.n)).decode()))
             body, given = encode(change).decode(), change.vectors or None
             entry = (change.n, change.at, change.verb, change.version, change.call, int(change.last), body, given)
             count, size = count + 1, size + len(body.encode()) + len(change.vectors)
@@ -166,25 +183,38 @@ def stage(folded: Folded, snapshot: Trimmed, path: Path, vectors: Callable[[int]
             f"CREATE TABLE log ({COLUMNS.replace('n,', 'n INTEGER PRIMARY KEY,', 1)}, crc)"
         )
         connection.executemany("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows())
+        connection.execute("CREATE TABLE outcome (n INTEGER PRIMARY KEY, derived, state, body)")
+        connection.executemany("INSERT INTO outcome VALUES (?, ?, ?, ?)", done)
     return Staged(path, count, size)
 
 
-def _entries(folded: Folded, trimmed: Trimmed, vectors: Callable[[int], bytes]) -> Iterator[Change]:
-    """First nodes, then records by row, then links: what an entry needs came before it, or with it."""
+def _entries(
+    folded: Folded, trimmed: Trimmed, vectors: Callable[[int], bytes], tables: Sequence[Told]
+) -> Iterator[Change]:
+    """Nodes, records by row, links, then the user's tables: what an entry needs came before it, or with it."""
     records = folded.rebuilt.records
     history: dict[int, list[int]] = {}
     for row, n in folded.rebuilt.history:
         history.setdefault(row, []).append(n)
     items: list[NodeRef | Link | int] = [*folded.nodes.values(), *sorted(records), *folded.links.values()]
-    size = max(PIECE, ceil(len(items) / folded.n))  # there are no more numbers than were trimmed
-    pieces = max(1, ceil(len(items) / size))
-    first = folded.n - pieces + 1
-    vectors = lru_cache(maxsize=8)(vectors)  # records lie by row, so those that came together are asked for in turn
-    for place in range(pieces):
-        change = Change(
-            verb=VERB, n=first + place, at=folded.at, call=first if pieces > 1 else 0, last=place == pieces - 1,
+    left = folded.n - len(tables)  # there are no more numbers than were trimmed
+    if left < bool(items):
+        what = "the user's tables take more entries than there were to make them again"
+        raise Unsupported(what, where="before", hint="Trim further on.")
+    size = max(PIECE, ceil(len(items) / max(left, 1)))
+    pieces = max(not tables, ceil(len(items) / size))
+    entries = pieces + len(tables)
+    first = folded.n - entries + 1
+
+    def begun(place: int) -> Change:
+        return Change(
+            verb=VERB, n=first + place, at=folded.at, call=first if entries > 1 else 0, last=place == entries - 1,
             trimmed=trimmed,
         )  # fmt: skip
+
+    vectors = lru_cache(maxsize=8)(vectors)  # records lie by row, so those that came together are asked for in turn
+    for place in range(pieces):
+        change = begun(place)
         given: list[bytes] = []
         for item in items[place * size : (place + 1) * size]:
             if isinstance(item, NodeRef):
@@ -196,6 +226,10 @@ def _entries(folded: Folded, trimmed: Trimmed, vectors: Callable[[int], bytes]) 
                 given.append(vector)
                 _put(change, item, records[item], sorted(set(history.get(item, ()))), bool(vector))
         change.vectors = b"".join(given)
+        yield change
+    for place, (statement, rows) in enumerate(tables, pieces):
+        change = begun(place)
+        change.statement, change.vectors = statement, rows
         yield change
 
 
@@ -222,7 +256,34 @@ def _put(change: Change, row: int, replayed: ReplayedRecord, history: list[int],
     change.held.append(held)
 
 
+def staged_entries(path: Path) -> Iterator[Change]:
+    """The entries that `stage` has written."""
+    with closing(sqlite3.connect(path)) as connection:
+        for row in connection.execute(f"SELECT {COLUMNS} FROM log ORDER BY n"):
+            yield decode(*row)
+
+
 # --- the log's file -----------------------------------------------------------------------------------------
+
+
+def has_statements(connection: sqlite3.Connection, n: int) -> bool:
+    """Whether any entry up to `n` is a statement that was done.
+
+    Raises:
+        NotRetained: what follows from one of them is appended behind `n`.
+    """
+    found = connection.execute("SELECT n, derived FROM outcome WHERE derived > ?1 AND n <= ?1", (n,)).fetchone()
+    if found:
+        point = n
+        while found:
+            point = found[0] - 1
+            found = connection.execute("SELECT n FROM outcome WHERE derived > ?1 AND n <= ?1", (point,)).fetchone()
+        raise NotRetained(
+            f"what follows from a statement up to {n} was appended behind it",
+            where="before",
+            hint=f"Trim before {point + 1}, or further on.",
+        )
+    return bool(connection.execute("SELECT 1 FROM outcome WHERE n <= ? AND state = 'ok'", (n,)).fetchone())
 
 
 def replace(connection: sqlite3.Connection, staged: Staged, n: int) -> None:
@@ -233,6 +294,8 @@ def replace(connection: sqlite3.Connection, staged: Staged, n: int) -> None:
         try:
             connection.execute("DELETE FROM main.log WHERE n <= ?", (n,))
             connection.execute("INSERT INTO main.log SELECT * FROM staged.log ORDER BY n")
+            connection.execute("DELETE FROM main.outcome WHERE n <= ?", (n,))
+            connection.execute("INSERT INTO main.outcome SELECT * FROM staged.outcome")
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
@@ -249,8 +312,10 @@ def first_entry(connection: sqlite3.Connection) -> int:
 
 def trimmed(connection: sqlite3.Connection) -> Trimmed | None:
     """What the log's first entries stand for; None where it holds all."""
-    row = connection.execute(f"SELECT {COLUMNS} FROM log ORDER BY n LIMIT 1").fetchone()
-    return decode(*row).trimmed if row and row[2] == VERB else None
+    first = connection.execute("SELECT n, verb FROM log ORDER BY n LIMIT 1").fetchone()
+    if first is None or first[1] != VERB:  # it may be megabytes: only read where it says something
+        return None
+    return decode(*connection.execute(f"SELECT {COLUMNS} FROM log WHERE n = ?", first[:1]).fetchone()).trimmed
 
 
 def held_from(connection: sqlite3.Connection) -> int:
@@ -277,8 +342,8 @@ def substitute_of(connection: sqlite3.Connection, row: int) -> int:
 
     def told_of(n: int) -> list[int]:
         found = _entry(connection, n)
-        # nodes come before all records, links after them
-        return [held.row for held in found.held] or [row + 1 if found.links else -1]
+        # nodes come before all records, links and tables after them
+        return [held.row for held in found.held] or [row + 1 if found.links or found.statement else -1]
 
     held = held_from(connection)
     numbers = range(first_entry(connection), held + 1) if held else range(0)

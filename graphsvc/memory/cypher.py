@@ -1,4 +1,4 @@
-"""Cypher that users write, for reading: checked, run, and what it returns."""
+"""Cypher that users write: checked, run, and what it returns."""
 
 from __future__ import annotations
 
@@ -176,29 +176,53 @@ def cypher(
     params: Mapping[str, Any] | None,
     timeout: float | None,
     limit: int | None,
+    write: bool,
+    wait: float | None,
 ) -> Result:
-    """Run a reading statement; see `Memory.cypher`."""
+    """Run a statement; see `Memory.cypher`."""
     opened.check()
     _check_unbound(namespaces, "cypher")
     if not isinstance(query, str):
         raise BadInput(f"expected a text, got {type(query).__name__}", where="query")
     began = time.perf_counter()
     most = _limit(limit, opened.settings.cypher_rows)
-    seconds = _seconds(timeout, opened.settings.graph_timeout)
+    seconds = _seconds(timeout, opened.settings.graph_timeout, "timeout")
+    waited = None if write and wait is None else _seconds(wait, opened.settings.read_wait, "wait")
     given = check_names(parameters_of(query), params)
     values = {name: converted(value, f"${name}") for name, value in given.items()}
-    store = opened.store
+    store, reached = opened.store, True
     graph = store.graph  # once it is open: only then does the wait for what it has yet to take in begin
-    reached = store.wait((store.graph_follower,), opened.log.head, opened.settings.read_wait)
-    if values:
-        check_types(expected(query), values, graph.engine.schema())
     try:
-        answer = graph.engine.answer(query, values, timeout=seconds, limit=most)
+        if write:
+            answer = _written(opened, namespaces, query, values, seconds, most, waited)
+        else:
+            reached = store.wait((store.graph_follower,), opened.log.head, waited or 0.0)
+            if values:
+                check_types(expected(query), values, graph.engine.schema())
+            answer = graph.engine.answer(query, values, timeout=seconds, limit=most)
     except EngineError as error:
         from graphsvc.memory.cypher_errors import explained
 
-        raise explained(error, query, graph.engine) from None
+        raise explained(error, query, store.graph.engine) from None
     return Result(answer, time.perf_counter() - began, behind=not reached)
+
+
+def _written(
+    opened: Opened,
+    namespaces: Namespaces,
+    query: str,
+    values: dict[str, Any],
+    timeout: float,
+    limit: int,
+    wait: float | None,
+) -> Answer:
+    from graphsvc.memory.statements import run
+    from graphsvc.store.answers import Answer
+
+    answer = run(opened, namespaces, query, values, timeout=timeout, limit=max(1, limit), wait=wait)
+    if answer is None:
+        return Answer([], [], [])
+    return answer if limit else Answer(answer.columns, answer.types, [], more=len(answer) > 0)
 
 
 def schema(opened: Opened, namespaces: Namespaces, counts: bool) -> Schema:
@@ -234,9 +258,9 @@ def _limit(limit: Any, default: int) -> int:
     return limit
 
 
-def _seconds(timeout: Any, default: float) -> float:
-    if timeout is None:
+def _seconds(given: Any, default: float, where: str) -> float:
+    if given is None:
         return default
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < 1e6:
-        raise BadInput(f"expected seconds, more than 0, got {timeout!r}", where="timeout")
-    return float(timeout)
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < 1e6:
+        raise BadInput(f"expected seconds, more than 0, got {given!r}", where=where)
+    return float(given)

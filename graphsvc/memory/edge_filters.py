@@ -87,8 +87,11 @@ def node_test(opened: Opened, catalog: Catalog, table: str, where: Any) -> Test:
 
 
 def rel_names(catalog: Catalog, names: Any, where: str = "rel") -> frozenset[str] | None:
-    """Types of edges, checked; None for all."""
-    return _known(names, [*REL_TABLES, *(t.name for t in catalog.values() if t.ends)], "type of edge", where)
+    """Types of edges, checked; None for all, or all but the pasts of temporal tables."""
+    known = [*REL_TABLES, *(table.name for table in catalog.values() if table.ends and not table.is_past)]
+    if names is None and any(table.is_past for table in catalog.values()):
+        return frozenset(known)
+    return _known(names, known, "type of edge", where)
 
 
 def table_names(catalog: Catalog, names: Any, where: str = "tables") -> frozenset[str] | None:

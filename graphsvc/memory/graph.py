@@ -15,6 +15,7 @@ from graphsvc.memory.reached import LazyNode, Nodes, Subgraph, Way, Ways
 from graphsvc.memory.retrieval import check_k
 from graphsvc.memory.scores import Scores
 from graphsvc.memory.walks import MAX_DEPTH, Filters, Names, Ref, Wanted, weights
+from graphsvc.model.as_of import When
 from graphsvc.model.names import check_name
 from graphsvc.model.tables import check_table_name
 from graphsvc.store.numbered import Numbers
@@ -30,8 +31,10 @@ class Graph(Algorithms, GraphFiles):
     `rel`: types of edges to take, one or several, like "NEXT"; all if not given. `direction`: "out" along edges, "in"
     against them, "both". `tables`: the only node tables to enter. `where`: filters by table that nodes must pass to be
     entered, like `{"Episode": {"success": True}}`; `edges`: the same of edges, like `{"USED": {"reward": {"ge": .5}}}`.
-    `fan_out`: edges to take from each node at most, by type and far end. Where a traversal starts, and where it is to
-    end, is not filtered. A bound handle neither sees nor passes through nodes outside its namespaces.
+    `fan_out`: edges to take from each node at most, by type and far end. `as_of`: only edges that held then, as was
+    known then (`graphsvc.AsOf`); of the types that keep times, if none is named, and NotTemporal for another. Where a
+    traversal starts, and where it is to end, is not filtered. A bound handle neither sees nor passes through nodes
+    outside its namespaces.
     """
 
     # --- verbs -------------------------------------------------------------------------------------------
@@ -51,6 +54,7 @@ class Graph(Algorithms, GraphFiles):
         tables: Names = None,
         where: Filters = None,
         edges: Filters = None,
+        as_of: When = None,
         fan_out: int | None = None,
         limit: int = 1_000,
     ) -> Nodes:
@@ -63,7 +67,7 @@ class Graph(Algorithms, GraphFiles):
         Raises:
             NotFound, Gone, Ambiguous: for the node. BadInput, UnknownField: for an argument.
         """
-        wanted = Wanted(rel, direction, tables, where, edges, fan_out)
+        wanted = Wanted(rel, direction, tables, where, edges, fan_out, as_of)
         steps, most = _depth(depth), check_k(limit, self._opened.settings.max_results, "limit")
         with self._edges(wanted, node) as (known, behind):
             start = self._number(known, node, "node")
@@ -83,6 +87,7 @@ class Graph(Algorithms, GraphFiles):
         tables: Names = None,
         where: Filters = None,
         edges: Filters = None,
+        as_of: When = None,
         fan_out: int | None = None,
         limit: int = 1_000,
     ) -> Subgraph:
@@ -93,7 +98,7 @@ class Graph(Algorithms, GraphFiles):
             limit: further nodes, at most. Others: see `Graph`. `fan_out` bounds what is reached, not which edges
             between the nodes are given.
         """
-        wanted = Wanted(rel, direction, tables, where, edges, fan_out)
+        wanted = Wanted(rel, direction, tables, where, edges, fan_out, as_of)
         steps, most = _depth(depth, least=0), check_k(limit, self._opened.settings.max_results, "limit")
         refs = list(nodes) if isinstance(nodes, list | Nodes | set | frozenset) else [nodes]
         with self._edges(wanted, *refs) as (known, behind):
@@ -120,6 +125,7 @@ class Graph(Algorithms, GraphFiles):
         tables: Names = None,
         where: Filters = None,
         edges: Filters = None,
+        as_of: When = None,
         fan_out: int | None = None,
         limit: int = 100,
     ) -> Ways:
@@ -131,7 +137,7 @@ class Graph(Algorithms, GraphFiles):
             start: where ways begin. end: where they must end; anywhere if not given. limit: ways, at most.
             Others: see `Graph`. At most a million edges are tried; `.more` says where that left some out.
         """
-        wanted = Wanted(rel, direction, tables, where, edges, fan_out)
+        wanted = Wanted(rel, direction, tables, where, edges, fan_out, as_of)
         least, most = _depth(min_hops, "min_hops", least=0), _depth(max_hops, "max_hops")
         if least > most:
             raise BadInput(f"{least} is more than max_hops, {most}", where="min_hops")
@@ -154,11 +160,12 @@ class Graph(Algorithms, GraphFiles):
         tables: Names = None,
         where: Filters = None,
         edges: Filters = None,
+        as_of: When = None,
     ) -> Way | None:
         """The way with fewest edges; of several the first by its nodes. None if there is none of up to `max_hops`."""
         found = self.all_shortest_paths(
             start, end, max_hops=max_hops, rel=rel, direction=direction, tables=tables, where=where, edges=edges,
-            limit=1,
+            as_of=as_of, limit=1,
         )  # fmt: skip
         return found[0] if found else None
 
@@ -173,13 +180,14 @@ class Graph(Algorithms, GraphFiles):
         tables: Names = None,
         where: Filters = None,
         edges: Filters = None,
+        as_of: When = None,
         limit: int = 100,
     ) -> Ways:
         """All ways with fewest edges, at most `limit`, ordered step by step by node and edge.
 
         Parallel edges make different ways.
         """
-        wanted = Wanted(rel, direction, tables, where, edges)
+        wanted = Wanted(rel, direction, tables, where, edges, as_of=as_of)
         longest, most = _depth(max_hops, "max_hops"), check_k(limit, self._opened.settings.max_results, "limit")
         with self._edges(wanted, start, end) as (known, behind):
             first, last = self._number(known, start, "start"), self._number(known, end, "end")
@@ -205,6 +213,7 @@ class Graph(Algorithms, GraphFiles):
         tables: Names = None,
         where: Filters = None,
         edges: Filters = None,
+        as_of: When = None,
     ) -> Way | None:
         """The way whose weights add up to least (Dijkstra 1959); of several that with fewest edges, then by its nodes.
 
@@ -215,7 +224,7 @@ class Graph(Algorithms, GraphFiles):
         Returns:
             The way, with its `cost`; None if there is none.
         """
-        wanted = Wanted(rel, direction, tables, where, edges)
+        wanted = Wanted(rel, direction, tables, where, edges, as_of=as_of)
         check_name(weight, "weight")
         with self._edges(wanted, start, end) as (known, _):
             first, last = self._number(known, start, "start"), self._number(known, end, "end")

@@ -18,13 +18,14 @@ from graphsvc.memory.feedback import FeedbackList, give, listed
 from graphsvc.memory.graph import Graph
 from graphsvc.memory.namespaces import Namespaces
 from graphsvc.memory.opened import Embedder, Handle, Opened, acquire
-from graphsvc.memory.recall import DEFAULT_K, SHARE_OF_NEARNESS, Recall, Recalled, Weights, share
+from graphsvc.memory.recall import Recall, Recalled, Weights, share
 from graphsvc.memory.results import Event, Hits
 from graphsvc.memory.retrieval import Where
 from graphsvc.memory.skills import Skills
 from graphsvc.memory.verbs import history
 from graphsvc.model.as_of import When
 from graphsvc.model.kinds import SEARCHABLE
+from graphsvc.model.recalling import DEFAULT_K, SHARE_OF_NEARNESS
 from graphsvc.model.texts import WEIGHT
 
 if TYPE_CHECKING:
@@ -191,7 +192,9 @@ class Memory:
                 `recall_latency`.
             goal: the node that uplifts are about, like a variable's name; all variables that measure a reward if None.
             near: nodes to be near to in the graph, named as for `memory.graph`, one or a list. nearness: its share.
-            as_of: when causal edges must hold, and as was known when, see `graphsvc.AsOf`; now if None.
+            as_of: when causal edges must hold and facts be true, and as was known when, see `graphsvc.AsOf`. If None
+                edges hold now, and facts are believed now: of those, the ones that aren't true now are flagged `past`
+                or `future`.
             weight: share of the vector part in the blend.
             half_life: age at which similarity counts half, e.g. "30d". feedback: share of what `memory.feedback` said.
             min_similarity: lowest cosine, -1 to 1. vector: of the text, if you have it.
@@ -331,26 +334,36 @@ class Memory:
         *,
         timeout: float | None = None,
         limit: int | None = None,
+        write: bool = False,
+        wait: float | None = None,
     ) -> Result:
-        """Run a Cypher statement that reads the graph; see [Cypher](../cypher.md) for what it may say.
+        """Run a Cypher statement; see [Cypher](../cypher.md) for what it may say.
 
-        It waits, bounded (setting `read_wait`), until the graph has what was acknowledged before.
+        A read waits, bounded, until the graph has what was acknowledged before. A write is of tables of your own: it is
+        appended to the log, done in its turn whole or not at all, and this waits for its outcome.
 
         Args:
             query: one statement. params: values of its parameters by name, without the `$`; numpy, pandas and times
                 with a zone are taken, and every name and type is checked before the engine sees them.
-            timeout: seconds; None for the setting `graph_timeout`.
+            timeout: seconds, of a write from its turn on; None for the setting `graph_timeout`.
             limit: rows at most; None for the setting `cypher_rows`. `result.more` says whether there were more.
+            write: whether the statement writes; one that reads is refused then, and without it one that writes.
+            wait: seconds to wait at most, a read for what was written before (None: the setting `read_wait`), a write
+                for its outcome (None: `timeout` and half a minute).
 
         Raises:
             NeedsUnbound: this handle is bound to a namespace, which Cypher can't keep to.
-            BadInput: a name or a type of the parameters is wrong, or the statement isn't a read.
+            BadInput: a name or a type of the parameters is wrong.
+            NotAllowed: the statement does what it may not; `rule` says which rule. Of a write OwnedTable: it is on a
+                table of the memory's own; NotDeterministic: it might do something else in a replay.
             BadStatement: the engine can't make sense of it; `where` is the line and column.
-            QueryTimeout, TooLarge, BufferFull, EngineError: it took too long, or failed as it ran.
+            QueryTimeout, TooLarge, BufferFull, Conflict, EngineError: it took too long, or failed as it ran. Of a write
+                nothing was done.
+            Pending: `wait` ended before a write was decided. It stays in the log, and must not be sent again.
         """
         from graphsvc.memory.cypher import cypher
 
-        return cypher(self._opened, self._namespaces, query, params, timeout, limit)
+        return cypher(self._opened, self._namespaces, query, params, timeout, limit, write, wait)
 
     def schema(self, *, counts: bool = True) -> Schema:
         """The tables of the graph as the engine has them, the memory's own and yours: columns, types, ends, counts.
@@ -516,9 +529,9 @@ class Memory:
         """Take entries out of the log that a snapshot holds; records, ids and their histories' numbers stay.
 
         In their place come entries that add up to the same: the values of the records that lived then, given vectors,
-        nodes and links. So graph, text and vectors can be built anew, and the memory verified, without the snapshot.
-        What goes are earlier values, deleted records' values, and the points before: those can be restored from the
-        snapshot alone. Killed at any instant, the log is the old one or the new one.
+        nodes, links and tables of one's own. So graph, text and vectors can be built anew, and the memory verified,
+        without the snapshot. What goes are earlier values, deleted records' values, and the points before: those can
+        be restored from the snapshot alone. Killed at any instant, the log is the old one or the new one.
 
         Args:
             before: number of the first entry that stays as it is; `memory.status()["head"] + 1` trims them all.
@@ -526,8 +539,9 @@ class Memory:
 
         Raises:
             NeedsSnapshot: no snapshot of this memory is noted, present and whole that reaches `before` - 1.
-            NotRetained: `before` lies past the end, or within a call of several entries. BadInput: it is no number.
-            StorageFull: there is no room; `what` says whether the log was trimmed. Unsupported: an entry can't be.
+            NotRetained: `before` lies past the end, within a call of several entries, or between a statement on one's
+            own tables and what follows from it. BadInput: it is no number. StorageFull: there is no room; `what` says
+            whether the log was trimmed. Unsupported: it holds what nothing could stand for, and isn't.
             FollowerStopped: a projection has stopped, see `repair`; each must have reached `before` - 1.
         """
         from graphsvc.memory.trimming import trim

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, overload
 
 import msgspec
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphsvc.errors import BadInput, GraphsvcError, NeedsUnbound
+from graphsvc.log import believed
 from graphsvc.memory.causal import find_node
 from graphsvc.memory.feedback import helpfulness
 from graphsvc.memory.graph import Graph
@@ -43,18 +45,13 @@ from graphsvc.memory.uplift import Uplift, references, uplifts
 from graphsvc.model.as_of import Moments, parse_as_of
 from graphsvc.model.filters import parse
 from graphsvc.model.kinds import KINDS, SEARCHABLE
-from graphsvc.model.records import Record
+from graphsvc.model.recalling import FUTURE, NO_EVIDENCE, PAST, PENDING
+from graphsvc.model.records import Fact, Record
 from graphsvc.model.requests import KindRef
 from graphsvc.store.hot import Rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-DEFAULT_K = 12
-"""How many are recalled if nobody says, as in AgentDB."""
-NO_EVIDENCE, PENDING = "no_evidence", "pending"
-SHARE_OF_NEARNESS = 0.2
-"""What nearness in the graph counts of the similarity, where it is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +78,7 @@ class Item:
         parts: what the similarity is made of: `cosine` and `bm25` raw, `vector` and `text` as they were blended, and
             `nearness`, `recency`, `feedback` where asked for.
         flags: `no_evidence`: no causal edge says what it does to the goal, its uplift counts 0; `pending`: not
-            embedded yet.
+            embedded yet; `past`, `future`: a fact that isn't true any more, or not yet, where no `as_of` was asked for.
         evidence: ids of the causal edges that its uplift comes from.
     """
 
@@ -298,6 +295,7 @@ class Recall:
         close = check_share(nearness_share, "nearness") or 0.0
         steps = None if near is None else steps_from(Graph(self._opened, self._namespaces), near)
         clock.lap("graph")
+        then = parse_as_of(as_of)
         queries = [
             check_query(
                 kind, text, k, filter, agents, self._opened.settings.max_results,
@@ -305,6 +303,9 @@ class Recall:
             )
             for kind, filter in filters(where, wanted, kinds is not None).items()
         ]  # fmt: skip
+        queries = [
+            replace(query, moments=then or Moments(None, None)) if query.kind == "fact" else query for query in queries
+        ]
         gathered, pending, behind, unread = self._opened.retrieval.gather(queries)
         clock.lap("candidates")
         searched = tuple(query.kind for query in queries)
@@ -322,6 +323,8 @@ class Recall:
             weights.similarity * pool.similarity + weights.uplift * pool.uplift - weights.latency * pool.latency
         )
         items = self._ranked(pool, scores, queries[0].k)
+        if then is not None and then.known is not None:
+            items = self._as_known(items, then)
         clock.lap("records")
         return Recalled(items, text, weights, searched, aim.named, pending, behind, unread, clock.end())
 
@@ -375,17 +378,52 @@ class Recall:
             unchanged = self._opened.log.columns.hash_of(rows) == pool.found.hash[places]
             for place, row, same in zip(places.tolist(), rows.tolist(), unchanged.tolist(), strict=True):
                 record, query = records.get(row), pool.queries[pool.kind[place]]
-                if record is not None and same and still(query, record):
+                if record is not None and same and still(query, record) and _stands(query, record):
                     items.append(_item(pool, query.kind, record, place, float(scores[place])))
             start = end
         items.sort(key=lambda item: (-item.utility, item.kind, item.record.id, item.record.agent))
         return tuple(items[:k])
 
 
+    def _as_known(self, items: tuple[Item, ...], then: Moments) -> tuple[Item, ...]:
+        """Facts end as they were known to end then."""
+        log = self._opened.log
+        if not any(isinstance(item.record, Fact) for item in items):
+            return items
+        rows, cuts = believed.rows(log, then, {}, None, None)
+        facts = log.records(rows)
+        cut = {(fact.agent, fact.id): cuts.get(row) for row, fact in facts.items()}
+        cutting = log.records(sorted({one.by for one in cut.values() if one is not None and one.by >= 0}))
+        return tuple(
+            replace(item, record=believed.as_known(item.record, cut.get((item.record.agent, item.record.id)), cutting))
+            if isinstance(item.record, Fact) else item
+            for item in items
+        )  # fmt: skip
+
+
+def _stands(query: Query, record: Record) -> bool:
+    """Whether a fact that was asked for as it is known now is still believed: it may have been retracted meanwhile."""
+    if not isinstance(record, Fact) or query.moments is None or query.moments.known is not None:
+        return True
+    return record.known_to is None and not record.superseded
+
+
+def _times(query: Query, record: Record) -> list[str]:
+    """Whether a fact isn't true now, where nobody asked for a time."""
+    if not isinstance(record, Fact) or query.moments is None or any(moment is not None for moment in query.moments):
+        return []
+    now = datetime.now(UTC)
+    past = record.until is not None and record.until <= now
+    return [PAST] * past + [FUTURE] * (record.valid_from is not None and record.valid_from > now)
+
+
 def _item(pool: _Pool, kind: str, record: Record, place: int, utility: float) -> Item:
     parts = {name: float(values[place]) for name, values in pool.parts.items()}
     known = pool.known.get(int(pool.found.rows[place]))
-    flags = [NO_EVIDENCE] * (known is None) + [PENDING] * (not pool.found.embedded[place])
+    flags = [
+        *[NO_EVIDENCE] * (known is None), *_times(pool.queries[pool.kind[place]], record),
+        *[PENDING] * (not pool.found.embedded[place]),
+    ]  # fmt: skip
     uplift, edges = (known.value, known.edges) if known is not None else (0.0, ())
     similarity, latency = float(pool.similarity[place]), float(pool.latency[place])
     return Item(kind, record, utility, similarity, uplift, latency, parts, tuple(flags), edges)

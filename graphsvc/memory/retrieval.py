@@ -22,9 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphsvc.errors import BadInput, Closed, TooLarge, again
+from graphsvc.log import believed
 from graphsvc.log.log import Log
 from graphsvc.memory.query_cache import QueryCache
 from graphsvc.memory.results import Hit, Hits
+from graphsvc.model.as_of import Moments
 from graphsvc.model.filters import Expression, Filter, matches, parse
 from graphsvc.model.kinds import KINDS
 from graphsvc.model.records import Record
@@ -59,6 +61,7 @@ class Query:
         half_life: seconds after which a score counts half; None: age doesn't count.
         min_similarity: lowest cosine.
         vector: of the query, if the caller has it.
+        moments: of facts, when they must be true, as was known when; None: whether they were ever believed or not.
     """
 
     kind: str
@@ -72,6 +75,7 @@ class Query:
     half_life: float | None = None
     min_similarity: float | None = None
     vector: Vectors | None = None
+    moments: Moments | None = None
 
 
 def check_query(
@@ -243,6 +247,9 @@ class Retrieval:
             for query in queries:
                 self._check_dimension(query, vectors)
                 rows, all_of_kind = self.log.mask(query.kind, query.filter, query.agents)
+                if query.moments is not None and len(rows):
+                    many, (rows, _) = len(rows), believed.rows(self.log, query.moments, {}, query.filter, query.agents)
+                    all_of_kind = all_of_kind and len(rows) == many
                 if not len(rows):
                     continue
                 if vector is None:
@@ -334,7 +341,10 @@ class Retrieval:
         return found, pending
 
     def _worded(self, query: Query, text: TextIndex, depth: int, rows: Rows) -> tuple[Rows, Values]:
-        return text.search(query.kind, query.text, depth, filter=query.filter, agents=query.agents, rows=rows)
+        narrowed = query.moments is not None
+        return text.search(
+            query.kind, query.text, depth, filter=query.filter, agents=query.agents, rows=rows, narrowed=narrowed
+        )
 
     def _embedded(
         self, vectors: VectorStore, kind: str, rows: Rows, all_of_kind: bool

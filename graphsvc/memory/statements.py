@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from graphsvc.cypher.tokens import parameters_of
-from graphsvc.errors import BadInput, Closed, GraphsvcError, NeedsUnbound, NotFound, Pending, again
+from graphsvc.errors import BadInput, Closed, GraphsvcError, NeedsUnbound, NotFound, NotRetained, Pending, again
 from graphsvc.memory.namespaces import Namespaces
 from graphsvc.model.names import RESERVED_NODES, RESERVED_RELS
 from graphsvc.model.requests import AppendStatement
@@ -17,7 +17,7 @@ from graphsvc.store.ledger import Reply, Result
 
 if TYPE_CHECKING:
     from graphsvc.memory.opened import Opened
-    from graphsvc.store.engine import Rows
+    from graphsvc.store.answers import Answer
 
 POLL_SECONDS = 0.25
 MARGIN_SECONDS = 30.0
@@ -87,10 +87,14 @@ def outcome(opened: Opened, n: int) -> Outcome:
     """How a statement ended.
 
     Raises:
-        NotFound: entry `n` is no statement's last one. Pending: it isn't decided yet.
+        NotFound: entry `n` is no statement's last one. Pending: it isn't decided yet. NotRetained: it was trimmed.
     """
     if isinstance(n, bool) or not isinstance(n, int):
         raise BadInput(f"expected a number, got {type(n).__name__}", where="n")
+    trimmed = opened.log.trimmed
+    if trimmed is not None and 0 < n <= trimmed.n:
+        hint = f"The snapshot {trimmed.snapshot} has it." if n <= trimmed.held else ""
+        raise NotRetained(f"entry {n} was trimmed, and how it ended", where="n", hint=hint)
     found = opened.log.outcome(n)
     if found is None:
         with opened.log.connection() as connection:
@@ -110,7 +114,7 @@ def run(
     timeout: float | None = None,
     limit: int | None = None,
     wait: float | None = None,
-) -> Rows | None:
+) -> Answer | None:
     """Write on tables of one's own by Cypher; see `Memory.cypher`.
 
     Args:
@@ -118,7 +122,7 @@ def run(
         limit: rows that it may return. wait: seconds to wait for its outcome, by default `timeout` and half a minute.
 
     Returns:
-        What its RETURN gives; of one without, no columns.
+        What its RETURN gives; of one without, no columns; of DDL None.
 
     Raises:
         OwnedTable, NotDeterministic, BadInput, TooLarge: it isn't appended. Pending: it is, and not decided yet.
@@ -127,8 +131,8 @@ def run(
     opened.check()
     check_unbound(namespaces)
     seconds = check_seconds(timeout, "timeout") or opened.settings.graph_timeout
-    statement = checked(query, params, seconds, limit or opened.settings.max_results)
-    return submit(opened, statement, wait=check_seconds(wait, "wait")).rows
+    statement = checked(query, params, seconds, limit or opened.settings.cypher_rows)
+    return submit(opened, statement, wait=check_seconds(wait, "wait")).answer
 
 
 def checked(query: Any, params: Mapping[str, Any] | None, timeout: float, limit: int) -> Statement:

@@ -95,7 +95,7 @@ def _json(value: Any) -> Any:
 def take_tables(opened: Opened, directory: Path, contents: Contents, report: ImportReport, batch: int) -> None:
     """Define the tables that aren't there yet, and add the rows that aren't; nodes first."""
     tables = [msgspec.convert(one, Table) for one in contents.tables]
-    for table in sorted(tables, key=lambda table: not table.nodes):
+    for table in sorted(tables, key=lambda table: (not table.nodes, table.is_past)):
         opened.store.graph_follower.wait(opened.log.head, CATCH_UP_SECONDS)
         known = opened.store.graph.tables.get(table.name)
         if known is not None and _declared(known) != _declared(table):
@@ -103,7 +103,7 @@ def take_tables(opened: Opened, directory: Path, contents: Contents, report: Imp
             report.read += count
             report.skip(table.name, Conflict.code, f"a table of this name has other columns or ends; {count} rows")
             continue
-        if known is None and not report.dry_run:
+        if known is None and not report.dry_run and not table.is_past:
             submit(opened, Statement("define", table=table.name, declared=table))
         _take_rows(opened, directory, contents, table, report, batch, there=known is not None)
 
@@ -112,7 +112,7 @@ CATCH_UP_SECONDS = 3600.0
 
 
 def _declared(table: Table) -> Any:
-    return sorted(table.columns.items()), table.key, set(table.ends), set(table.searchable)
+    return sorted(table.columns.items()), table.key, set(table.ends), set(table.searchable), table.temporal
 
 
 def _take_rows(
@@ -218,4 +218,5 @@ def _submit(opened: Opened, table: Table, ends: tuple[str, str] | None, rows: li
         cast = {name: int if types[name] == "INT64" else str for name in ENDS}
         rows = [{**row, **{name: cast[name](row[name]) for name in ENDS}} for row in rows]
     data = pa.table({name: pa.array([row[name] for row in rows], arrow_type(type)) for name, type in types.items()})
-    submit(opened, Statement("add", table=table.name, ends=ends), [to_stream(data)])
+    verbatim = table.temporal or table.is_past
+    submit(opened, Statement("add", table=table.name, ends=ends, verbatim=verbatim), [to_stream(data)])

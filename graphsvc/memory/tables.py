@@ -39,6 +39,7 @@ class Tables:
         source: str | None = None,
         target: str | None = None,
         searchable: str | Iterable[str] = (),
+        temporal: bool = False,
         wait: float | None = None,
     ) -> Table:
         """Make a table of nodes, or of edges.
@@ -50,6 +51,8 @@ class Tables:
             source, target: of edges, the node tables that they lead from and to, one's own or the memory's
                 (`Episode`, `Skill`, `Entity`, …, whose nodes are known by `record.key`).
             searchable: columns of text that are found by meaning and by words.
+            temporal: of edges: they have the columns `valid_from` and `valid_to`, and what was known of them before is
+                kept: walks can be asked `as_of` any pair of times.
             wait: seconds to wait for the answer.
 
         Returns:
@@ -58,8 +61,9 @@ class Tables:
         Raises:
             BadInput, OwnedTable, UnknownField: for an argument. Conflict: there is such a table.
             NotFound: there is no table of that name to lead from or to. NeedsUnbound: on a bound handle.
+            Unsupported: a temporal table of nodes, or with lists.
         """
-        table = declared(name, columns, key=key, source=source, target=target, searchable=searchable)
+        table = declared(name, columns, key=key, source=source, target=target, searchable=searchable, temporal=temporal)
         self._submit(Statement("define", table=table.name, declared=table), (), wait)
         return table
 
@@ -122,13 +126,13 @@ class Tables:
         """The tables of one's own by name, with columns, keys and ends."""
         self._check()
         self._catch_up()
-        return dict(self._opened.store.graph.tables)
+        return {name: table for name, table in self._opened.store.graph.tables.items() if not table.is_past}
 
     def outcome(self, n: int) -> Outcome:
         """How the statement ended that is entry `n` of the log, as `Pending.change` says it.
 
         Raises:
-            NotFound: it is none. Pending: it isn't decided yet.
+            NotFound: it is none. Pending: it isn't decided yet. NotRetained: it was trimmed, and is in a snapshot.
         """
         self._check()
         return outcome(self._opened, n)
@@ -166,9 +170,8 @@ class Tables:
             self._catch_up()
         tables = self._opened.store.graph.tables
         if name not in tables:
-            raise NotFound(
-                f"there is no table {name}", where="name", hint=f"Tables: {', '.join(sorted(tables)) or 'none yet'}."
-            )
+            known = ", ".join(sorted(table.name for table in tables.values() if not table.is_past))
+            raise NotFound(f"there is no table {name}", where="name", hint=f"Tables: {known or 'none yet'}.")
         return tables[name]
 
     def _key_types(self, table: Table, ends: tuple[str, str] | None) -> list[str]:

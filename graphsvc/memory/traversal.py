@@ -30,6 +30,9 @@ Hop = tuple[int, int]
 Cost = Callable[[Numbers], NDArray[np.float64]]
 """What each of some edges costs."""
 
+Holding = Callable[[Edges, Numbers], NDArray[np.bool_]]
+"""Which of some edges held at a time."""
+
 Only = Callable[[Steps], NDArray[np.bool_]]
 """Which steps count."""
 
@@ -44,6 +47,7 @@ class Search:
         agents: namespaces that it may enter; None for all.
         node_tests: filters of nodes, by table. edge_tests: filters of edges, by type, over their values.
         fan_out: edges that it takes from one node at most. exempt: nodes that filters don't concern.
+        holding: which edges held at the time that is asked for; None: as they are now.
         cut: whether `fan_out`, or another limit, left something out.
     """
 
@@ -56,6 +60,7 @@ class Search:
     edge_tests: Mapping[str, Test] = field(default_factory=dict)
     fan_out: int | None = None
     exempt: frozenset[int] = frozenset()
+    holding: Holding | None = None
     cut: bool = False
     _passed: dict[int, bool] = field(default_factory=dict)
 
@@ -66,6 +71,8 @@ class Search:
         steps = self.edges.expand(numbers, OPPOSITE[self.direction] if back else self.direction, self.rels)
         if self.agents is not None:
             steps = _chosen(steps, self.edges.nodes.seen(steps.target, self.agents))
+        if self.holding is not None and len(steps.edge):
+            steps = _chosen(steps, self.holding(self.edges, steps.edge))
         if self.edge_tests and len(steps.edge):
             steps = _chosen(steps, self.passing_edges(steps.edge))
         if (self.tables is not None or self.node_tests) and len(steps.target):

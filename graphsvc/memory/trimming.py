@@ -14,11 +14,12 @@ import msgspec
 from graphsvc.errors import BadInput, GraphsvcError, NeedsSnapshot, StorageFull, WaitTimeout
 from graphsvc.log import database
 from graphsvc.log.backup import check_point, entries
-from graphsvc.log.trim import DRAFT, Staged, fold, held_from, stage
+from graphsvc.log.trim import DRAFT, Staged, fold, has_statements, held_from, stage
 from graphsvc.memory.opened import Opened
 from graphsvc.model.change import Change, Trimmed
 from graphsvc.store import snapshot as snapshots
 from graphsvc.store.lance import LanceVectors
+from graphsvc.store.retold import Retold
 from graphsvc.store.store import Store
 from graphsvc.store.vectors import CURSOR
 
@@ -118,6 +119,7 @@ def _staged(
 ) -> Staged:
     """Fold the log up to `n`, as it stands at one instant, and write the entries that add up to the same."""
     embedding = opened.manifest.embedding
+    retold = _retold(opened, n, progress)
     with opened.log.pool.instant() as connection:
 
         def counted(changes: Iterator[Change]) -> Iterator[Change]:
@@ -137,9 +139,24 @@ def _staged(
         folded = fold(counted(changes), since=embedding["since"], dimension=embedding["dimension"])
         progress(0.7, "writing what it adds up to")
         try:
-            return stage(folded, trimmed, draft, vectors)
+            staged = stage(folded, trimmed, draft, vectors, retold.statements if retold else ())
         except sqlite3.Error as error:
             raise database.translated(error, draft) from error
+    if retold:
+        retold.check(draft)
+    return staged
+
+
+def _retold(opened: Opened, n: int, progress: Progress) -> Retold | None:
+    """Statements that make the user's tables as they were at `n`; None where there were none."""
+    store = opened.store
+    if not store.wait([store.graph_follower], n, CATCH_UP_SECONDS):  # so that each is decided
+        raise WaitTimeout(f"the graph isn't caught up after {CATCH_UP_SECONDS:g} s", where="before")
+    with opened.log.connection() as connection:
+        if not has_statements(connection, n):
+            return None
+    progress(0.4, "reading one's own tables")
+    return Retold(opened.log, store, n)
 
 
 def _replace(opened: Opened, staged: Staged, n: int) -> None:

@@ -57,5 +57,16 @@ class Variables(Verbs):
 
 
 def row_of(opened: Opened, table: str, key: str | None) -> Mapping[str, Any] | None:
-    """The user's node that a variable stands for; None where there is none. Tables of the user's own come later."""
-    return None
+    """The user's node that a variable stands for; None where there is no such node, or no such table of nodes."""
+    store = opened.store
+    store.wait([store.graph_follower], opened.log.head, opened.settings.read_wait)
+    known = store.graph.tables.get(table)
+    if known is None or not known.nodes or key is None:
+        return None
+    if known.columns[known.key] == "STRING":
+        return store.graph.rows_of(table, [key]).get(key)
+    try:
+        number = int(key)
+    except ValueError:
+        return None
+    return store.graph.rows_of(table, [number]).get(number) if -(2**63) <= number < 2**63 else None

@@ -13,17 +13,20 @@ from numpy.typing import NDArray
 
 from graphsvc.errors import Ambiguous, BadInput, NotFound
 from graphsvc.memory.edge_filters import edge_test, node_test, rel_names, table_names
+from graphsvc.memory.in_time import Then, types_in_time
 from graphsvc.memory.reached import Edge, End, LazyNode, Way
 from graphsvc.memory.retrieval import check_k
 from graphsvc.memory.statements import check_unbound
 from graphsvc.memory.tables import Tables
 from graphsvc.memory.traversal import Hop, Search
+from graphsvc.model.as_of import When, parse_as_of
 from graphsvc.model.elements import Node
 from graphsvc.model.filters import Expression
 from graphsvc.model.graph import NODE_TABLES, REL_TABLES
 from graphsvc.model.kinds import KINDS, kind_of
 from graphsvc.model.names import check_name, key_of, parts_of, task_key, task_text
 from graphsvc.model.records import Record
+from graphsvc.model.tables import PAST
 from graphsvc.store.adjacency import Adjacency
 from graphsvc.store.numbered import Direction, Edges, Numbers
 
@@ -50,6 +53,7 @@ class Wanted:
     where: Filters = None
     edges: Filters = None
     fan_out: int | None = None
+    as_of: When = None
 
 
 class Walks(Tables):
@@ -91,19 +95,27 @@ class Walks(Tables):
             raise BadInput(f"{wanted.direction!r} is not one of out, in, both", where="direction")
         fan_out = None if wanted.fan_out is None else check_k(wanted.fan_out, 1 << 31, "fan_out")
         catalog = self._opened.store.graph.tables
+        moments = parse_as_of(wanted.as_of)
+        rels = rel_names(catalog, wanted.rel)
+        pasts = {} if moments is None else {t.name: t.past.name for t in catalog.values() if t.temporal}
+        then = None if moments is None else Then(self._opened.log, moments, frozenset(pasts.values()))
         return Search(
             edges,
             cast(Direction, wanted.direction),
-            rel_names(catalog, wanted.rel),
+            rels if moments is None else types_in_time(None if wanted.rel is None else rels, pasts, wanted.as_of),
             table_names(catalog, wanted.tables),
             self._namespaces.reads(),
             {
                 table: node_test(self._opened, catalog, table, where)
                 for table, where in _each(wanted.where, "where")
             },
-            {rel: edge_test(catalog, rel, where) for rel, where in _each(wanted.edges, "edges")},
+            {
+                pasts.get(rel, rel): edge_test(catalog, rel, where)
+                for rel, where in _each(wanted.edges, "edges")
+            },
             fan_out,
             frozenset(exempt),
+            None if then is None else then.holding,
         )
 
     def _number(self, edges: Edges, ref: Ref, where: str) -> int:
@@ -149,7 +161,7 @@ class Walks(Tables):
         name = edges.nodes.name
         for number, values in zip(numbers, edges.values(numbers), strict=True):
             rel, source, target = edges.ends(number)
-            yield Edge(rel, End(*name(source)), End(*name(target)), values)
+            yield Edge(rel.removeprefix(PAST), End(*name(source)), End(*name(target)), values)
 
     def _way(self, edges: Edges, start: int, hops: Sequence[Hop], cost: float | None = None) -> Way:
         nodes = [self._node(edges, number, depth) for depth, number in enumerate([start, *(n for n, _ in hops)])]

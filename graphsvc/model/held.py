@@ -50,7 +50,8 @@ class Held:
 def without(statement: Statement, held: Held) -> Statement:
     """A statement whose literals and parameters hold none of the texts."""
     text = _LITERAL.sub(lambda literal: _literal(literal[0], held), statement.text)
-    return msgspec.structs.replace(statement, text=text, params=held.cleaned(statement.params))
+    params, defaults = held.cleaned(statement.params), held.cleaned(statement.defaults)
+    return msgspec.structs.replace(statement, text=text, params=params, defaults=defaults)
 
 
 def _literal(literal: str, held: Held) -> str:

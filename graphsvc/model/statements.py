@@ -22,7 +22,8 @@ class Statement(Struct, frozen=True, omit_defaults=True):
         text: the Cypher. params: its parameters, each as `tagged` makes it.
         writes: names of the tables that it writes. deletes: whether it may delete. ddl: whether it changes tables.
         table: that the operation is on. ends: of edges, which pair of node tables, where the table has several.
-        declared: what is defined.
+        declared: what is defined. defaults: of its columns, by name, each as `tagged` makes it.
+        verbatim: rows are added as they are, also to a past: of a temporal table nothing is noted.
         timeout: seconds that its first run may take. limit: rows that it may return.
     """
 
@@ -35,8 +36,10 @@ class Statement(Struct, frozen=True, omit_defaults=True):
     table: str = ""
     ends: tuple[str, str] | None = None
     declared: Table | None = None
+    defaults: dict[str, Any] = field(default_factory=dict)
     timeout: float = 0.0
     limit: int = 0
+    verbatim: bool = False
 
 
 State = Literal["ok", "failed", "forgotten"]

@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin
 
 from msgspec import Struct
 
-from graphsvc.errors import BadInput, OwnedTable, TooLarge, UnknownField
+from graphsvc.errors import BadInput, OwnedTable, TooLarge, UnknownField, Unsupported
 from graphsvc.model.names import RESERVED_NODES, RESERVED_RELS
 
 SCALARS = (
@@ -23,6 +23,13 @@ MAX_NAME = 128
 MAX_COLUMNS = 256
 ENDS = ("source", "target")
 """What rows of edges call the keys at their ends."""
+
+PAST = "_"
+"""What the name of a table begins with that holds the past of another."""
+VALID = ("valid_from", "valid_to")
+"""Columns of a temporal table: its edges hold in the world in [from, to), UTC; null is open."""
+KNOWN = ("known_from", "known_to")
+"""Columns of its past: a version was known in [from, to)."""
 
 _PYTHON: dict[Any, str] = {
     str: "STRING", bool: "BOOL", int: "INT64", float: "DOUBLE", date: "DATE", datetime: "TIMESTAMP", bytes: "BLOB",
@@ -37,6 +44,7 @@ class Table(Struct, frozen=True, omit_defaults=True):
         key: of nodes, the column that tells them apart.
         ends: of edges, the node tables that they lead from and to; mostly one pair.
         searchable: columns whose text is found by meaning and by words.
+        temporal: of edges, whether what was known of them before is kept, in the table `past`.
     """
 
     name: str
@@ -44,6 +52,17 @@ class Table(Struct, frozen=True, omit_defaults=True):
     key: str = ""
     ends: tuple[tuple[str, str], ...] = ()
     searchable: tuple[str, ...] = ()
+    temporal: bool = False
+
+    @property
+    def past(self) -> Table:
+        """Where every version of a temporal table's edges lies, with the times from and until which it was known."""
+        return Table(past_of(self.name), {**self.columns, **dict.fromkeys(KNOWN, "TIMESTAMP")}, "", self.ends)
+
+    @property
+    def is_past(self) -> bool:
+        """Whether it holds the past of another."""
+        return self.name.startswith(PAST)
 
     @property
     def nodes(self) -> bool:
@@ -63,6 +82,11 @@ class Table(Struct, frozen=True, omit_defaults=True):
         near = difflib.get_close_matches(name, known, 1)
         hint = f"Did you mean {near[0]!r}?" if near else f"Columns: {', '.join(known) or 'none'}."
         raise UnknownField(f"{self.name} has no column {name!r}", where=where or name, hint=hint)
+
+
+def past_of(name: str) -> str:
+    """The name of the table that holds the past of a temporal one; nobody can give a table such a name."""
+    return PAST + name
 
 
 def quoted(name: str) -> str:
@@ -123,11 +147,14 @@ def type_of(given: Any, where: str) -> str:
     raise BadInput(f"{given!r} is no type of a column", where=where, hint=f"Types: {', '.join(TYPES)}.")
 
 
-def declared(name: Any, columns: Any, *, key: Any, source: Any, target: Any, searchable: Any) -> Table:
+def declared(
+    name: Any, columns: Any, *, key: Any, source: Any, target: Any, searchable: Any,
+    temporal: Any = False,
+) -> Table:  # fmt: skip
     """A table as a caller declares it.
 
     Raises:
-        BadInput, UnknownField, OwnedTable: naming what is wrong.
+        BadInput, UnknownField, OwnedTable: naming what is wrong. Unsupported: nodes that are temporal.
     """
     check_table_name(name)
     if not isinstance(columns, Mapping):
@@ -141,7 +168,11 @@ def declared(name: Any, columns: Any, *, key: Any, source: Any, target: Any, sea
     ends = () if source is None else ((_node_table(source, "source"), _node_table(target, "target")),)
     if key is not None and key not in found:
         raise BadInput(f"{key!r} is none of the columns", where="key", hint=f"Columns: {', '.join(found)}.")
-    table = Table(str(name), found, key or "", ends, _texts(searchable))
+    if temporal is not True and temporal is not False:
+        raise BadInput(f"expected true or false, got {temporal!r}", where="temporal")
+    if temporal:
+        found = {**found, **{column: "TIMESTAMP" for column in VALID if column not in found}}
+    table = Table(str(name), found, key or "", ends, _texts(searchable), temporal)
     check(table)
     return table
 
@@ -183,5 +214,23 @@ def check(table: Table) -> None:
     for name in table.searchable:
         if table.column(name, "searchable") != "STRING":
             raise BadInput(f"{name!r} is no text: only STRING is searchable", where="searchable")
+    if table.temporal:
+        _check_temporal(table)
     if table.searchable and not table.nodes:
         raise BadInput("only nodes are searchable", where="searchable")
+
+
+def _check_temporal(table: Table) -> None:
+    if table.nodes:
+        hint = "Make what changes an edge, or keep it as facts: memory.facts."
+        raise Unsupported("only edges keep their past", where="temporal", hint=hint)
+    for name, type in table.columns.items():
+        where = f"columns.{name}"
+        if folded(name) in map(folded, KNOWN):
+            raise BadInput("is kept by the memory in a temporal table", where=where)
+        if folded(name) in map(folded, VALID) and (name not in VALID or type != "TIMESTAMP"):
+            raise BadInput("of a temporal table is TIMESTAMP, in small letters", where=where)
+        if type.endswith("[]"):
+            raise Unsupported("a temporal table can't have lists", where=where)
+    if len(table.name) >= MAX_NAME:
+        raise TooLarge(f"the name of a temporal table has at most {MAX_NAME - 1} characters", where="name")

@@ -116,7 +116,7 @@ def graph_answer(result: Any, limit: int, ask: Ask, check: Check) -> Answer | No
         for row in raw
     ]
     if elements.hidden:
-        rows = [row for row in rows if not any(isinstance(one, Node) and one.label.startswith("_") for one in row)]
+        rows = [row for row in rows if not any(map(_is_hidden, row))]
     return Answer(result.get_column_names(), types, rows, more=more)
 
 
@@ -207,10 +207,10 @@ class _Elements:
             if label is None:
                 self._note_within(value)
             elif _part(value, "src") is None:
-                self.hidden = self.hidden or label.startswith("_")
                 _, key = self._of_nodes(label)
                 self._nodes[_place(_part(value, "id"))] = End(label, plain(value.get(key)))
             else:
+                self.hidden = self.hidden or label.startswith("_")
                 self._ends.update((_place(_part(value, "src")), _place(_part(value, "dst"))))
 
     def _note_within(self, value: dict[Any, Any]) -> None:
@@ -228,6 +228,7 @@ class _Elements:
         labels = {row["id"]: row["name"] for row in self._ask(query("table_ids"), {}).to_pylist()}
         for table, offsets in missing.items():
             label = labels[table]
+            self._nodes |= {(table, offset): End(label, None) for offset in offsets}  # this statement deleted them
             for offset, key in self._keys(label, sorted(offsets)):
                 self._nodes[table, offset] = End(label, plain(key))
 
@@ -290,6 +291,18 @@ class _Elements:
         if len(nodes) != len(edges) + 1:
             return made
         return Path(tuple(self._node(_part(node, "label"), node) for node in nodes), tuple(made))
+
+
+def _is_hidden(value: Any) -> bool:
+    """Whether it is of a table that the memory keeps to itself, like the past of a temporal one, or holds such.
+
+    A node never is: see `cypher/visible.py`.
+    """
+    if isinstance(value, Path):
+        return any(map(_is_hidden, value.edges))
+    if isinstance(value, list | tuple):
+        return any(map(_is_hidden, value))
+    return isinstance(value, Edge) and value.label.startswith("_")
 
 
 def _visible(names: Iterable[str]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from graphsvc.errors import BadInput, Conflict, GraphsvcError
-from graphsvc.model.tables import Table
+from graphsvc.model.tables import VALID, Table
 from graphsvc.model.times import utc
 
 ARROW: dict[str, pa.DataType] = {
@@ -73,6 +73,9 @@ def fitted(rows: pa.Table, table: Table, op: str, key_types: Sequence[str], *, f
         if wanted[name] == "STRING":
             empty = pc.equal(columns[name], pa.scalar("", pa.string()))
             _refuse(empty, "an empty text is no key", f"{table.name}.{name}", first)
+    if table.temporal and set(VALID) <= columns.keys():
+        empty = pc.greater_equal(*(columns[name] for name in VALID))
+        _refuse(pc.fill_null(empty, False), "isn't later than valid_from", f"{table.name}.{VALID[1]}", first)
     return pa.table(columns)
 
 

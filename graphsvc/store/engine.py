@@ -32,11 +32,12 @@ from graphsvc.config import Settings
 from graphsvc.cypher.growth import check_growth
 from graphsvc.cypher.parse import parse
 from graphsvc.cypher.plans import check_plan
-from graphsvc.cypher.reads import check_own_read, check_read
+from graphsvc.cypher.reads import Read, check_own_read, judged
 from graphsvc.cypher.rules import check_statement
 from graphsvc.cypher.syntax import Query
 from graphsvc.cypher.tokens import parameters_of, tokens
 from graphsvc.cypher.values import Schema
+from graphsvc.cypher.visible import visible
 from graphsvc.errors import (
     BadInput,
     BufferFull,
@@ -54,7 +55,7 @@ from graphsvc.errors import (
     StorageFull,
 )
 from graphsvc.store.answers import Answer, graph_answer, plain_answer
-from graphsvc.store.tables import check_times, defines, holds_times, read_schema
+from graphsvc.store.tables import Tables, check_times, defines, holds_times, read_tables
 from graphsvc.store.watch import Watch
 
 ENGINES = ("kuzu", "ladybug")
@@ -74,6 +75,8 @@ CHUNK = 1_000
 _PREPARED = 32
 """Statements that a connection keeps prepared. On Ladybug each holds up to a megabyte of buffer memory: 120 changes of
 all sorts, read back, took 172 MB with 128 of them, and take 78 MB with 32."""
+_JUDGED = 256
+"""Users' reads of which it is kept that they were found to be reads."""
 _T = TypeVar("_T")
 _INT64 = 1 << 63
 
@@ -176,7 +179,7 @@ class _Connection:
         self._prepared: OrderedDict[str, Any] = OrderedDict()
         self._limit_ms = 0
         self.interrupted = False
-        self.over_memory = False
+        self.over_memory = self.over_time = False
 
     def run(self, statement: str, parameters: dict[str, Any], timeout: float | None) -> Any:
         """Execute one statement; its result is complete when this returns.
@@ -189,7 +192,7 @@ class _Connection:
         if limit != self._limit_ms:
             self._raw.set_query_timeout(limit)
             self._limit_ms = limit
-        self.interrupted = self.over_memory = False
+        self.interrupted = self.over_memory = self.over_time = False
         began = time.monotonic()
         try:
             return self._raw.execute(self._prepare(statement, parameters), parameters)
@@ -216,8 +219,8 @@ class _Connection:
     def _stopped(self, timeout: float | None, took: float) -> EngineError:
         if self.over_memory:
             return MemoryLimit(f"was stopped after {took:.1f} s", where="statement")
-        if timeout is not None and not self.interrupted:
-            return QueryTimeout(f"took longer than {timeout:g} s", where="statement")
+        if self.over_time or (timeout is not None and not self.interrupted):
+            return QueryTimeout(f"took longer than {took if timeout is None else timeout:.3g} s", where="statement")
         return EngineError(f"was interrupted after {took:.1f} s", where="statement")
 
     def _prepare(self, statement: str, parameters: dict[str, Any]) -> Any:
@@ -237,8 +240,8 @@ class _Connection:
         self._prepared[statement] = prepared
         return prepared
 
-    def interrupt(self, *, over_memory: bool = False) -> None:
-        self.interrupted, self.over_memory = True, over_memory
+    def interrupt(self, *, over_memory: bool = False, over_time: bool = False) -> None:
+        self.interrupted, self.over_memory, self.over_time = True, over_memory, over_time
         self._raw.interrupt()
 
     def close(self) -> None:
@@ -293,32 +296,34 @@ class _Reading:
 
         What `within` makes of the result, inside the transaction, is kept.
         """
-        run = self.connection.run
+        run, engine, text, timed = self.connection.run, self._engine, statement, True
         self._timeout, self._until = timeout, time.monotonic() + timeout
-        with self._lock, self._engine._transaction_open():
-            self._engine._check_open()
-            run("BEGIN TRANSACTION READ ONLY", {}, timeout).close()
+        limit = None if users else timeout  # a user's is kept by the watch
+        with self._lock, engine._transaction_open():
+            engine._check_open()
+            defined = engine._defined
+            run("BEGIN TRANSACTION READ ONLY", {}, limit).close()
             try:
                 if users:
-                    check_read(statement, tables=self._engine._schema(self.connection), parameters=values)
-                    self._engine._check_plan(self.connection, statement, values, timeout)
-                with self._engine._watch.over(self.connection, watched=users):
-                    result = run(statement, values, timeout)
+                    known = engine._look(self.connection, defined)
+                    text, timed = engine._judge(self.connection, known, statement, values, timeout).text, known.timed
+                with engine._watch.over(self.connection, self._until, watched=users):
+                    result = run(text, values, limit)
                     if users:
-                        check_times(result, elements=self._engine._timed)
+                        check_times(result, elements=timed)
                     if within is not None:
                         self.kept = within(result, self)
             except BaseException:
                 with suppress(EngineError):
-                    run("ROLLBACK", {}, timeout).close()
+                    run("ROLLBACK", {}, limit).close()
                 raise
             self._result = result
-            run("COMMIT", {}, timeout).close()
+            run("COMMIT", {}, limit).close()
             self._healthy = True
 
     def ask(self, statement: str, values: dict[str, Any]) -> pa.Table:
         """Another statement, one of ours, within the same transaction."""
-        result = self.connection.run(statement, values, self._timeout)
+        result = self.connection.run(statement, values, None)
         try:
             return result.get_as_arrow(chunk_size=100_000)
         finally:
@@ -326,10 +331,10 @@ class _Reading:
 
     def check(self) -> None:
         """Between two pieces of a result: whether its time is up, or it was interrupted."""
-        if self.connection.interrupted:
-            raise EngineError("was interrupted while its rows were fetched", where="statement")
         if time.monotonic() > self._until:
             raise QueryTimeout(f"took longer than {self._timeout:g} s", where="statement")
+        if self.connection.interrupted:
+            raise EngineError("was interrupted while its rows were fetched", where="statement")
 
     def fetch(self, how: Callable[[Any], _T]) -> _T:
         """What `how` makes of the result."""
@@ -387,21 +392,37 @@ class Transaction:
             BadInput: wrong parameters.
             EngineError: the engine failed it; nothing of the transaction will be kept.
         """
-        check_statement(statement)
-        values = check_parameters(statement, parameters)
-        if users and isinstance(parsed := parse(statement), Query):
-            schema = read_schema(lambda asked: _rows(self._connection.run(asked, {}, None)).dicts())
-            check_growth(statement, parsed, values, schema)
-        return cast(Rows, self._run(statement, values, timeout, lambda result: _rows(result, limit)))
+        text, values = self._judged(statement, parameters, users)
+        return cast(Rows, self._run(text, values, timeout, lambda result: _rows(result, limit)))
 
-    def answer(self, statement: str, parameters: Mapping[str, Any] | None = None, *, limit: int = 1_000_000) -> Answer:
+    def answer(
+        self,
+        statement: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        limit: int = 1_000_000,
+        users: bool = False,
+    ) -> Answer:
         """The same, with what it returns as `Engine.answer` gives it."""
-        check_statement(statement)
+        text, values = self._judged(statement, parameters, users)
 
         def gather(result: Any) -> Answer:
             return graph_answer(result, limit, self._ask, self._check) or plain_answer(result, limit, self._check)
 
-        return cast(Answer, self._run(statement, check_parameters(statement, parameters), None, gather))
+        return cast(Answer, self._run(text, values, timeout, gather))
+
+    def _judged(
+        self, statement: str, parameters: Mapping[str, Any] | None, users: bool
+    ) -> tuple[str, dict[str, Any]]:
+        """What the engine is to be given: the statement, and the values of its parameters."""
+        check_statement(statement)
+        values = check_parameters(statement, parameters)
+        if users and isinstance(parsed := parse(statement), Query):
+            tables = read_tables(lambda asked: _rows(self._connection.run(asked, {}, None)).dicts())
+            check_growth(statement, parsed, values, tables.columns)
+            statement = visible(statement, parsed, tables.nodes)
+        return statement, values
 
     def _ask(self, statement: str, values: dict[str, Any]) -> pa.Table:
         return self._run(statement, values, None, lambda result: result.get_as_arrow(chunk_size=100_000))
@@ -462,6 +483,25 @@ class Transaction:
             raise EngineError("the transaction failed before", hint=str(self._failed))
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known while no statement changes tables.
+
+    Attributes:
+        timed: whether nodes and edges may hold times that aren't Python's.
+        reads: users' statements that were judged, the oldest first.
+    """
+
+    tables: Tables
+    timed: bool
+    reads: OrderedDict[str, Read]
+
+    @classmethod
+    def of(cls, ask: Callable[[str], list[dict[str, Any]]]) -> _Known:
+        tables = read_tables(ask)
+        return cls(tables, holds_times(tables.columns), OrderedDict())
+
+
 class Engine:
     """One open graph. Reading is safe from any thread; writing is one transaction at a time.
 
@@ -493,9 +533,8 @@ class Engine:
         self._open_reads = 0
         self._checkpointing = False
         self._watch = Watch(settings.graph_memory_bytes + settings.graph_buffer_bytes)
-        self._planned: OrderedDict[str, None] = OrderedDict()
-        self._tables: Schema | None = None
-        self._timed = True
+        self._defined = 0
+        self._known: _Known | None = None
 
     # reading
 
@@ -584,29 +623,55 @@ class Engine:
 
     def schema(self) -> Schema:
         """The types of columns by table and name, of all tables that there are."""
-        if self._tables is None:
-            self._tables = read_schema(lambda statement: self.execute(statement).dicts())
-            self._timed = holds_times(self._tables)
-        return self._tables
+        known, defined = self._known, self._defined
+        if known is None:
+            known = self._keep(_Known.of(lambda statement: self.execute(statement).dicts()), defined)
+        return known.tables.columns
 
-    def _schema(self, connection: _Connection) -> Schema:
-        """The tables that there are, with the types of their columns; read anew where a statement has changed them."""
-        if self._tables is None:
-            self._tables = read_schema(lambda statement: _rows(connection.run(statement, {}, None)).dicts())
-            self._timed = holds_times(self._tables)
-        return self._tables
+    def _look(self, connection: _Connection, defined: int) -> _Known:
+        """What is known of the tables, read anew where a statement has changed them.
+
+        Args:
+            defined: how often tables had been changed before the connection's transaction began.
+        """
+        known = self._known
+        if known is None:
+            known = self._keep(_Known.of(lambda text: _rows(connection.run(text, {}, None)).dicts()), defined)
+        return known
+
+    def _keep(self, known: _Known, defined: int) -> _Known:
+        with self._state:
+            if self._defined == defined:  # else it may be of before
+                self._known = known
+        return known
+
+    def _judge(
+        self, connection: _Connection, known: _Known, statement: str, values: dict[str, Any], timeout: float
+    ) -> Read:
+        """The first wall and the second: a statement, and its plan; once, where parameters can't matter."""
+        read = known.reads.get(statement)
+        if read is not None:
+            if not read.fixed:
+                check_growth(statement, read.query, values, known.tables.columns)
+            return read
+        read = judged(statement, tables=known.tables.columns, nodes=known.tables.nodes, parameters=values)
+        try:
+            self._check_plan(connection, read.text, values, timeout)
+        except EngineError:
+            if read.text != statement:  # the same error, with places in the statement as the user wrote it
+                connection.explain(statement, values, timeout)
+            raise
+        with self._state:
+            known.reads[statement] = read
+            if len(known.reads) > _JUDGED:
+                known.reads.popitem(last=False)
+        return read
 
     def _check_plan(self, connection: _Connection, statement: str, values: dict[str, Any], timeout: float) -> None:
-        """The second wall: the operators that a user's statement would run as. Judged once a statement."""
-        if statement in self._planned:
-            return
+        """The operators that a user's statement would run as."""
         explains = [token for token in tokens(statement)[:2] if token.word in ("EXPLAIN", "LOGICAL")]
         asked = statement[explains[-1].end :] if explains and explains[0].at == tokens(statement)[0].at else statement
         check_plan(connection.explain(asked, values, timeout))
-        with self._state:
-            self._planned[statement] = None
-            if len(self._planned) > _PREPARED:
-                self._planned.popitem(last=False)
 
     @contextmanager
     def _transaction_open(self) -> Iterator[None]:
@@ -678,7 +743,8 @@ class Engine:
                 self._abandon(error)
                 raise CommitUnclear(str(error)) from error
             if transaction.defines:
-                self._tables = None
+                with self._state:
+                    self._defined, self._known = self._defined + 1, None
 
     def _roll_back(self, writer: _Connection) -> None:
         """Leave the transaction, whatever state it is in, and its connection for good."""

@@ -14,7 +14,7 @@ from graphsvc.model.requests import Conclude, Follow, Touched
 from graphsvc.model.statements import Outcome, Statement
 
 if TYPE_CHECKING:
-    from graphsvc.store.engine import Rows
+    from graphsvc.store.answers import Answer
 
 
 class Ledger(Protocol):
@@ -35,10 +35,10 @@ class Ledger(Protocol):
 
 @dataclass(slots=True)
 class Result:
-    """What a statement did, for who waits: counts, and the rows that Cypher returned."""
+    """What a statement did, for who waits: counts, and what Cypher returned."""
 
     counts: dict[str, int] = field(default_factory=dict)
-    rows: Rows | None = None
+    answer: Answer | None = None
 
 
 class Refused(Exception):
@@ -60,21 +60,26 @@ def calls(changes: Sequence[Change]) -> Iterable[Sequence[Change]]:
     """Changes parted: runs without a statement, and each statement's entries."""
     begun = 0
     for at, change in enumerate(changes):
-        if change.statement is not None and (change.call in (0, change.n)):
+        if change.statement is not None and (change.call in (0, change.n) or change.trimmed is not None):
             if begun < at:
                 yield changes[begun:at]
             begun = at
-        if change.statement is not None and change.last:
+        if change.statement is not None and _ends(change):
             yield changes[begun : at + 1]
             begun = at + 1
     if begun < len(changes):
         yield changes[begun:]
 
 
+def _ends(change: Change) -> bool:
+    """Whether it is a statement's last entry. In the place of trimmed ones each is a statement of its own."""
+    return change.last or change.trimmed is not None
+
+
 def whole_calls(log: Log, after: int, limit: int) -> list[Change]:
     """The next entries; of a statement all, for they are one transaction."""
     changes = log.read(after, limit)
-    while changes and changes[-1].statement is not None and not changes[-1].last:
+    while changes and changes[-1].statement is not None and not _ends(changes[-1]):
         changes += log.read(changes[-1].n, limit)
     return changes
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
-from graphsvc.errors import BadInput, Conflict, NotFound, QueryTimeout
+from graphsvc.errors import BadInput, Conflict, NotAllowed, NotFound, OwnedTable, QueryTimeout
 from graphsvc.model.change import Change
 from graphsvc.model.graph import NODE_TABLES
 from graphsvc.model.requests import Touched
 from graphsvc.model.statements import Statement, untagged
-from graphsvc.model.tables import Table, check, check_table_name, folded
+from graphsvc.model.tables import ENDS, KNOWN, PAST, Table, check, check_table_name, folded, past_of
 from graphsvc.store import lists
 from graphsvc.store.arrow_rows import arrow_type, counted, fitted, from_stream, keys_of, places
 from graphsvc.store.engine import Transaction
@@ -52,6 +53,7 @@ class Run:
         self.catalog = catalog
         self.touched: list[Touched] = []
         self._upserted: set[str] = set()
+        self._at = datetime.min
 
     def run(self, call: Sequence[Change]) -> Result:
         """Do what is asked.
@@ -60,6 +62,7 @@ class Run:
             GraphsvcError: it can't be done; whoever has the transaction rolls it back.
         """
         ask = asked(call)
+        self._at = datetime.fromtimestamp(0, UTC).replace(tzinfo=None) + timedelta(microseconds=call[0].at)
         if ask.op == "cypher":
             return self._cypher(ask)
         if ask.op == "define":
@@ -70,6 +73,8 @@ class Run:
         first = 0
         for change in call:
             rows = from_stream(change.vectors)
+            if change.trimmed is None:  # else they were rows of the table, some of a kind that Cypher alone can make
+                rows = self._fitted(ask, rows, first)
             for name, count in self._rows(ask, rows, first).items():
                 counts[name] = counts.get(name, 0) + count
             first += rows.num_rows
@@ -78,30 +83,41 @@ class Run:
     # --- Cypher and definitions ------------------------------------------------------------------------------
 
     def _cypher(self, ask: Statement) -> Result:
+        for name in ask.writes:
+            self._refuse_temporal(name)
         values = {name: untagged(value) for name, value in ask.params.items()}
-        rows = self._transaction.execute(
-            ask.text, values, timeout=self._left(), limit=ask.limit or None, users=True
-        )
+        answer = self._transaction.answer(ask.text, values, timeout=self._left(), limit=ask.limit, users=True)
         if ask.ddl:
             self._renew_catalog()
-        else:
-            written = {folded(name) for name in ask.writes}
-            for table in self.catalog.values():
-                if table.searchable and folded(table.name) in written:
-                    self.touched.append(all_texts(self._transaction.execute, self.catalog, table))
-        return Result({}, rows)
+            return Result()
+        written = {folded(name) for name in ask.writes}
+        for table in self.catalog.values():
+            if table.searchable and folded(table.name) in written:
+                self.touched.append(all_texts(self._transaction.execute, self.catalog, table))
+        return Result({}, answer)
 
     def _renew_catalog(self) -> None:
         """After DDL: see that every table of the user's is one that both engines and rows as data can have."""
         before, after = self.catalog, read_catalog(self._transaction.execute)
+        for table in before.values():
+            if (table.temporal or table.is_past) and after.get(table.name) != table:
+                self._refuse_temporal(table.name.removeprefix(PAST))
         for table in after.values():
-            check_table_name(table.name)
-            check(table)
+            if not table.is_past:
+                check_table_name(table.name)
+                check(table)
         for name, table in before.items():
             if name not in after and table.searchable:
                 self._transaction.execute(query("undeclare_table"), {"name": name})
                 self.touched.append(Touched(name, {}, whole=True))
         self.catalog = after
+
+    def _refuse_temporal(self, name: str) -> None:
+        """Cypher doesn't know what is to be kept of a temporal table: verbs write it."""
+        for table in self.catalog.values():
+            if table.temporal and folded(table.name) == folded(name):
+                hint = "Use memory.graph: add, upsert, update, delete, drop."
+                raise NotAllowed(f"{table.name} keeps its past, and is written by verbs only", where=name, hint=hint)
 
     def _define(self, ask: Statement) -> Result:
         table = ask.declared
@@ -116,43 +132,61 @@ class Run:
             for end in ends:
                 if end not in NODE_TABLES and not (end in self.catalog and self.catalog[end].nodes):
                     raise NotFound(f"there is no node table {end}", where="source or target")
-        self._transaction.execute(definition(table))
+        defaults = {name: untagged(value) for name, value in ask.defaults.items()}
+        self._transaction.execute(definition(table, defaults))
+        if table.temporal:
+            self._transaction.execute(definition(table.past, {}))
         if table.searchable:
             values = {"name": table.name, "searchable": list(table.searchable)}
             self._transaction.execute(query("declare_table"), values)
         self.catalog = {**self.catalog, table.name: table}
+        if table.temporal:
+            self.catalog[table.past.name] = table.past
         return Result({"tables": 1})
 
     def _drop(self, ask: Statement) -> Result:
         table = self._table(ask.table)
-        joined = sorted(one.name for one in self.catalog.values() if any(table.name in ends for ends in one.ends))
+        edges = [one for one in self.catalog.values() if not one.is_past]
+        joined = sorted(one.name for one in edges if any(table.name in ends for ends in one.ends))
         if joined:
             raise Conflict(
                 f"edges of {', '.join(joined)} lead to or from it", where=table.name, hint="Drop those first."
             )
         self._transaction.execute(statement("drop_table", self.catalog, table))
+        if table.temporal:
+            self._transaction.execute(statement("drop_table", self.catalog, table.past))
         if table.searchable:
             self._transaction.execute(query("undeclare_table"), {"name": table.name})
             self.touched.append(Touched(table.name, {}, whole=True))
-        self.catalog = {name: one for name, one in self.catalog.items() if name != table.name}
+        gone = {table.name, past_of(table.name)}
+        self.catalog = {name: one for name, one in self.catalog.items() if name not in gone}
         return Result({"tables": 1})
 
     # --- rows ------------------------------------------------------------------------------------------------
 
+    def _fitted(self, ask: Statement, rows: pa.Table, first: int) -> pa.Table:
+        table = self._table(ask.table)
+        if table.is_past and not ask.verbatim:
+            raise OwnedTable(f"{table.name} is kept by the memory", where="table")
+        ends = None if table.nodes else self._ends(table, ask.ends)
+        types = [key_type(self.catalog, end) for end in ends] if ends else [table.columns[table.key]]
+        return fitted(rows, table, ask.op, types, first=first)
+
     def _rows(self, ask: Statement, rows: pa.Table, first: int) -> dict[str, int]:
         table = self._table(ask.table)
         ends = None if table.nodes else self._ends(table, ask.ends)
-        types = [key_type(self.catalog, end) for end in ends] if ends else [table.columns[table.key]]
-        rows = fitted(rows, table, ask.op, types, first=first)
         counts = (
-            self._nodes(ask.op, table, rows, first) if ends is None else self._edges(ask.op, table, ends, rows, first)
+            self._nodes(ask.op, table, rows, first)
+            if ends is None
+            else self._edges(ask.op, table, ends, rows, first, keep=table.temporal and not ask.verbatim)
         )
         self._check_time()
         return counts
 
     def _table(self, name: str) -> Table:
         if name not in self.catalog:
-            hint = f"Tables: {', '.join(sorted(self.catalog)) or 'none yet'}."
+            known = ", ".join(sorted(one.name for one in self.catalog.values() if not one.is_past))
+            hint = f"Tables: {known or 'none yet'}."
             raise NotFound(f"there is no table {name}", where="table", hint=hint)
         return self.catalog[name]
 
@@ -193,12 +227,17 @@ class Run:
             self.touched.append(self._texts(table, rows, gone=op == "delete"))
         return _counts(op, created=len(missing), there=len(keys) - len(missing))
 
-    def _edges(self, op: str, table: Table, ends: tuple[str, str], rows: pa.Table, first: int) -> dict[str, int]:
+    def _edges(
+        self, op: str, table: Table, ends: tuple[str, str], rows: pa.Table, first: int, *, keep: bool
+    ) -> dict[str, int]:
+        """Do it to edges; `keep`: and note in the table's past what is known of them from now on."""
         keys = keys_of(rows, ("source", "target"))
         columns = [name for name in rows.column_names if name not in ("source", "target")]
         if op == "add":
             self._check_ends(table, ends, rows, first)
             self._write("table_create_edge", table, ends, rows, columns)
+            if keep:
+                self._begin(table, ends, rows)
             return {"created": len(keys)}
         there = self._found("table_find_edge", table, ends, rows)
         missing, present = _parted(there)
@@ -206,16 +245,42 @@ class Run:
             new = _take(rows, missing)
             self._check_ends(table, ends, new, first)
             self._write("table_create_edge", table, ends, new, columns)
+            if keep:
+                self._begin(table, ends, new)
         elif missing:
             said = f"{counted(missing, 'edge is', 'edges are')} not in {table.name}: {places(missing, keys, first)}"
             raise NotFound(said, where=table.name)
         self._keep_lists_apart(op, table, rows, missing, present)
         found = _take(rows, present)
+        if keep:
+            self._note("table_close_edge", table.past, ends, found)
         if op == "delete":
             self._write("table_delete_edge", table, ends, found, (), expected=sum(there))
         else:
             self._write("table_set_edge", table, ends, found, columns, expected=sum(there))
+            if keep:
+                self._note("table_keep_edge", table, ends, found)
         return _counts(op, created=len(missing), there=sum(there))
+
+    def _begin(self, table: Table, ends: tuple[str, str], rows: pa.Table) -> None:
+        """Note new edges in the past, known from now on."""
+        known = rows.append_column(KNOWN[0], self._moment(rows))
+        columns = [name for name in known.column_names if name not in ENDS]
+        self._write("table_create_edge", table.past, ends, known, columns)
+
+    def _note(self, name: str, table: Table, ends: tuple[str, str], rows: pa.Table) -> None:
+        """Run a statement on the past of edges, with the time of what is asked."""
+        if rows.num_rows == 0:
+            return
+        data = self._data(table, ends, rows, (), keyed=True).append_column("at_", self._moment(rows))
+        if self._in_bulk(data):
+            self._transaction.bulk_load(statement(name, self.catalog, table, ends=ends, bulk=True), data)
+        else:
+            self._transaction.each(statement(name, self.catalog, table, ends=ends), data.to_pylist())
+
+    def _moment(self, rows: pa.Table) -> pa.Array:
+        """When what is asked was written to the log, the same in every replay; once for each row."""
+        return pa.array([self._at] * rows.num_rows, arrow_type("TIMESTAMP"))
 
     def _keep_lists_apart(
         self, op: str, table: Table, rows: pa.Table, missing: Sequence[int], present: Sequence[int]

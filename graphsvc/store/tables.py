@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -32,20 +33,31 @@ def defines(statement: str) -> bool:
     return words[0] in ("ALTER", "DROP") or (words[0] == "CREATE" and "TABLE" in words)
 
 
-def read_schema(ask: Callable[[str], list[dict[str, Any]]]) -> Schema:
-    """The tables of a graph, with their columns and the engine's types of those.
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables of a graph: their columns, with the engine's types of those; and which are of nodes."""
+
+    columns: Schema
+    nodes: tuple[str, ...]
+
+
+def read_tables(ask: Callable[[str], list[dict[str, Any]]]) -> Tables:
+    """The tables of a graph.
 
     Args:
         ask: the rows of a statement.
     """
-    columns = load("table_columns")
-    return {
-        row["name"]: {
-            column["name"]: column["type"]
-            for column in ask(columns.fill(name=row["name"].replace("\\", "\\\\").replace("'", "\\'")))
-        }
-        for row in ask(query("show_tables"))
-    }
+    columns, found = load("table_columns"), ask(query("show_tables"))
+    return Tables(
+        {
+            row["name"]: {
+                column["name"]: column["type"]
+                for column in ask(columns.fill(name=row["name"].replace("\\", "\\\\").replace("'", "\\'")))
+            }
+            for row in found
+        },
+        tuple(row["name"] for row in found if row["type"] == "NODE"),
+    )
 
 
 def holds_times(schema: Schema) -> bool:

@@ -192,11 +192,12 @@ class TextIndex:
         filter: Filter | None,
         agents: tuple[str, ...] | None,
         rows: NDArray[np.int64],
+        narrowed: bool = False,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The best records by BM25 among those that pass.
 
-        `rows` are the rows that pass, ascending: what the filter means. The filter itself is used where it can
-        be answered from the index, which is faster.
+        `rows` are the rows that pass, ascending: what the filter means, or fewer if `narrowed`. The filter itself is
+        used where it can be answered from the index, which is faster.
 
         Returns:
             Row numbers and scores, best first: `limit`, and all that tie with the last of them.
@@ -205,6 +206,7 @@ class TextIndex:
         if query is None or not len(rows):
             return np.empty(0, np.int64), np.empty(0, np.float64)
         query, exact = self._restricted(query, kind, filter, agents, rows)
+        exact = exact and not narrowed
         searcher = self._searcher()
         fetch = limit + 1
         while True:

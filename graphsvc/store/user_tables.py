@@ -7,9 +7,10 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any
 
+from graphsvc.errors import Unsupported
 from graphsvc.model.graph import NODE_TABLES, REL_TABLES
 from graphsvc.model.requests import Touched
-from graphsvc.model.tables import Table, quoted
+from graphsvc.model.tables import PAST, Table, past_of, quoted
 from graphsvc.model.times import micros
 from graphsvc.store.engine import Rows
 from graphsvc.store.queries import load, query
@@ -34,8 +35,10 @@ def read_catalog(execute: Execute) -> Catalog:
     """The user's tables, by name, as they are now."""
     declared = {name: tuple(searchable) for name, searchable in execute(query("tables")).rows}
     found: Catalog = {}
-    for name, type in sorted(execute(query("show_tables")).rows):
-        if name in NODE_TABLES or name in REL_TABLES or name.startswith("_"):
+    there = dict(execute(query("show_tables")).rows)
+    for name, type in sorted(there.items()):
+        past = name.startswith(PAST) and type == "REL"
+        if name in NODE_TABLES or name in REL_TABLES or (name.startswith(PAST) and not past):
             continue
         rows = execute(load("user_columns").fill(name=literal(name))).dicts()
         columns = {row["name"]: row["type"] for row in rows}
@@ -46,8 +49,14 @@ def read_catalog(execute: Execute) -> Catalog:
         else:
             ends = execute(load("table_ends").fill(name=literal(name))).rows
             pairs = tuple(sorted((source, target) for source, target, *_ in ends))
-            found[name] = Table(name, columns, "", pairs, searchable)
+            found[name] = Table(name, columns, "", pairs, searchable, past_of(name) in there)
     return found
+
+
+def defaulted(execute: Execute, table: Table) -> bool:
+    """Whether a column of a table has a default."""
+    rows = execute(load("user_columns").fill(name=literal(table.name))).dicts()
+    return any(row["default expression"] not in (None, "", "NULL") for row in rows)
 
 
 def key_column(catalog: Mapping[str, Table], table: str) -> str:
@@ -93,19 +102,39 @@ def statement(
         holes["columns"] = "".join(f", {variable}.{quoted(column)} AS c{at}" for at, column in enumerate(names))
     else:
         holes["columns"] = ", ".join(f"{quoted(column)}: {sign}c{at}" for at, column in enumerate(names))
+    if table.temporal:
+        holes["past"] = quoted(past_of(table.name))
+        holes["copied"] = ", ".join(f"{quoted(column)}: r.{quoted(column)}" for column in table.columns)
     items = ", ".join(f"{variable}.{quoted(column)} = {sign}c{at}" for at, column in enumerate(names))
     holes["settings"] = f"SET {items}" if items else ""
     return _filled(name + "s" * bulk, tuple(holes.items()))
 
 
-def definition(table: Table) -> str:
-    """The DDL that makes a table."""
-    columns = [f"{quoted(name)} {type}" for name, type in table.columns.items()]
+def definition(table: Table, defaults: Mapping[str, Any]) -> str:
+    """The DDL that makes a table, with what columns hold that a row doesn't name. Raises Unsupported for a default."""
+    said = {name: f" DEFAULT {_written(value, table.columns[name])}" for name, value in defaults.items()}
+    columns = [f"{quoted(name)} {type}{said.get(name, '')}" for name, type in table.columns.items()]
     if table.nodes:
         return load("define_nodes").fill(table=quoted(table.name), columns=", ".join(columns), key=quoted(table.key))
     ends = ", ".join(f"FROM {quoted(source)} TO {quoted(target)}" for source, target in table.ends)
     more = "".join(f", {column}" for column in columns)
     return load("define_edges").fill(table=quoted(table.name), ends=ends, columns=more)
+
+
+def _written(value: Any, type: str) -> str:
+    """A default as it stands in a definition. Raises Unsupported for one of a type that can't be written there."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        return f"'{escaped}'"
+    if isinstance(value, int | float):
+        return f"cast('{value!r}' AS {type})"
+    if isinstance(value, date):  # or a time
+        return f"cast('{value}' AS {type})"
+    if isinstance(value, list):
+        return f"cast([{', '.join(_written(item, type.removesuffix('[]')) for item in value)}] AS {type})"
+    raise Unsupported(f"a default of type {type} can't be written into a definition", where="before")
 
 
 # --- contents -----------------------------------------------------------------------------------------

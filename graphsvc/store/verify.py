@@ -7,12 +7,10 @@ index and LanceDB what the records say. Every difference is a problem with a pla
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
-from pathlib import Path
 from typing import Any, cast
 
 import msgspec
@@ -24,7 +22,7 @@ from graphsvc.log.database import ReadPool
 from graphsvc.log.log import Log
 from graphsvc.log.rebuild import RECORD, Rebuilt, ReplayedRecord, record_row, replay
 from graphsvc.log.state import unsigned
-from graphsvc.log.trim import held_from
+from graphsvc.log.trim import STATEMENTS, held_from
 from graphsvc.model.change import Link, decode_record
 from graphsvc.model.facts import changed, cut_line, line_of
 from graphsvc.model.graph import own_links
@@ -35,10 +33,9 @@ from graphsvc.model.requests import Follow
 from graphsvc.model.times import micros
 from graphsvc.store.follower import Follower
 from graphsvc.store.graph import Content, digest_of, link_content, node_content, record_content
-from graphsvc.store.ledger import KnownOutcomes, whole_calls
+from graphsvc.store.retold import replayed
 from graphsvc.store.store import Store
 from graphsvc.store.text import document_hash
-from graphsvc.store.unclean import REPLAYED
 
 CATCH_UP_SECONDS = 3600.0
 SHOWN = 5
@@ -296,7 +293,8 @@ def _verify_tables(log: Log, store: Store, report: Report) -> list[Content]:
     if not _verify_outcomes(log, store.graph.applied, report):
         report.note("graph", "has tables that no statement made", [content[1] for content in found])
         return found
-    expected = replayed_tables(log, store)
+    with replayed(log, store, store.graph.applied) as graph:
+        expected = list(graph.user_contents())
     here, there = (Counter(map(_frozen, contents)) for contents in (found, expected))
     report.note("graph", "rows of tables of one's own are missing", list((there - here).elements()))
     report.note("graph", "rows of tables of one's own that no statement made", list((here - there).elements()))
@@ -323,7 +321,7 @@ def _verify_outcomes(log: Log, applied: int, report: Report) -> int:
     with log.connection() as connection:
         asked = {
             n for (n,) in connection.execute(
-                "SELECT n FROM log WHERE last = 1 AND (verb LIKE 'graph.%' OR verb = 'cypher.write')"
+                f"SELECT n FROM log WHERE (last = 1 OR verb = 'trim') AND ({STATEMENTS})"
             )
         }  # fmt: skip
         noted = dict(connection.execute("SELECT n, state FROM outcome").fetchall())
@@ -334,23 +332,6 @@ def _verify_outcomes(log: Log, applied: int, report: Report) -> int:
     if asked:
         report.checked["statements"] = len(asked)
     return len(asked)
-
-
-def replayed_tables(log: Log, store: Store) -> list[Content]:
-    """What the user's tables hold after a replay of the log into a graph beside the memory's, which goes again."""
-    from graphsvc.store.graph import GraphProjection
-
-    graph, done = store.graph, 0
-    with tempfile.TemporaryDirectory(dir=store.directory, prefix=REPLAYED) as place:
-        scratch = GraphProjection(Path(place), store.manifest.engine, store.settings)
-        try:
-            while done < graph.applied:
-                changes = whole_calls(log, done, store.settings.group_limit)
-                scratch.apply([change for change in changes if change.n <= graph.applied], KnownOutcomes(log))
-                done = changes[-1].n
-            return list(scratch.user_contents())
-        finally:
-            scratch.close()
 
 
 def _verify_text(log: Log, store: Store, report: Report) -> None:

@@ -17,6 +17,7 @@ from graphsvc.memory.exported import check as check_export
 from graphsvc.memory.exported import read_contents
 from graphsvc.memory.importing import import_memory
 
+from . import everything
 from .process import ENGINE, Child, Killed
 
 SECRET = b"Zorblaxquo"
@@ -45,7 +46,7 @@ def fill(path: Path) -> list[str]:
         secrets = [{"session": "s1", "task": f"{SECRET.decode()} {i}", "id": f"secret{i}"} for i in range(40)]
         memory.episodes.store_many(secrets)
         memory.skills.create(name="keep", id="keep")
-        memory.wait()
+        everything.fill(memory)
     return [f"secret{i}" for i in range(40)]
 
 

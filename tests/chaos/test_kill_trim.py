@@ -14,6 +14,7 @@ import pytest
 import graphsvc
 from graphsvc.log import trim
 
+from . import everything
 from .process import ENGINE, Child, Killed
 from .test_kill_forget import check
 
@@ -30,6 +31,7 @@ def fill(path: Path, tmp_path: Path) -> int:
             )  # fmt: skip
             memory.episodes.amend(f"e{start}", critique="amended")
             memory.episodes.delete(f"e{start + 1}")
+        everything.fill(memory)
         memory.snapshot(tmp_path / "snapshot")
         return int(memory.status()["head"])
 
@@ -70,6 +72,8 @@ def test_killed_while_trimming_the_log_is_the_old_one_or_the_new_one(path: Path,
 SEAMS = (
     ("graphsvc.store.snapshot:verify", "after", False),
     ("graphsvc.log.trim:fold_one", "after", False),
+    ("graphsvc.memory.trimming:Retold", "after", False),
+    ("graphsvc.store.retold:Retold.check", "before", False),
     ("graphsvc.memory.trimming:stage", "after", False),
     ("graphsvc.memory.trimming:_catch_up", "before", False),
     ("graphsvc.log.log:put_in_place", "before", False),
@@ -92,9 +96,9 @@ def test_killed_at_a_seam_of_trimming_it_is_one_or_the_other(
     expected = check(path)
     child = Child(path, ENGINE, f"{seam}@{when}@1")
     with pytest.raises(Killed):
-        child.ask("trim", before=head - 20)
-    assert is_whole(path, expected, head - 21 if trimmed else 0) == (head - 21 if trimmed else 0)
+        child.ask("trim", before=head - 10)
+    assert is_whole(path, expected, head - 11 if trimmed else 0) == (head - 11 if trimmed else 0)
     with graphsvc.open(path) as memory:
-        again = memory.trim(before=head - 20)
+        again = memory.trim(before=head - 10)
         assert (again.entries == 0) == trimmed
-    assert is_whole(path, expected, head - 21)
+    assert is_whole(path, expected, head - 11)

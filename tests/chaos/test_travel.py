@@ -16,6 +16,7 @@ import pytest
 import graphsvc
 from graphsvc.store.directory import read_manifest
 
+from . import everything
 from .test_kill import check
 
 EPISODES = 500
@@ -56,7 +57,7 @@ def filled(path: Path) -> Path:
             )]  # fmt: skip
             memory.episodes.amend(ids[0], critique="amended")
             memory.episodes.delete(ids[1])
-        memory.wait()
+        everything.fill(memory)
     return path
 
 
@@ -114,7 +115,7 @@ def while_a_snapshot_is_taken(filled: Path, tmp_path: Path, rounds: int) -> None
 def while_one_is_restored(filled: Path, tmp_path: Path, rounds: int) -> None:
     with graphsvc.open(filled) as memory:
         memory.snapshot(tmp_path / "snapshot")
-        to = memory.status()["head"] - 30
+        to = memory.status()["head"] - 10
 
     def one(number: int, seconds: float) -> bool:
         target = tmp_path / f"again-{number}"

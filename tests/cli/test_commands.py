@@ -267,7 +267,7 @@ def test_recall_shows_every_kind_and_what_each_is_worth(filled: graphsvc.Memory,
                    "--kind", "episode", "--kind", "skill")  # fmt: skip
     assert {item["record"]["id"] for item in found["items"]} == {"e2", "b"}
     assert found["kinds"] == ["episode", "skill"]
-    near = answer("recall", "deploy", "--near", "Entity:f1", "--kind", "episode", "--beta", "0", "--gamma", "0")
+    near = answer("recall", "deploy", "--near", "Entity:f1", "--kind", "episode", "--nearness", "1", "--gamma", "0")
     assert near["items"][0]["record"]["id"] == "e1"
     assert "nearness" in near["items"][0]["parts"]
 

@@ -276,3 +276,28 @@ def test_values_of_any_type_are_shown(filled: Path, answer: Run, run: Run) -> No
     assert (row["l"], row["m"], row["t"], row["d"]) == ([1, 2], {"a": "x"}, True, "2020-01-02")
     for format in ("table", "csv", "markdown", "jsonl", "json"):
         assert "2020-01-02" in run("cypher", statement, "--format", format, COLUMNS="400").stdout
+
+
+def test_a_statement_writes_where_it_is_told_to(filled: Path, answer: Run, run: Run, error: Run) -> None:
+    assert "--write" in error("cypher", "CREATE NODE TABLE P (id INT64, PRIMARY KEY (id))")["hint"]
+    assert run("cypher", "CREATE NODE TABLE P (id INT64, PRIMARY KEY (id))", "--write").stdout.strip() == "done"
+    made = answer("cypher", "CREATE (p:P {id: $i}) RETURN p.id AS id", "--write", "-p", "i=3")
+    assert (made["columns"], made["rows"], made["more"]) == (["id"], [{"id": 3}], False)
+    assert run("cypher", "CREATE (:P {id: 4})", "--write", "--format", "csv").stdout == ""
+    assert answer("cypher", "MATCH (p:P) RETURN count(*) AS n")["rows"] == [{"n": 2}]
+
+
+def test_the_shell_writes_once_it_is_told_to(terminal: Callable[[], Terminal]) -> None:
+    shell = terminal()
+    shell.type("CREATE NODE TABLE P (id INT64, PRIMARY KEY (id));\r")
+    shell.until("write=True")
+    shell.type(":write on\r")
+    shell.until("(write)>")
+    shell.type("CREATE NODE TABLE P (id INT64, PRIMARY KEY (id));\r")
+    shell.until("done")
+    shell.type("CREATE (p:P {id: 7}) RETURN p.id AS id;\r")
+    shell.until("1 row")
+    shell.type(":write off\r")
+    shell.type("MATCH (p:P) RETURN p.id * 6 AS answer;\r")
+    assert "42" in shell.until("1 row")
+    assert shell.end("\x04") == 0

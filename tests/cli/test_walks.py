@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 from pathlib import Path
 
 import pytest
 
 import graphsvc
 from graphsvc.cli.walks import ALGORITHMS
+from graphsvc.memory.graph import Graph
 
 from .conftest import Run
 
@@ -65,3 +68,21 @@ def test_alike_out_and_in(answer: Run, tmp_path: Path) -> None:
 def test_a_node_that_is_none_is_told(run: Run) -> None:
     for name in ("Skill", "Skill:zz", "Nothing:x", "Team:x"):
         assert run("graph", "neighbours", name, code=1).exit_code == 1
+
+
+def test_a_variable_that_stands_for_no_node_is_listed_as_missing(run: Run, path: Path) -> None:
+    with graphsvc.open(path, embedder="hashing") as memory:
+        memory.graph.define("Person", {"name": str}, key="name")
+        memory.graph.add("Person", {"name": "Ada"})
+        for name in ("Ada", "Eve"):
+            memory.causal.variable(f"mood of {name}", ref=("Person", name))
+    printed = run("causal", "variables").stdout
+    assert "Person Eve (missing)" in printed
+    assert "Person Ada (missing)" not in printed
+    assert json.loads(run("causal", "variables", "--json").stdout)["missing"] == ["mood of Eve"]
+
+
+def test_options_of_algorithms_have_the_defaults_of_the_verbs() -> None:
+    for command, (_, options) in ALGORITHMS.items():
+        known = inspect.signature(getattr(Graph, command.replace("-", "_"))).parameters
+        assert {name: known[name].default for name in options} == options, command

@@ -60,8 +60,8 @@ def people(memory: graphsvc.Memory) -> graphsvc.Memory:
 
 
 def write(memory: graphsvc.Memory, statement: str, **params: Any) -> list[list[Any]]:
-    rows = run(memory._opened, memory._namespaces, statement, params)
-    return [] if rows is None else rows.rows
+    answer = run(memory._opened, memory._namespaces, statement, params)
+    return [] if answer is None else [list(row) for row in answer.rows]
 
 
 def read(memory: graphsvc.Memory, statement: str) -> list[list[Any]]:

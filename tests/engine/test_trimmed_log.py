@@ -18,6 +18,7 @@ from graphsvc.log import trim
 from graphsvc.log.rebuild import Rebuilt, fold
 from graphsvc.model.change import Change, Trimmed, checksum, decode, encode
 from graphsvc.model.graph import NetEffect, net_effect
+from graphsvc.model.statements import Statement
 from graphsvc.store.graph import GraphProjection, digest_of
 
 
@@ -103,9 +104,19 @@ def test_applied_one_by_one_they_build_the_same_graph(
 
 def test_an_entry_that_they_could_not_stand_for_is_never_dropped(tmp_path: Path) -> None:
     class Later(Change):
-        statement: str = ""
+        wonder: str = ""
 
-    changes = [Change(verb="episode.store", n=1), Later(verb="graph.add", n=2, statement="CREATE (:Mine)")]
+    changes = [Change(verb="episode.store", n=1), Later(verb="wonder.do", n=2, wonder="of a later version")]
     assert substitutes(changes[:1], tmp_path)
     with pytest.raises(Unsupported, match="Trim before 2"):
         substitutes(changes, tmp_path)
+
+
+def test_tables_that_take_more_entries_than_there_were_are_not_trimmed(tmp_path: Path) -> None:
+    folded = trim.fold([Change(verb="graph.add", n=1), Change(verb="graph.add", n=2)], since=0, dimension=4)
+    told = (Statement("add", table="T"), b"")
+    for count in (1, 2):
+        staged = trim.stage(folded, Trimmed(2, "/snapshot", 2), tmp_path / "staged", lambda n: b"", [told] * count)
+        assert [change.n for change in trim.staged_entries(staged.path)] == [2, 1, 2][-count:]
+    with pytest.raises(Unsupported, match="more entries than there were"):
+        trim.stage(folded, Trimmed(2, "/snapshot", 2), tmp_path / "staged", lambda n: b"", [told] * 3)

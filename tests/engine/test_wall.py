@@ -13,7 +13,9 @@ import pytest
 import wall
 
 from graphsvc.config import Settings
+from graphsvc.cypher.reads import Read
 from graphsvc.cypher.rules import RULES
+from graphsvc.cypher.syntax import Query
 from graphsvc.errors import EngineError, MemoryLimit, NotAllowed
 from graphsvc.store.engine import Engine, open_engine
 
@@ -83,7 +85,7 @@ def test_what_ends_the_process_of_a_raw_engine_is_refused(statement: str, script
 def test_the_plan_is_a_wall_of_its_own(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     from graphsvc.store import engine as seam
 
-    monkeypatch.setattr(seam, "check_read", lambda *args, **kwargs: None)
+    monkeypatch.setattr(seam, "judged", lambda statement, **kwargs: Read(statement, Query(()), fixed=True))
     for statement in (
         "CREATE (:Person {name: 'x'})",
         "LOAD FROM '/etc/hostname' (file_format='csv') RETURN *",
