@@ -14,6 +14,7 @@ import typer.main
 import graphsvc
 from graphsvc.cli.app import app
 from graphsvc.cli.output import as_json, safe
+from graphsvc.cli.walks import ALGORITHMS
 from graphsvc.model.kinds import KINDS
 
 from .conftest import Run
@@ -120,9 +121,12 @@ CALLS: dict[str, list[str]] = {
 }
 """What to say after each command so that it works on the memory `filled`."""
 
+WALKS = ("export", "load", "neighbours", "node", "path", "paths", "similar", "subgraph")
 SLOW = {
     "demo kill": "test_demo.py", "demo learn": "test_demo.py", "doctor": "its own test",
     "snapshot": "test_travel.py", "restore": "test_travel.py", "migrate": "test_travel.py", "trim": "test_travel.py",
+    "demo calls": "test_demo.py",
+    **dict.fromkeys((f"graph {name}" for name in (*ALGORITHMS, *WALKS)), "test_walks.py"),
 }  # fmt: skip
 
 
