@@ -8,7 +8,7 @@ CREATE NODE TABLE Variable (
     at TIMESTAMP,
     name STRING,
     description STRING,
-    reward BOOL,
+    is_reward BOOL,
     ref_table STRING,
     ref_key STRING,
     tags STRING[],

@@ -125,13 +125,13 @@ def test_a_fact_may_cause_and_be_caused(memory: Memory) -> None:
 
 
 def test_variables_are_upserted_and_a_reference_to_nothing_is_missing(memory: Memory) -> None:
-    first = memory.causal.variable("größe 🜁", description="in m", reward=True)
+    first = memory.causal.variable("größe 🜁", description="in m", is_reward=True)
     assert memory.causal.variable("größe 🜁") == first
     assert memory.causal.variable("größe 🜁", tags=["x"]).description == "in m"
     assert not memory.causal.missing("größe 🜁")
     memory.causal.variable("user", ref=("Person", "Ada"))
     assert memory.causal.missing("user")
-    assert [one.id for one in memory.causal.variables({"reward": True})] == [first.id]
+    assert [one.id for one in memory.causal.variables({"is_reward": True})] == [first.id]
 
 
 def test_a_variable_that_stands_for_a_users_node_is_missing_while_the_node_is(memory: Memory) -> None:

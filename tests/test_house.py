@@ -21,6 +21,7 @@ from graphsvc.memory.graph import Graph
 from graphsvc.memory.memory import Memory
 from graphsvc.memory.skills import Skills
 from graphsvc.memory.tables import Tables
+from graphsvc.model.graph import NODE_TABLES, REL_TABLES
 
 from .conftest import ROOT
 
@@ -143,3 +144,13 @@ def test_public_names_resolve() -> None:
         assert getattr(graphsvc, name) is not None
     with pytest.raises(AttributeError):
         graphsvc.nothing  # noqa: B018
+
+
+def test_columns_of_one_name_have_one_type_in_all_own_tables() -> None:
+    """Both engines give garbage, or crash, where the nodes of a path may be of tables that disagree on a column."""
+    for tables in (NODE_TABLES, {name: rel.columns for name, rel in REL_TABLES.items()}):
+        types: dict[str, set[str]] = {}
+        for columns in tables.values():
+            for name, type in columns.items():
+                types.setdefault(name, set()).add(type)
+        assert {name: found for name, found in types.items() if len(found) > 1} == {}

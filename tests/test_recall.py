@@ -93,7 +93,7 @@ def test_a_filter_is_for_the_kinds_that_have_its_fields_or_for_each_by_name(memo
 
 def test_uplift_is_the_confident_mean_of_what_holds_now(memory: graphsvc.Memory) -> None:
     filled(memory)
-    memory.causal.variable("solved", reward=True)
+    memory.causal.variable("solved", is_reward=True)
     memory.causal.variable("speed")
     past, soon = datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
     first = memory.causal.add("skill:k1", "solved", 0.6, confidence=0.9)
@@ -120,7 +120,7 @@ def test_uplift_is_the_confident_mean_of_what_holds_now(memory: graphsvc.Memory)
 
 def test_an_uplift_of_zero_is_evidence(memory: graphsvc.Memory) -> None:
     filled(memory)
-    memory.causal.variable("solved", reward=True)
+    memory.causal.variable("solved", is_reward=True)
     memory.causal.add("skill:k1", "solved", 0.0)
     item = next(item for item in memory.recall("deploy", 40) if item.record.id == "k1")
     assert (item.uplift, item.flags) == (0.0, ())
@@ -137,7 +137,7 @@ def test_an_episode_has_the_uplift_of_the_skill_that_it_is_evidence_of(memory: g
     report = memory.skills.consolidate()
     memory.wait()
     (skill,) = memory.skills.list()
-    memory.causal.variable("solved", reward=True)
+    memory.causal.variable("solved", is_reward=True)
     memory.causal.add(("skill", skill.id), "solved", 0.5)
     items = {item.record.id: item for item in memory.recall("sort the list", 20)}
     assert items["e3"].uplift == 0.5, report
@@ -149,7 +149,7 @@ def test_an_episode_has_the_uplift_of_the_skill_that_it_is_evidence_of(memory: g
 
 def test_a_mechanism_is_recalled_and_is_its_own_evidence(memory: graphsvc.Memory) -> None:
     filled(memory)
-    memory.causal.variable("solved", reward=True)
+    memory.causal.variable("solved", is_reward=True)
     edge = memory.causal.add("skill:k1", "solved", 0.4, mechanism="a dry run of the migration shows what is missing")
     memory.wait()
     best = memory.recall("dry run of the migration", 3)[0]
@@ -158,7 +158,7 @@ def test_a_mechanism_is_recalled_and_is_its_own_evidence(memory: graphsvc.Memory
 
 def test_a_bound_handle_counts_no_edge_of_others(memory: graphsvc.Memory) -> None:
     for agent in ("ann", "bob"):
-        memory.causal.variable("solved", reward=True, agent=agent)
+        memory.causal.variable("solved", is_reward=True, agent=agent)
         memory.skills.create(id="k", name="deploy", description="deploy the service", agent=agent)
         memory.causal.add(("skill", agent, "k"), ("variable", agent, "solved"), 0.5 if agent == "ann" else -0.5, agent=agent)
     memory.wait()

@@ -48,7 +48,7 @@ def _widen(memory: graphsvc.Memory, few: int, vectors: Any) -> None:
         for number in range(few)
     ]
     memory.skills.create_many(skills, vectors=vectors[:few])
-    memory.causal.variable("solved", reward=True)
+    memory.causal.variable("solved", is_reward=True)
     edges = [
         {
             "cause": f"skill:skill-{number}", "effect": "solved", "uplift": number % 7 / 10 - 0.3, "confidence": 0.5,

@@ -53,7 +53,7 @@ def variable(shell: Shell, **values: Any) -> Answer:
 
 
 def _add_variable() -> None:
-    fields = ("name", "description", "reward", "ref_table", "ref_key", "tags", "metadata", "id", "agent")
+    fields = ("name", "description", "is_reward", "ref_table", "ref_key", "tags", "metadata", "id", "agent")
     options = of_record("variable", only=fields, required=("name",))
     example = "graphsvc causal variable --name latency --description 'of a request, in ms'"
     add(causal, "variable", variable, options, example=example)
@@ -62,13 +62,13 @@ def _add_variable() -> None:
 _add_variable()
 
 
-@command(causal, "variables", example="graphsvc causal variables --where '{\"reward\": true}'")
+@command(causal, "variables", example="graphsvc causal variables --where '{\"is_reward\": true}'")
 def variables(shell: Shell, where: Where = None, k: K = 50, agent: ManyAgents = None) -> Answer:
     """List variables that pass a filter."""
     with shell.open() as memory:
         found = memory.causal.variables(filtered(where), k, agent=agents(agent))
         missing = [one.id for one in found if one.ref_table and memory.causal.missing(one.id, agent=one.agent)]
-    rows = ((one.id, one.name, line(one.description), one.reward, _stands_for(one, missing)) for one in found)
+    rows = ((one.id, one.name, line(one.description), one.is_reward, _stands_for(one, missing)) for one in found)
     view = table("Variables", ("id", "name", "description", "reward", "stands for"), rows, whole=("id",))
     return Answer({"variables": found, "missing": missing}, records.printed(view))
 

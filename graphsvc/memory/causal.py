@@ -98,7 +98,7 @@ class Causal(Verbs):
         name: str,
         *,
         description: str | None = None,
-        reward: bool | None = None,
+        is_reward: bool | None = None,
         ref: tuple[str, str] | None = None,
         tags: Iterable[str] | None = None,
         metadata: Mapping[str, Any] | None = None,
@@ -110,7 +110,7 @@ class Causal(Verbs):
 
         Args:
             name: what it is called, and its id if none is given. description: unit, how it is measured.
-            reward: whether it measures how good something was.
+            is_reward: whether it measures how good something was.
             ref: table and key of the user's node that it stands for; not checked.
             tags, metadata: as of any record; what isn't given stays as it is. agent: namespace.
 
@@ -121,14 +121,14 @@ class Causal(Verbs):
             BadInput, TooLarge: for a bad value. Gone: the id was deleted.
         """
         return self._variables.upsert(
-            name=name, description=description, reward=reward, ref=ref, tags=tags, metadata=metadata, id=id,
+            name=name, description=description, is_reward=is_reward, ref=ref, tags=tags, metadata=metadata, id=id,
             agent=agent, wait=wait,
         )  # fmt: skip
 
     def variables(
         self, where: Where = None, k: int = 100, *, agent: str | Sequence[str] | None = None, order: str = "id"
     ) -> VariableList:
-        """Variables that pass a filter, like {"reward": true}; at most k."""
+        """Variables that pass a filter, like {"is_reward": true}; at most k."""
         return cast(VariableList, self._variables._list(where, agent, k, order))
 
     def missing(self, name: str, *, agent: str | None = None) -> bool:

@@ -450,7 +450,7 @@ class Aim:
         if goal is not None:
             node = find_node(opened, namespaces, goal, "goal", agents)
             return cls(str(node), frozenset({(node.kind, node.agent, node.id)}), moments, agents)
-        rows, _ = opened.log.mask("variable", parse({"reward": True}, KINDS["variable"]), agents)
+        rows, _ = opened.log.mask("variable", parse({"is_reward": True}, KINDS["variable"]), agents)
         found = references(opened.log, rows.tolist()) if len(rows) else {}
         return cls(None, frozenset(found.values()), moments, agents)
 

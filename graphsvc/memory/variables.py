@@ -25,7 +25,7 @@ class Variables(Verbs):
         *,
         name: str,
         description: str | None,
-        reward: bool | None,
+        is_reward: bool | None,
         ref: tuple[str, str] | None,
         tags: Iterable[str] | None,
         metadata: Mapping[str, Any] | None,
@@ -36,7 +36,7 @@ class Variables(Verbs):
         """See `Causal.variable`."""
         self._opened.check()
         values = {
-            "name": name, "description": description, "reward": reward, "tags": tags, "metadata": metadata,
+            "name": name, "description": description, "is_reward": is_reward, "tags": tags, "metadata": metadata,
             "id": check_name(name, "name") if id is None else id, "agent": self._namespaces.writes(agent),
         }  # fmt: skip
         if ref is not None:

@@ -182,7 +182,7 @@ class Variable(Record, frozen=True, kw_only=True, gc=False):
 
     name: Annotated[Name, Meta(description="What it is called.")]
     description: Annotated[str, Meta(description="What is to be known of it: unit, how it is measured.")] = ""
-    reward: Annotated[bool, Meta(description="Whether it measures how good something was: a goal.")] = False
+    is_reward: Annotated[bool, Meta(description="Whether it measures how good something was: a goal.")] = False
     ref_table: Annotated[Name | None, Meta(description="Table of the user's node that it stands for.")] = None
     ref_key: Annotated[Name | None, Meta(description="That node's key, as text; not checked when it is set.")] = None
     tags: Annotated[tuple[Name, ...], Meta(description="Labels, sorted and without repeats.")] = ()
