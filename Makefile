@@ -42,4 +42,4 @@ docs: $(STAMP)  ## Write the reference from the code
 	$(BIN)/python docs/generate.py
 
 clean:  ## Remove what the targets made
-	rm -rf $(VENV) .cache demo-memory .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .cache demo-memory demo-calls.svg demo-calls.png .mypy_cache .ruff_cache .pytest_cache .hypothesis
