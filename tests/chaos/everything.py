@@ -29,7 +29,7 @@ def fill(memory: graphsvc.Memory, steps: int = 25) -> None:
         memory.facts.add("Ada", "lives in", f"town {number}", AT.replace(year=2000 + number * 3 % 8))
     memory.facts.retract(memory.facts.list(k=1)[0].id)
     for name in ("speed", "cost", "joy"):
-        memory.causal.variable(name, reward=name == "joy", ref=("A", "t0") if name == "cost" else None)
+        memory.causal.variable(name, is_reward=name == "joy", ref=("A", "t0") if name == "cost" else None)
     for number, (cause, effect) in enumerate((("speed", "cost"), ("speed", "cost"), ("cost", "joy"))):
         memory.causal.add(cause, effect, 0.1 * number, confidence=0.5, mechanism=f"by {number}")
     memory.wait()

@@ -318,7 +318,7 @@ class History:
 
     def _name_variable(self, change: Change, a: int, b: int, c: int) -> None:
         self._made += 1
-        variable = Variable(id=f"größe {self._made}", agent=f"agent {a % 2}", at=BEGIN, name=f"v{b}", reward=bool(c % 2))
+        variable = Variable(id=f"größe {self._made}", agent=f"agent {a % 2}", at=BEGIN, name=f"v{b}", is_reward=bool(c % 2))
         self.variables[variable.key] = variable
         self._enter(variable)
         self._put(change, "variable", variable)
