@@ -84,9 +84,11 @@ def duration(program: str, *words: str) -> float:
 
 
 def in_rounds(rounds: int, took: float, one: Callable[[int, float], bool]) -> None:
-    """Kill at instants spread over the time that it takes; some must come before the end."""
+    """Kill at instants spread over the time that it took when measured, denser at its beginning, since it may be faster
+    now; some must come before the end.
+    """
     chance = random.Random(rounds)
-    ended = [one(number, took * (number + chance.random()) / rounds) for number in range(rounds)]
+    ended = [one(number, took * ((number + chance.random()) / rounds) ** 2) for number in range(rounds)]
     assert not all(ended), "a kill came in the middle"
 
 
