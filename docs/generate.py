@@ -1,4 +1,5 @@
-"""Writes `docs/reference/` from the code: settings, errors, commands, Python API, records, filters, queries.
+"""Writes `docs/reference/` from the code: settings, errors, commands, Python API, records, filters, queries; and the
+GraphQL schema, `schema/schema.graphql`.
 
     python docs/generate.py            writes the pages
     python docs/generate.py --check    ends with 1, and says where, if a page isn't what it would write
@@ -10,12 +11,16 @@ from __future__ import annotations
 
 import difflib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from pages import commands, cypher, errors, filters, python, queries, records, settings
 from pages.markdown import page
 
+from graphsvc.service.graphql.schema import sdl
+
 REFERENCE = Path(__file__).parent / "reference"
+SDL = Path(__file__).parent.parent / "schema" / "schema.graphql"
 PAGES = {
     "python.md": ("Python API: what can be called, with what, and what comes back", python.made),
     "commands.md": ("Commands: the same at a shell", commands.made),
@@ -38,10 +43,14 @@ def drift(pages: dict[str, str]) -> list[str]:
     """Lines that differ on disk from what would be written."""
     found: list[str] = []
     for name, text in pages.items():
-        path = REFERENCE / name
-        old = path.read_text(encoding="utf-8") if path.exists() else ""
-        found += difflib.unified_diff(old.splitlines(), text.splitlines(), str(path), "the code", lineterm="", n=0)
-    return [*found, *(f"{path} is no page of the reference" for path in _strangers(pages))]
+        found += _differences(REFERENCE / name, text)
+    strangers = [f"{path} is no page of the reference" for path in _strangers(pages)]
+    return [*found, *strangers, *_differences(SDL, sdl({}))]
+
+
+def _differences(path: Path, text: str) -> Iterator[str]:
+    old = path.read_text(encoding="utf-8") if path.exists() else ""
+    return difflib.unified_diff(old.splitlines(), text.splitlines(), str(path), "the code", lineterm="", n=0)
 
 
 def write(pages: dict[str, str]) -> None:
@@ -51,6 +60,8 @@ def write(pages: dict[str, str]) -> None:
         path.unlink()
     for name, text in pages.items():
         (REFERENCE / name).write_text(text, encoding="utf-8")
+    SDL.parent.mkdir(exist_ok=True)
+    SDL.write_text(sdl({}), encoding="utf-8")
 
 
 def _strangers(pages: dict[str, str]) -> list[Path]:

@@ -57,10 +57,12 @@ __all__ = [
     "Skill",
     "Variable",
     "__version__",
+    "aconnect",
     "amigrate",
     "aopen",
     "arestore",
     "averify_snapshot",
+    "connect",
     "migrate",
     "open",
     "restore",
@@ -113,7 +115,9 @@ def open(
 ) -> Memory:
     """Open the memory in a directory; made if it isn't there.
 
-    Opened again in the same process the memory is shared, and closed with its last user.
+    Opened again in the same process the memory is shared, and closed with its last user. Where another process of
+    this user has it open, the handle is attached to that one: the same interface, over its socket. When that one
+    closes the memory, calls raise Unavailable, and opening again makes this process the owner, or attaches to another.
 
     Args:
         path: the directory.
@@ -126,13 +130,13 @@ def open(
         settings: any of `docs/reference/settings.md`.
 
     Raises:
-        InUse: another process has it open. NotAMemory: the directory holds something else, or nothing and `create`
-        is false. NewerFormat, Corrupt, ReadOnly, StorageFull, Unsupported: for the directory. EmbeddingMismatch,
-        ModelNotFound: for the model. BadInput, UnknownField: for a setting.
+        InUse: another process has it open, and doesn't share it. NotAMemory: the directory holds something else, or
+        nothing and `create` is false. NewerFormat, Corrupt, ReadOnly, StorageFull, Unsupported: for the directory.
+        EmbeddingMismatch, ModelNotFound: for the model. BadInput, UnknownField: for a setting.
     """
-    from graphsvc.memory.memory import open_memory
+    from graphsvc.remote.attach import open_or_attach
 
-    return open_memory(
+    return open_or_attach(
         path, agent=agent, shared=shared, engine=engine, embedder=embedder, create=create, **settings
     )
 
@@ -143,5 +147,44 @@ def aopen(path: str | os.PathLike[str], **options: Any) -> AsyncOpening:
     Options and errors as for `open`. Every verb is there under the same name, to be awaited.
     """
     from graphsvc.memory.aio import AsyncOpening
+    from graphsvc.remote.attach import aopen_or_attach
 
-    return AsyncOpening(path, options)
+    return AsyncOpening(lambda: aopen_or_attach(path, options))
+
+
+def connect(
+    url: str,
+    token: str | None = None,
+    *,
+    agent: str | None = None,
+    shared: Iterable[str] = (),
+    timeout: float = 60.0,
+) -> Memory:
+    """Connect to a memory that `graphsvc serve` serves: the same interface as `open` gives, each verb a call.
+
+    What fails on the way, or is refused for being too much, is sent again, with pauses, where that can't do it twice.
+
+    Args:
+        url: of the service, like "http://127.0.0.1:8080". token: a key or token; where the service asks for one.
+        agent: bind the handle to this namespace, which sees that and the `shared` ones; see `open`.
+        timeout: seconds that a call may take, all its attempts together; those that take long by nature may take
+            longer, and aren't sent again after it.
+
+    Raises:
+        Unavailable: nobody answers. Unauthenticated, Forbidden: for the token. BadInput: for an argument.
+        Unsupported: something else answers.
+    """
+    from graphsvc.remote import client
+
+    return client.connect(url, token, agent=agent, shared=shared, timeout=timeout)
+
+
+def aconnect(url: str, token: str | None = None, **options: Any) -> AsyncOpening:
+    """Connect for asynchronous use: `async with graphsvc.aconnect(url) as memory`, or `await graphsvc.aconnect(url)`.
+
+    Options and errors as for `connect`. Every verb is there under the same name, to be awaited.
+    """
+    from graphsvc.memory.aio import AsyncOpening
+    from graphsvc.remote import client
+
+    return AsyncOpening(lambda: client.aconnect(url, token, **options))

@@ -1,7 +1,8 @@
-"""Every setting, in one class: from arguments, the environment, or a TOML file, in that order.
+"""Every setting, of a memory and of the service: from arguments, the environment, or a TOML file, in that order.
 
-An environment variable is the setting's name in capitals behind `GRAPHSVC_`: `GRAPHSVC_EMBEDDER=hashing`.
-The file is `graphsvc.toml` in the memory's directory, or the one that `GRAPHSVC_CONFIG` names.
+An environment variable is the setting's name in capitals behind `GRAPHSVC_`: `GRAPHSVC_EMBEDDER=hashing`; a setting of
+the service's behind `GRAPHSVC_SERVICE_`. The file is `graphsvc.toml` in the memory's directory, or the one that
+`GRAPHSVC_CONFIG` names; the service's stand in its table `[service]`.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import math
 import os
 import tomllib
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Self, TypeVar, get_type_hints
 
 from graphsvc.errors import BadInput, UnknownField
 
@@ -23,6 +24,8 @@ FORMAT = 2
 """The version of the directory's layout that this program writes."""
 
 PREFIX = "GRAPHSVC_"
+SERVICE_PREFIX = "GRAPHSVC_SERVICE_"
+SERVICE_TABLE = "service"
 CONFIG_FILE = "graphsvc.toml"
 OTHER_VARIABLES = frozenset({"GRAPHSVC_CONFIG", "GRAPHSVC_MEMORY", "GRAPHSVC_SHARED", "GRAPHSVC_TEST_ENGINE"})
 """Of the environment, that are no setting: of this module, of the command line, of the tests."""
@@ -43,12 +46,39 @@ class UnknownVariable(UserWarning):
 _told: set[str] = set()
 
 
-def _setting(default: Any, doc: str, *, choices: tuple[str, ...] = (), least: float | None = None) -> Any:
-    return field(default=default, metadata={"doc": doc, "choices": choices, "least": least})
+def _setting(
+    default: Any, doc: str, *, choices: tuple[str, ...] = (), least: float | None = None, secret: bool = False
+) -> Any:
+    metadata = {"doc": doc, "choices": choices, "least": least, "secret": secret}
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class _Checked:
+    """Values that are checked as they are set."""
+
+    def __post_init__(self) -> None:
+        types = get_type_hints(type(self))
+        for setting in fields(self):
+            value = getattr(self, setting.name)
+            object.__setattr__(self, setting.name, _checked(setting, types[setting.name], value))
+
+    def with_(self, **changes: Any) -> Self:
+        """A copy with some settings changed."""
+        known = {setting.name for setting in fields(self)}
+        for name in changes:
+            if name not in known:
+                raise _unknown(name, known)
+        return dataclasses.replace(self, **changes)
+
+    def each(self) -> Iterator[tuple[str, Any, bool]]:
+        """Name and value of every setting, and whether it is a secret, which is never shown."""
+        for setting in fields(self):
+            yield setting.name, getattr(self, setting.name), setting.metadata["secret"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(_Checked):
     """The settings of one open memory. Durations are seconds, sizes are bytes, unless the name says else."""
 
     engine: str = _setting("kuzu", "Graph engine of a new memory.", choices=("kuzu", "ladybug"))
@@ -117,24 +147,100 @@ class Settings:
     graph_checkpoint_bytes: int = _setting(
         16 << 20, "Size of the graph's write-ahead file at which it is checkpointed.", least=1 << 20
     )
+    share: bool = _setting(
+        True, "Let other processes of this user use the memory while this one owns it, and use another's."
+    )
     allow_network_fs: bool = _setting(False, "Open a memory on a network file system all the same.")
     stemmer: str = _setting(
         "english", "Language that full text of a new memory is stemmed for.", choices=STEMMERS
     )
 
-    def __post_init__(self) -> None:
-        types = get_type_hints(type(self))
-        for setting in fields(self):
-            value = getattr(self, setting.name)
-            object.__setattr__(self, setting.name, _checked(setting, types[setting.name], value))
 
-    def with_(self, **changes: Any) -> Settings:
-        """A copy with some settings changed."""
-        known = {setting.name for setting in fields(self)}
-        for name in changes:
-            if name not in known:
-                raise _unknown(name, known)
-        return dataclasses.replace(self, **changes)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSettings(_Checked):
+    """The settings of the service. Durations are seconds, sizes are bytes, unless the name says else."""
+
+    host: str = _setting("127.0.0.1", "Address to listen on; any but loopback takes authentication.")
+    port: int = _setting(8080, "Port to listen on; 0 takes a free one.", least=0)
+    backlog: int = _setting(2_048, "Connections that may wait to be taken.", least=1)
+    keep_alive: int = _setting(75, "How long a connection may rest between two requests.", least=1)
+    drain: float = _setting(20.0, "When it is stopped: how long requests under way may take to end.", least=0)
+    close_within: float = _setting(30.0, "How long the memory may then take to be closed in order.", least=0)
+    worker_memory_bytes: int = _setting(
+        0, "Memory of its own (mapped files don't count) that the worker may take before it is started anew; "
+        "0: four fifths of what the machine, or its container, has.", least=0,
+    )
+    worker_silence: float = _setting(60.0, "After how long without a sign of life the worker is started anew.", least=1)
+
+    graphql_depth: int = _setting(15, "Fields within fields that a GraphQL document may ask.", least=1)
+    graphql_cost: int = _setting(
+        10_000, "Values that the answer to a GraphQL document may hold, its pages counted as large as asked.", least=1
+    )
+    graphql_aliases: int = _setting(50, "Fields that a GraphQL document may ask under other names.", least=0)
+    graphql_tokens: int = _setting(5_000, "Tokens of a GraphQL document.", least=1)
+    graphql_batch: int = _setting(10, "GraphQL documents in one request; 1 takes no lists of them.", least=1)
+    graphql_timeout: float = _setting(30.0, "How long a GraphQL document may take.", least=0.001)
+    graphql_subscriptions: int = _setting(20, "GraphQL operations under way on one WebSocket.", least=1)
+    graphql_introspection: bool = _setting(True, "Whether the GraphQL schema may be asked for.")
+    graphql_documents: str = _setting(
+        "", "File of trusted GraphQL documents, a JSON object of texts by id: no others are taken then. Empty: any is."
+    )
+    graphiql: bool = _setting(True, "A page to try GraphQL in, at /graphql.")
+
+    log_level: str = _setting(
+        "info", "What is logged, on standard error.", choices=("debug", "info", "warning", "error")
+    )
+    log_format: str = _setting("json", "How it is logged.", choices=("json", "text"))
+    log_requests: bool = _setting(True, "A line for each request.")
+    slow_seconds: float = _setting(1.0, "What takes longer is logged as slow, of Cypher with its plan.", least=0)
+    tracing: bool = _setting(False, "Spans by OpenTelemetry, sent where its own variables say.")
+
+    authentication: str = _setting(
+        "auto", "Whether callers must say who they are. `auto`: where there are keys or tokens, and on any address but "
+        "loopback.", choices=("auto", "required"),
+    )  # fmt: skip
+    keys_file: str = _setting("", "Where API keys are kept, as hashes; empty: `graphsvc.keys.json` in the memory.")
+    jwt_key_file: str = _setting("", "Public key (PEM) or keys (JWKS) that tokens are checked with.")
+    jwt_secret: str = _setting("", "Shared secret that tokens are checked with, of 32 bytes or more.", secret=True)
+    jwt_secret_file: str = _setting("", "File that holds that secret.")
+    jwt_algorithms: str = _setting("", "Algorithms that a token may use, with commas; empty: the one of the key.")
+    jwt_audience: str = _setting("", "Whom tokens must be for (`aud`).")
+    jwt_issuer: str = _setting("", "Who must have issued them (`iss`).")
+    jwt_role_claim: str = _setting("role", "The claim that gives the role: `reader`, `writer` or `admin`.")
+    jwt_namespaces_claim: str = _setting("namespaces", "The claim that lists the namespaces, or says `*`.")
+    jwt_leeway: float = _setting(30.0, "How far a token's clock may be off.", least=0)
+
+    rate: float = _setting(100.0, "Requests per second that a key or a token's subject may make; 0: any.", least=0)
+    rate_burst: int = _setting(200, "How many of them may come at once.", least=1)
+    concurrency: int = _setting(64, "Requests worked on at the same time.", least=1)
+    concurrency_queue: int = _setting(1_000, "Requests that may wait for their turn; further ones get 503.", least=0)
+    concurrency_wait: float = _setting(10.0, "How long one waits before it gets 503.", least=0)
+    connections: int = _setting(
+        20_000, "Connections at the same time, fewer where the system allows fewer open files; further ones get 503.",
+        least=1,
+    )  # fmt: skip
+    max_body_bytes: int = _setting(32 << 20, "The largest body of a request, and message of a WebSocket.", least=1)
+    max_header_bytes: int = _setting(32 << 10, "The largest head of a request: its line and headers.", least=1 << 10)
+    header_timeout: float = _setting(10.0, "How long a request's head may take to come.", least=0.1)
+    body_timeout: float = _setting(60.0, "How long its body may take.", least=0.1)
+    write_timeout: float = _setting(60.0, "How long a caller may take nothing of an answer.", least=0.1)
+    hosts: str = _setting(
+        "", "Names that requests may call the service by (`Host`), with commas; empty: on loopback those of loopback, "
+        "else any.",
+    )  # fmt: skip
+    cors_origins: str = _setting("", "Origins whose pages may call it from a browser, with commas; empty: none.")
+    audit_file: str = _setting(
+        "", "Where writes, Cypher and administration are noted; empty: in the log, as `graphsvc.audit`."
+    )
+    tls_cert_file: str = _setting("", "Certificate, with its chain, as PEM; with it HTTPS is spoken.")
+    tls_key_file: str = _setting("", "Its private key, as PEM.")
+    tls_key_password: str = _setting("", "The password of that key, if it has one.", secret=True)
+    tls_key_password_file: str = _setting("", "File that holds that password.")
+    tls_minimum: str = _setting("1.2", "The oldest version of TLS that is spoken.", choices=("1.2", "1.3"))
+
+    snapshot_dir: str = _setting("", "Where snapshots are taken on schedule; empty: none are.")
+    snapshot_every: float = _setting(86_400.0, "How long after a snapshot the next is due.", least=1)
+    snapshot_keep: float = _setting(7 * 86_400.0, "How long a snapshot is kept; the latest always is.", least=1)
 
 
 def _unknown(name: str, known: set[str]) -> UnknownField:
@@ -156,7 +262,8 @@ def _checked(setting: dataclasses.Field[Any], kind: type, value: Any) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise BadInput(f"expected {kind.__name__}, got {value!r}", where=name)
+        shown = "something else" if setting.metadata["secret"] else repr(value)
+        raise BadInput(f"expected {kind.__name__}, got {shown}", where=name)
     if isinstance(value, float) and not math.isfinite(value):
         raise BadInput(f"expected a finite number, got {value!r}", where=name)
     choices, least = setting.metadata["choices"], setting.metadata["least"]
@@ -190,6 +297,9 @@ def _parsed(name: str, kind: type, text: str) -> Any:
         raise BadInput(f"expected {kind.__name__}, got {text!r}", where=name) from None
 
 
+S = TypeVar("S", bound=_Checked)
+
+
 def load(directory: Path | None = None, **arguments: Any) -> Settings:
     """The settings in force: arguments before environment before file before defaults.
 
@@ -199,24 +309,37 @@ def load(directory: Path | None = None, **arguments: Any) -> Settings:
         UnknownField: a name that is no setting, as an argument or in the file; in the environment it is warned of.
         BadInput: a value of the wrong type or range, or a file that isn't TOML.
     """
-    values: dict[str, Any] = {}
-    values.update(_from_file(directory))
-    known = {setting.name for setting in fields(Settings)}
+    found = _from_file(directory)
+    found.pop(SERVICE_TABLE, None)
+    return _loaded(Settings, PREFIX, found, arguments)
+
+
+def load_service(directory: Path | None = None, **arguments: Any) -> ServiceSettings:
+    """The service's settings in force; as `load`."""
+    found = _from_file(directory).get(SERVICE_TABLE, {})
+    if not isinstance(found, dict):
+        raise BadInput(f"expected a table, got {found!r}", where=SERVICE_TABLE)
+    return _loaded(ServiceSettings, SERVICE_PREFIX, dict(found), arguments)
+
+
+def _loaded(kind: type[S], prefix: str, values: dict[str, Any], arguments: dict[str, Any]) -> S:
+    known = {setting.name for setting in fields(kind)}
     for name in known:
-        text = os.environ.get(PREFIX + name.upper())
+        text = os.environ.get(prefix + name.upper())
         if text is not None:
             values[name] = text
-    _warn_of_others(known)
+    _warn_of_others()
     values.update({name: value for name, value in arguments.items() if value is not None})
     for name in values:
         if name not in known:
             raise _unknown(name, known)
-    return Settings(**values)
+    return kind(**values)
 
 
-def _warn_of_others(known: Iterable[str]) -> None:
+def _warn_of_others() -> None:
     """Tell, once in a process, of variables that look like settings and are none: a misspelt one does nothing."""
-    variables = {PREFIX + name.upper() for name in known}
+    variables = {PREFIX + setting.name.upper() for setting in fields(Settings)}
+    variables |= {SERVICE_PREFIX + setting.name.upper() for setting in fields(ServiceSettings)}
     for name in sorted(os.environ):
         if name.startswith(PREFIX) and name not in variables | OTHER_VARIABLES | _told:
             _told.add(name)
@@ -225,10 +348,23 @@ def _warn_of_others(known: Iterable[str]) -> None:
             warnings.warn(message, UnknownVariable, stacklevel=4)
 
 
-def _from_file(directory: Path | None) -> dict[str, Any]:
+def set_in_file(directory: Path | None, group: str) -> dict[str, Path]:
+    """The settings that a file sets, of a memory or of the `service`, and which file."""
+    path = _file(directory)
+    found = _from_file(directory)
+    chosen = found.get(SERVICE_TABLE, {}) if group == SERVICE_TABLE else found
+    return dict.fromkeys(chosen, path) if path is not None else {}
+
+
+def _file(directory: Path | None) -> Path | None:
     named = os.environ.get(PREFIX + "CONFIG")
     path = Path(named) if named else directory / CONFIG_FILE if directory else None
-    if path is None or (not named and not os.path.exists(path)):
+    return path if named or (path is not None and os.path.exists(path)) else None
+
+
+def _from_file(directory: Path | None) -> dict[str, Any]:
+    path = _file(directory)
+    if path is None:
         return {}
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -236,6 +372,29 @@ def _from_file(directory: Path | None) -> dict[str, Any]:
         raise BadInput(f"can't be read: {error.strerror}", where=str(path)) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"is not TOML: {error}", where=str(path)) from None
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """The parts of a setting that is a list with commas."""
+    return tuple(part for part in (part.strip() for part in text.split(",")) if part)
+
+
+def secret(settings: ServiceSettings, name: str) -> str:
+    """A secret, from its setting or from the file that the setting with `_file` names; empty if it has none.
+
+    Raises:
+        BadInput: it is given twice, or its file can't be read.
+    """
+    given, path = getattr(settings, name), getattr(settings, f"{name}_file")
+    if given and path:
+        raise BadInput("is given itself and as a file", where=name, hint="Give one of them.")
+    if not path:
+        return str(given)
+    try:
+        return Path(path).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it isn't text"
+        raise BadInput(f"can't be read ({reason})", where=f"{name}_file") from None
 
 
 def cache_directory(settings: Settings) -> Path:

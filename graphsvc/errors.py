@@ -384,6 +384,75 @@ class MissingExtra(GraphsvcError):
     code = "missing_extra"
 
 
+# --- the service ---------------------------------------------------------------------------------------
+
+
+class Unauthenticated(GraphsvcError):
+    """The service doesn't know who calls: no key or token, or one that isn't valid."""
+
+    code = "unauthenticated"
+    default_hint = "Send a key or token: Authorization: Bearer …."
+
+
+class Forbidden(GraphsvcError):
+    """The caller is known, and may not do this."""
+
+    code = "forbidden"
+
+
+class RateLimited(GraphsvcError):
+    """A key made more requests than it may, or the service has as many under way as it takes.
+
+    Attributes:
+        retry_after: seconds after which to try again.
+    """
+
+    code = "rate_limited"
+    retryable = True
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "", retry_after: float = 1.0) -> None:
+        self.retry_after = retry_after
+        super().__init__(what, where=where, hint=hint or f"Try again in {retry_after:g} s.")
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**super().as_dict(), "retry_after": self.retry_after}
+
+
+class Unavailable(GraphsvcError):
+    """The service can't be reached, is stopping, or is being started again."""
+
+    code = "unavailable"
+    retryable = True
+
+
+class RequestTimeout(GraphsvcError):
+    """A request didn't come whole within the time that it may take."""
+
+    code = "request_timeout"
+    retryable = True
+    default_hint = "Send it faster, or in parts."
+
+
+class WorkerFailed(GraphsvcError):
+    """The service's worker couldn't begin: the memory can't be opened, or it ends again and again."""
+
+    code = "worker_failed"
+
+
+class OutcomeUnknown(GraphsvcError):
+    """A write was sent, its answer was lost, and whether it was done can't be told any more."""
+
+    code = "outcome_unknown"
+    default_hint = "Look whether it is there before you send it again."
+
+
+def told(data: dict[str, Any]) -> GraphsvcError:
+    """An error from what `as_dict` made of it, in another process."""
+    kind = next((kind for kind in every_error() if kind.code == data.get("code")), GraphsvcError)
+    more = {name: value for name, value in data.items() if name not in ("code", "what", "where", "hint", "retryable")}
+    return _rebuild(kind, str(data.get("what", "")), str(data.get("where", "")), str(data.get("hint", "")), more)
+
+
 def every_error() -> list[type[GraphsvcError]]:
     """All error classes, the root first, in the order of their definition."""
 

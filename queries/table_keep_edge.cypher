@@ -5,6 +5,7 @@
 // takes: $at_ TIMESTAMP
 // gives: done INT64
 MATCH (a:<source> {<source_key>: $source_})-[r:<table>]->(b:<target> {<target_key>: $target_})
-CREATE (a)-[k:<past> {<copied>}]->(b)
+MATCH (c:<past_source> {<source_key>: $source_}), (d:<past_target> {<target_key>: $target_})
+CREATE (c)-[k:<past> {<copied>}]->(d)
 SET k.known_from = $at_
 RETURN count(*) AS done

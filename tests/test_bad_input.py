@@ -33,6 +33,7 @@ from graphsvc.errors import (
     TooLarge,
     UnknownField,
 )
+from graphsvc.memory.scores import Scores
 from graphsvc.store.store import SetAside
 
 GOOD: dict[str, Any] = {"session": "s", "task": "t"}
@@ -222,8 +223,8 @@ def filled(path: Path, count: int = 40) -> None:
         memory.wait()
 
 
-def test_a_second_process_is_told_who_owns_the_memory(path: Path) -> None:
-    with graphsvc.open(path, embedder="hashing"):
+def test_a_second_process_is_told_who_owns_a_memory_that_is_not_shared(path: Path) -> None:
+    with graphsvc.open(path, embedder="hashing", share=False):
         program = f"import graphsvc; graphsvc.open({str(path)!r})"
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
         assert done.returncode != 0
@@ -253,7 +254,7 @@ def test_a_forked_child_gets_an_error_and_the_parent_goes_on(path: Path) -> None
         import os, warnings, graphsvc
         warnings.simplefilter("ignore")
         from graphsvc.errors import Forked, InUse
-        memory = graphsvc.open({str(path)!r}, embedder="hashing")
+        memory = graphsvc.open({str(path)!r}, embedder="hashing", share=False)
         memory.episodes.store(session="s", task="t", wait="searchable")
         child = os.fork()
         if child == 0:
@@ -440,3 +441,23 @@ def test_an_unknown_setting_is_named_with_the_nearest_known(path: Path) -> None:
 def test_too_large_names_the_setting_that_raises_the_limit(shared: graphsvc.Memory) -> None:
     with pytest.raises(TooLarge, match="max_text_bytes"):
         shared.episodes.store(**GOOD, output="x" * (2 << 20))
+
+
+def test_vectors_of_different_lengths_are_refused_with_their_place(path: Path) -> None:
+    with graphsvc.open(path, embedder="hashing") as memory:
+        rows = [{"session": "s", "task": "a"}, {"session": "s", "task": "b"}]
+        for vectors in ([[1.0], None], [[1.0], [1.0, 2.0]]):
+            with pytest.raises(BadInput, match="vector"):
+                memory.episodes.store_many(rows, vectors=vectors)
+        with pytest.raises(BadInput, match="number"):
+            memory.episodes.store_many(rows, vectors=np.array(1.0))
+
+
+def test_scores_of_what_is_no_table_of_nodes_are_refused(path: Path) -> None:
+    with graphsvc.open(path, embedder="hashing") as memory:
+        memory.graph.define("Person", {"name": str, "rank": float}, key="name")
+        memory.graph.define("KNOWS", {"rank": float}, source="Person", target="Person")
+        with pytest.raises(NotFound, match="None"):
+            memory.graph.write_back(Scores(["None"], ["a"], np.array([1.0]), "rank"), "rank")
+        with pytest.raises(BadInput, match="edges"):
+            memory.graph.write_back(Scores(["KNOWS"], ["a"], np.array([1.0]), "rank"), "rank")

@@ -379,3 +379,35 @@ def test_a_result_outlives_the_memory_and_is_equal_on_both_engines(tmp_path: Pat
         told.append(done.stdout)
     assert told[0] == told[1]
     assert "default/e1" in told[0]
+
+
+def test_a_read_that_nobody_awaits_any_more_is_stopped(tmp_path: Path) -> None:
+    async def ask() -> None:
+        async with graphsvc.aopen(tmp_path / "memory", embedder="hashing") as memory:
+            await memory.episodes.store_many([
+                {"id": f"e{n}", "session": "s", "task": "t", "reward": n / 100} for n in range(100)
+            ])  # fmt: skip
+            await memory.wait()
+            for seconds in (0.0, 0.001, 0.02, 0.3):
+                began = time.monotonic()
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(seconds):
+                        await memory.cypher(SLOW, timeout=60)
+                assert time.monotonic() - began < 5
+            assert not memory._memory._opened.store.graph.engine._readings
+            assert (await memory.cypher("RETURN 1 AS x")).rows == [(1,)]
+
+    asyncio.run(ask())
+
+
+def test_a_write_that_nobody_awaits_any_more_is_done(tmp_path: Path) -> None:
+    async def ask() -> None:
+        async with graphsvc.aopen(tmp_path / "memory", embedder="hashing") as memory:
+            await memory.graph.define("City", {"name": str}, key="name")
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.0005):
+                    await memory.cypher("UNWIND range(1, 20000) AS i CREATE (:City {name: cast(i AS STRING)})", write=True)
+            await memory.wait()
+            assert (await memory.cypher("MATCH (c:City) RETURN count(*)")).value() in (0, 20000)
+
+    asyncio.run(ask())

@@ -226,7 +226,7 @@ class MemoryMachine(RuleBasedStateMachine):
 CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 TestMemoryIsADictionary = MemoryMachine.TestCase
 TestMemoryIsADictionary.settings = settings(
-    max_examples=6, stateful_step_count=25, deadline=None, suppress_health_check=CHECKS, derandomize=True
+    max_examples=4, stateful_step_count=25, deadline=None, suppress_health_check=CHECKS, derandomize=True
 )
 
 

@@ -91,3 +91,18 @@ def test_an_error_that_is_kept_is_raised_as_a_copy(memory: graphsvc.Memory) -> N
         lengths.add(length(caught.value.__traceback__))
     assert len(lengths) == 1, "a traceback that grows keeps every frame alive"
     assert follower.error is not None
+
+
+def test_who_waits_gets_an_attempt_of_their_own_not_the_error_of_one_before(memory: graphsvc.Memory) -> None:
+    follower = memory._opened.store.text_follower
+    apply = follower._apply
+    failing(follower, StorageFull("no room"))
+    memory.episodes.store(**GOOD)
+    for _ in range(4):  # from the fourth failure on it rests for 5 s and more
+        with pytest.raises(StorageFull):
+            memory.wait()
+    follower._apply = apply
+    began = time.monotonic()
+    memory.wait()
+    assert time.monotonic() - began < 3
+    assert follower.error is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ import graphsvc
 from graphsvc.errors import Ambiguous, BadInput, Gone, NotFound
 from graphsvc.log.rebuild import replay
 from graphsvc.model.change import decode_record
-from graphsvc.store.graph import digest_of
-from graphsvc.store.verify import expected_graph
+from graphsvc.model.records import Row
+from graphsvc.store.contents import digest_of
+from graphsvc.store.verify import expected_graph, live_records
 
 WORDS = ("Zorblaxquo", "Wibblefrötz", "Snarklewump", "Vorpaltagge", "Mimsyborogov", "Frumiousband")
 """Made up: they stand nowhere else. One has a letter that JSON may escape and full text folds."""
@@ -100,6 +102,47 @@ def test_no_byte_of_text_or_vector_is_left_in_any_file(apart: Path) -> None:
         assert memory.verify().digest == checked.digest
         assert memory.episodes.count() == 40
         assert [hit.episode.task for hit in memory.episodes.retrieve("task 3", k=1)] == ["task 3"]
+
+
+@pytest.mark.parametrize("trimmed", [False, True])
+def test_a_text_that_is_the_key_of_a_searchable_row_is_left_in_no_file(apart: Path, trimmed: bool) -> None:
+    path, snapshot, key, long = apart / "memory", apart / "snapshot", f"{WORDS[0]} & co", f"{WORDS[1]} " * 20
+    with graphsvc.open(path, embedder="hashing") as memory:
+        told = memory.episodes.store(session="s", task="who is it?", output=key, critique=long)
+        graph = memory.graph
+        graph.define("Person", {"name": str, "about": str}, key="name", searchable=["about", "name"])
+        graph.add("Person", {"name": f"{key} & sons", "about": "sold boats"})
+        memory.cypher("MATCH (p:Person) WHERE p.name = $name DELETE p", {"name": f"{key} & sons"}, write=True)
+        graph.add("Person", [{"name": key, "about": "sells boats"}, {"name": "Ada", "about": "builds engines"}])
+        graph.add("Person", {"name": long, "about": "speaks slowly"})
+        memory.cypher("MATCH (p:Person {name: $name}) SET p.about = 'sells ships'", {"name": key}, write=True)
+        memory.wait()
+        row = next(one for _, _, one, _ in live_records(memory._opened.log) if isinstance(one, Row) and one.node == key)
+        memory.feedback("who sells ships?", [row.id], kind="row")
+        if trimmed:
+            memory.snapshot(snapshot)
+            memory.episodes.store(session="s", task="go on")
+            memory.wait()
+            memory.trim(before=memory.status()["head"])
+            shutil.rmtree(snapshot)  # it still holds what was there
+        needles = [form for word in WORDS[:2] for form in forms(word)]
+        assert found_in(apart, needles)
+        assert memory.forget(told.id).records["row"] >= 2
+        assert found_in(apart, needles) == []
+        checked = memory.verify()
+        assert checked.problems == []
+        names = [name for [name] in memory.cypher("MATCH (p:Person) RETURN p.name ORDER BY p.name").rows]
+        assert names[0] == "Ada"
+        assert {name[:11] for name in names[1:]} == {"[forgotten]"}
+        found = [record for _, _, record, _ in live_records(memory._opened.log) if isinstance(record, Row)]
+        assert sorted(row.node for row in found) == sorted(names), "rows are found by the key that they have now"
+        memory.repair()
+        for part in ("graph", "text", "vectors"):
+            memory._opened.store.rebuild(part)
+        assert memory.verify().digest == checked.digest
+    assert found_in(apart, needles) == []
+    with graphsvc.open(path) as memory:
+        assert memory.verify().problems == []
 
 
 def test_a_forgotten_id_is_gone_and_its_history_says_so(memory: graphsvc.Memory) -> None:

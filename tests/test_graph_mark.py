@@ -11,7 +11,8 @@ import pytest
 import graphsvc
 from graphsvc.errors import GraphsvcError, StorageFull
 from graphsvc.store import graph as module
-from graphsvc.store.engine import Engine, _Connection
+from graphsvc.store.connection import Connection
+from graphsvc.store.engine import Engine
 from graphsvc.store.unclean import MARK, begin_use
 
 GOOD: dict[str, Any] = {"session": "s", "task": "t"}
@@ -89,20 +90,20 @@ def test_a_mark_that_cannot_be_put_up_is_an_error_of_ours(tmp_path: Path, monkey
 
 
 def test_after_a_commit_that_failed_the_mark_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = _Connection.run
+    real = Connection.run
     with graphsvc.open(path, embedder="hashing") as memory:
         memory.episodes.store(**GOOD)
         memory.wait()
         engine = memory._opened.store.graph.engine
         failed: list[str] = []
 
-        def run(self: _Connection, statement: str, parameters: dict[str, Any], timeout: float | None) -> Any:
+        def run(self: Connection, statement: str, parameters: dict[str, Any], timeout: float | None) -> Any:
             if statement == "COMMIT" and self is engine._writer and not failed:
                 failed.append(statement)
                 raise StorageFull("at COMMIT")
             return real(self, statement, parameters, timeout)
 
-        monkeypatch.setattr(_Connection, "run", run)
+        monkeypatch.setattr(Connection, "run", run)
         memory.episodes.store(session="s", task="another")
         with pytest.raises(GraphsvcError):
             memory.wait()

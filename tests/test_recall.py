@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -156,6 +160,30 @@ def test_a_mechanism_is_recalled_and_is_its_own_evidence(memory: graphsvc.Memory
     assert (best.kind, best.record.id, best.uplift, best.evidence) == ("cause", edge.id, 0.4, (edge.id,))
 
 
+def test_uplifts_are_those_of_the_edges_there_are_whatever_came_and_went(memory: graphsvc.Memory) -> None:
+    filled(memory)
+    memory.causal.variable("solved", is_reward=True)
+    chance = random.Random(5)
+    sources = [f"skill:k{number}" for number in range(6)] + [f"episode:e{number}" for number in range(6)]
+    for round in range(30):
+        edges = memory.causal.list(k=100)
+        if edges and chance.random() < 0.4:
+            memory.causal.delete([edge.id for edge in chance.sample(edges, min(2, len(edges)))])
+        elif round % 7 == 6:
+            memory._opened.log.rebuild()
+        else:
+            memory.causal.add(chance.choice(sources), "solved", chance.uniform(-1, 1), confidence=chance.uniform(0.1, 1))
+        by_cause: dict[str, list[Any]] = {}
+        for edge in memory.causal.list(k=100):
+            by_cause.setdefault(edge.cause, []).append(edge)
+        for item in memory.recall("deploy the service", 40, kinds=["skill", "episode"]):
+            some = by_cause.get(item.record.id, [])
+            sure = sum(edge.confidence for edge in some)
+            wanted = sum(edge.confidence * edge.uplift for edge in some) / sure if some else 0.0
+            assert item.uplift == pytest.approx(wanted), f"round {round}: {item.record.id}"
+            assert sorted(item.evidence) == sorted(edge.id for edge in some)
+
+
 def test_a_bound_handle_counts_no_edge_of_others(memory: graphsvc.Memory) -> None:
     for agent in ("ann", "bob"):
         memory.causal.variable("solved", is_reward=True, agent=agent)
@@ -294,3 +322,88 @@ def test_facts_that_are_not_believed_are_left_out_and_those_not_true_now_are_fla
         for known in range(2010, 2027, 2):
             listed = {fact.object for fact in memory.facts.list(as_of=(year(valid), year(known)))}
             assert set(found((year(valid), year(known)))) == listed
+
+
+# --- kept answers ---------------------------------------------------------------------------------------
+
+
+def test_an_answer_is_kept_and_never_stale(memory: graphsvc.Memory) -> None:
+    memory.causal.variable("reward", is_reward=True)
+    memory.skills.create(name="deploy", description="roll out a version", id="s1")
+    memory.episodes.store(session="s", task="deploy", id="e1", metadata={"a": [1]}, wait="searchable")
+    memory.wait()
+    cache = memory._opened.retrieval.cache
+
+    def kept(**options: Any) -> bool:
+        hits = cache.hits
+        found = memory.recall("deploy a version", **options)
+        again = cache.hits > hits
+        assert (set(found.timings) == {"total"}) == again
+        return again
+
+    assert not kept()
+    assert kept()
+    assert not kept(k=5)
+    assert not kept(alpha=0.1)
+    assert not kept(vector=np.ones(memory._opened.store.vectors.dimension))
+    assert kept(vector=list(np.ones(memory._opened.store.vectors.dimension)))
+    for write in (
+        lambda: memory.causal.add("skill:s1", "reward", 0.5, id="c1"),
+        lambda: memory.causal.variable("cost", is_reward=True),
+        lambda: memory.episodes.amend("e1", critique="migrate first"),
+        lambda: memory.facts.add("api", "runs on", "node-1", id="f1"),
+        lambda: memory.entities.upsert(kind="file", name="a.py"),
+        lambda: memory.episodes.delete("e1"),
+    ):
+        write()
+        memory.wait()
+        assert not kept(), write
+        assert kept()
+    assert not any(kept(**options) for options in ({"half_life": "1d"}, {"feedback": 0.5}, {"near": ("Skill", "s1")}) * 2)
+
+
+def test_a_kept_answer_is_the_readers_own(memory: graphsvc.Memory) -> None:
+    memory.episodes.store(session="s", task="deploy", id="e1", metadata={"a": [1]}, wait="searchable")
+    memory.wait()
+    for _ in range(3):
+        found = memory.recall("deploy")
+        record = found[0].record
+        assert record.metadata == {"a": [1]}
+        record.metadata["a"].append(2)
+        found[0].parts.clear()
+        found.timings.clear()
+        assert memory.recall("deploy")[0].parts
+
+
+def test_a_kept_answer_ends_when_an_edge_or_a_fact_does(memory: graphsvc.Memory) -> None:
+    memory.causal.variable("reward", is_reward=True)
+    memory.skills.create(name="deploy", description="roll out a version", id="s1")
+    soon = datetime.now(UTC) + timedelta(seconds=1.5)
+    memory.causal.add("skill:s1", "reward", 0.5, valid_to=soon, id="c1")
+    memory.wait()
+    assert memory.recall("deploy", kinds="skill")[0].uplift == 0.5
+    assert memory.recall("deploy", kinds="skill")[0].uplift == 0.5
+    time.sleep(max(0.0, (soon - datetime.now(UTC)).total_seconds()) + 0.05)
+    assert memory.recall("deploy", kinds="skill")[0].flags == ("no_evidence",)
+
+
+def test_a_bound_handle_never_gets_what_another_was_answered(memory: graphsvc.Memory) -> None:
+    memory.episodes.store(session="s", task="deploy", agent="b", id="e1", wait="searchable")
+    memory.wait()
+    assert [item.record.id for item in memory.recall("deploy")] == ["e1"]
+    assert not memory.as_agent("a").recall("deploy")
+    assert [item.record.id for item in memory.as_agent("a", shared=["b"]).recall("deploy")] == ["e1"]
+
+
+def test_a_kept_answer_is_awaited_without_a_thread(path: Path) -> None:
+    async def ask() -> None:
+        async with graphsvc.aopen(path, embedder="hashing") as memory:
+            await memory.episodes.store(session="s", task="deploy", id="e1", wait="searchable")
+            await memory.wait()
+            first = await memory.recall("deploy")
+            coroutine = memory.recall("deploy")
+            with pytest.raises(StopIteration) as done:
+                coroutine.send(None)  # it ends at once, without waiting for anything
+            assert done.value.value.records == first.records
+
+    asyncio.run(ask())

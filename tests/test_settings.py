@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,3 +50,26 @@ def test_a_misspelt_variable_is_told_once_with_the_nearest_name(monkeypatch: pyt
         load()
     assert len(told) == 1
     assert load().readers == Settings().readers
+
+
+def test_config_check_says_where_each_setting_comes_from(tmp_path: Path) -> None:
+    def check(**environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "graphsvc", "config", "check", "--memory", str(tmp_path), "--json"],
+            env={**os.environ, **environment}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    (tmp_path / "graphsvc.toml").write_text("readers = 7\n[service]\nport = 9000\n")
+    found = {
+        (each["group"], each["name"]): each
+        for each in json.loads(check(GRAPHSVC_SERVICE_SLOW_SECONDS="0.5").stdout)["settings"]
+    }
+    assert {("memory", "readers"), ("service", "port"), ("service", "slow_seconds")} <= found.keys()
+    assert found["service", "port"]["value"] == 9000
+    assert found["service", "port"]["from"] == str(tmp_path / "graphsvc.toml")
+    assert found["service", "slow_seconds"]["from"] == "GRAPHSVC_SERVICE_SLOW_SECONDS"
+    (tmp_path / "graphsvc.toml").write_text("[service]\nprot = 9000\n")
+    wrong = check()
+    assert wrong.returncode == 1
+    error = json.loads(wrong.stderr)["error"]
+    assert (error["code"], error["hint"]) == ("unknown_field", "Did you mean 'port'?")

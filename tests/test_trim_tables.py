@@ -193,7 +193,7 @@ SEEDS = [4, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(20, 4
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_any_history_of_statements_and_verbs_with_trims_is_the_same_on_both_engines(tmp_path: Path, seed: int) -> None:
-    count = 40 if seed < 20 else 100
+    count = 30 if seed < 20 else 100
     found = {engine: history(tmp_path / engine, engine, seed, count) for engine in ("kuzu", "ladybug")}
     assert found["kuzu"] == found["ladybug"]
     assert found["kuzu"]["trimmed"] > 20

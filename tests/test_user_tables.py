@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import graphsvc
-from graphsvc.errors import Conflict, GraphsvcError, NotFound
+from graphsvc.errors import Conflict, GraphsvcError, NotFound, Unsupported
 from graphsvc.memory.importing import import_memory
 from graphsvc.memory.statements import run
 
@@ -157,6 +157,30 @@ def test_an_export_taken_in_gives_the_same_tables(tmp_path: Path, format: Any) -
     assert files == {one.name: one.read_bytes() for one in (tmp_path / "c").iterdir()}
 
 
+@pytest.mark.parametrize("format", ["jsonl", "parquet"])
+def test_defaults_of_columns_travel_with_an_export(tmp_path: Path, format: Any) -> None:
+    with graphsvc.open(tmp_path / "one", embedder="hashing") as one:
+        one.cypher(
+            "CREATE NODE TABLE D(id INT64, a STRING DEFAULT 'it\\'s', b INT64 DEFAULT -4, "
+            "c DATE DEFAULT cast('2020-01-02' AS DATE), PRIMARY KEY(id))", write=True
+        )  # fmt: skip
+        one.cypher("CREATE REL TABLE R(FROM D TO D, w DOUBLE DEFAULT -0.5)", write=True)
+        one.cypher("CREATE (:D {id: 1, b: NULL})", write=True)
+        one.export(tmp_path / "a", format=format)
+    with graphsvc.open(tmp_path / "two", embedder="hashing") as two:
+        import_memory(two, tmp_path / "a")
+        two.cypher("CREATE (:D {id: 2})", write=True)
+        two.cypher("MATCH (a:D {id: 1}), (b:D {id: 2}) CREATE (a)-[:R]->(b)", write=True)
+        assert read(two, "MATCH (d:D) RETURN d.a, d.b, d.c ORDER BY d.id") == [
+            ["it's", None, date(2020, 1, 2)], ["it's", -4, date(2020, 1, 2)],
+        ]  # fmt: skip
+        assert read(two, "MATCH (:D)-[r:R]->(:D) RETURN r.w") == [[-0.5]]
+        two.cypher("ALTER TABLE D ADD x BLOB DEFAULT cast('x' AS BLOB)", write=True)
+        with pytest.raises(Unsupported, match="bytes"):
+            two.export(tmp_path / "b", format=format)
+        assert not (tmp_path / "b").exists()
+
+
 def test_edges_whose_ends_are_not_taken_are_left_out_and_told(tmp_path: Path) -> None:
     with graphsvc.open(tmp_path / "one", embedder="hashing") as one:
         fill(one)
@@ -215,6 +239,43 @@ with graphsvc.open({str(path)!r}, embedder="hashing") as memory:
     back = graphsvc.migrate(path, engine="kuzu")
     assert moved.digest == back.digest != done.stdout.split()[-1], "the last statement was decided"
     assert moved.entries == back.entries
+
+
+def test_what_keeps_its_past_moves_to_the_other_engine_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "memory"
+    program = f"""
+import sys; sys.path.insert(0, {str(Path(__file__).parent.parent)!r})
+import json, random
+from tests.engine.test_temporal_nodes import SLOTS, asked, change, now, present, tables, graphsvc
+from datetime import datetime
+with graphsvc.open({str(path)!r}, embedder="hashing") as memory:
+    if len(sys.argv) == 1:
+        chance, state, known = random.Random(8), ({{}}, frozenset()), []
+        tables(memory)
+        for step in range(24):
+            state = change(memory, chance, state)
+            known += [] if step % 8 else [now()]
+    else:
+        known = [datetime.fromisoformat(at) for at in json.loads(sys.argv[1])]
+    answers = [asked(memory, slot, at) for slot in SLOTS[::4] for at in (*known, None)]
+    print(json.dumps([[at.isoformat() for at in known], memory._opened.store.graph.engine.name, present(memory), answers,
+                      memory.verify().digest, list(map(str, memory.verify().problems))]))
+"""
+
+    def answered(*known: str) -> list[Any]:
+        done = subprocess.run([sys.executable, "-c", program, *known], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        found: list[Any] = json.loads(done.stdout)
+        return found
+
+    before = answered()
+    assert before[-1] == []
+    assert any(nodes for nodes, _ in before[3])
+    assert any(edges for _, edges in before[3])
+    for engine in ("ladybug", "kuzu"):
+        moved = graphsvc.migrate(path, engine=engine)
+        assert moved.digest == before[4]
+        assert answered(json.dumps(before[0])) == [before[0], engine, *before[2:]]
 
 
 def test_sizes_tell_of_rows_and_statements(memory: graphsvc.Memory) -> None:

@@ -107,7 +107,7 @@ def test_a_second_opening_names_a_setting_that_does_not_exist(path: Path) -> Non
     with graphsvc.open(path, embedder="hashing"):
         with pytest.raises(UnknownField):
             graphsvc.open(path, bogus=1)
-        with pytest.raises(BadInput, match="open in this process already"):
+        with pytest.raises(BadInput, match="open already, with 4"):
             graphsvc.open(path, readers=7)
         with graphsvc.open(path, readers="4"):  # as the environment holds it
             pass

@@ -62,8 +62,8 @@ def made() -> str:
         f"CALL calls {', '.join(sorted(code(name.lower()) for name in PROCEDURES))}.",
         "## Writes",
         said(order.__doc__, "order"),
-        f"Columns have the types {', '.join(sorted(map(code, writes.TYPES)))}, lists of them, `STRUCT`, `MAP` and "
-        "`DECIMAL`. The clock is read once: `current_timestamp()` and `current_date()` are the parameter "
+        f"Columns have the types {', '.join(sorted(map(code, writes.TYPES)))}, and lists of them, but for `BLOB`. "
+        "The clock is read once: `current_timestamp()` and `current_date()` are the parameter "
         f"`${writes.NOW}` of the statement that is logged.",
         "## Names",
         "These words are names only within backticks: " + ", ".join(sorted(map(code, names.RESERVED))) + ".",

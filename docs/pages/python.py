@@ -33,7 +33,8 @@ from graphsvc.memory.importing import (
     import_table,
 )
 from graphsvc.memory.memory import Memory
-from graphsvc.memory.reached import LazyNode, Nodes, Subgraph, Way, Ways
+from graphsvc.memory.paging import Page
+from graphsvc.memory.reached import Joint, LazyNode, Nodes, Subgraph, Way, Ways
 from graphsvc.memory.recall import Item, Recalled, Weights
 from graphsvc.memory.scores import Scores
 from graphsvc.memory.travel import migrate, restore, verify_snapshot
@@ -54,7 +55,7 @@ CLASSES: tuple[type, ...] = (
     results.Trend, results.Lesson, results.Relations, results.Event, Recalled,
     Item, Weights, cypher.Result, Node, Edge, Path, Schema,
     GraphTable, skills.Linked, consolidation.Consolidation, consolidation.Learnt, briefing.Brief,
-    briefing.Sentence, Graph, Nodes, LazyNode, Subgraph, Ways, Way, Scores,
+    briefing.Sentence, Graph, Nodes, LazyNode, Joint, Page, Subgraph, Ways, Way, Scores,
     ExportReport, ForgetReport, Named, KeptTask, Report, Problem, Snapshot, Restored,
     TrimReport, Migrated,
 )  # fmt: skip
@@ -97,6 +98,8 @@ def made() -> str:
         OPENING,
         _function("graphsvc.open", graphsvc.open, "##"),
         _function("graphsvc.aopen", graphsvc.aopen, "##"),
+        _function("graphsvc.connect", graphsvc.connect, "##"),
+        _function("graphsvc.aconnect", graphsvc.aconnect, "##"),
         AWAITED,
         *(_function(f"graphsvc.{verb.__name__}", verb, "##") for verb in (verify_snapshot, restore, migrate)),
         TRAVELS_AWAITED,

@@ -11,15 +11,21 @@ from typer.core import TyperGroup
 
 import graphsvc
 from graphsvc.cli.causal import causal
+from graphsvc.cli.configuration import add_config
 from graphsvc.cli.cypher import add_cypher
 from graphsvc.cli.demonstration import demo
 from graphsvc.cli.entities import add_links, entities
 from graphsvc.cli.episodes import add_store, episodes
 from graphsvc.cli.facts import facts
+from graphsvc.cli.graphql import graphql
 from graphsvc.cli.importing import importing
+from graphsvc.cli.keys import keys
 from graphsvc.cli.learning import add_learning
 from graphsvc.cli.leaving import add_leaving
+from graphsvc.cli.many import add_many
+from graphsvc.cli.mcp import add_mcp
 from graphsvc.cli.recall import add_recall
+from graphsvc.cli.serve import add_serve
 from graphsvc.cli.shell import complain
 from graphsvc.cli.skills import skills
 from graphsvc.cli.travel import add_travel
@@ -84,6 +90,7 @@ def common(
 add_recall(app)
 add_cypher(app)
 add_learning(app)
+add_many(app)
 app.add_typer(episodes, name="episodes", rich_help_panel="Remember")
 app.add_typer(skills, name="skills", rich_help_panel="Remember")
 app.add_typer(entities, name="entities", rich_help_panel="Remember")
@@ -95,4 +102,9 @@ app.add_typer(importing, name="import", rich_help_panel="Remember")
 add_upkeep(app)
 add_travel(app)
 add_leaving(app)
+add_serve(app)
+app.add_typer(keys, name="keys", rich_help_panel="Serve")
+add_mcp(app)
+add_config(app)
+app.add_typer(graphql, name="graphql", rich_help_panel="Serve")
 app.add_typer(demo, name="demo", rich_help_panel="Keep")

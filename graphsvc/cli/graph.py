@@ -40,7 +40,7 @@ def define(
     searchable: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN", help="A column whose text is searched; give it several times.")
     ] = None,
-    temporal: Annotated[bool, typer.Option("--temporal", help="Of edges: keep what was known of them before.")] = False,
+    temporal: Annotated[bool, typer.Option("--temporal", help="Keep what was known of its rows before.")] = False,
 ) -> Answer:
     """Make a table of nodes, or of edges between two tables; `-` in place of columns for none."""
     with shell.open() as memory:

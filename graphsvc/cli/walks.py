@@ -33,8 +33,8 @@ Direction = Annotated[Literal["out", "in", "both"], typer.Option(help="Along edg
 Depth = Annotated[int, typer.Option("--depth", "-d", min=0, help="How many steps.")]
 NodeFilter = Annotated[str | None, typer.Option("--where", metavar="JSON", help=f"Filters by table, like {BY_TABLE}.")]
 EdgeFilter = Annotated[str | None, typer.Option("--edges", metavar="JSON", help=f"Filters by type, like {BY_TYPE}.")]
-Valid = Annotated[str | None, typer.Option("--valid", metavar="TIME", help="Only edges that held then.")]
-Known = Annotated[str | None, typer.Option("--known", metavar="TIME", help="Only edges as they were known then.")]
+Valid = Annotated[str | None, typer.Option("--valid", metavar="TIME", help="Only what held then.")]
+Known = Annotated[str | None, typer.Option("--known", metavar="TIME", help="As was known then.")]
 FanOut = Annotated[int | None, typer.Option(min=1, help="Edges to take from each node at most.")]
 Limit = Annotated[int, typer.Option(min=1, help="How many at most.")]
 Weight = Annotated[str | None, typer.Option(help="Column of edges that counts instead of 1.")]
@@ -85,12 +85,28 @@ def _about(node: LazyNode) -> str:
 
 
 @command(graph, "node", example="graphsvc graph node Skill:json.loads")
-def node(shell: Shell, node: Node, agent: Agent = None) -> Answer:
-    """Show one node in full."""
+def node(shell: Shell, node: Node, valid: Valid = None, known: Known = None, agent: Agent = None) -> Answer:
+    """Show one node in full; of a temporal table also as it was."""
     with shell.open() as memory:
-        found = memory.graph.node(node_of(memory, node, agent))
+        found = memory.graph.node(node_of(memory, node, agent), as_of=as_of(valid, known))
         data = {**found.row(), "properties": found.properties}
     return Answer(data, records.printed(fields(dict(data["properties"]), f"{found.label} {found.id}")))
+
+
+@command(graph, "nodes", example="graphsvc graph nodes Skill --limit 5")
+def nodes(
+    shell: Shell,
+    name: Annotated[str, typer.Argument(metavar="TABLE", help="A table of nodes.")],
+    where: Annotated[str | None, typer.Option(metavar="JSON", help="A filter, like '{\"success\": true}'.")] = None,
+    valid: Valid = None, known: Known = None, limit: Limit = 50,
+) -> Answer:  # fmt: skip
+    """List the nodes of a table, by key; of a temporal one also as they were."""
+    with shell.open() as memory:
+        chosen = parsed(where, "--where", '{"success": true}')
+        found = memory.graph.nodes(name, chosen, as_of=as_of(valid, known), limit=limit).fetched()
+        view = _node_table(found, f"{len(found):,}{' and more' if found.more else ''} of {name}")
+        data = [{**one.row(), "properties": one.properties} for one in found]
+    return Answer({"nodes": data, "more": found.more, "behind": found.behind}, records.printed(view))
 
 
 @command(graph, "neighbours", example="graphsvc graph neighbours Skill:json.loads --rel CALLS --depth 2")

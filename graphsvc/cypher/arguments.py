@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from graphsvc.cypher.syntax import Clause, Expr, Projection, paths_of
+from graphsvc.cypher.names import folded
+from graphsvc.cypher.syntax import Clause, Expr, Match, Path, Projection, paths_of
 from graphsvc.cypher.values import ELEMENTS, Value
 
 _NESTED = (
@@ -39,6 +40,8 @@ _ELEMENTS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Functions of elements of the graph, and which they take: some end the process on anything else."""
 _COMPARED = frozenset({"=", "<>", "<", "<=", ">", ">="})
+_CONSTANT = frozenset({"KEYS", "TYPEOF"})
+"""Functions of which an engine knows the result by the type of what they are given, so that it doesn't look at it."""
 LAMBDAS = {"LIST_TRANSFORM": 1, "LIST_FILTER": 1, "LIST_REDUCE": 2}
 """Functions that take a list and a lambda of so many names. Any other ends the process on one."""
 MAX_FACTORIAL = 1_000
@@ -68,6 +71,8 @@ def why_refused(name: str, expr: Expr, values: list[Value]) -> tuple[str, str]:
     kinds = _ELEMENTS.get(name)
     if kinds and any(value.kind not in (*kinds, "given") for value in values[:1]):
         return f"{shown} takes {' or '.join(kinds)}", "Give it a variable of a pattern."
+    if name in ("LABEL", "LABELS") and values and (values[0].taken or expr.args[0].kind not in ("variable", "call")):
+        return f"{shown} is of a name, not of what is taken out of a list or struct", "UNWIND the list first."
     if name in _COMPARED and any(value.kind in ELEMENTS and not value.bound for value in values):
         return "a node, edge or path out of a list or struct is compared", "Compare its key, or use IN."
     if name in ("CASE", "COALESCE", "IFNULL", "NULLIF", "LEAST", "GREATEST") and any(
@@ -108,16 +113,33 @@ def all_shortest_unseen(part: Sequence[Clause]) -> int | None:
     """Where ALL SHORTEST stands in a path that isn't given back: if it finds none, the process ends."""
     final = part[-1]
     items = final.items if isinstance(final, Projection) and final.final else ()
-    seen = {item.expr.value for item in items if item.expr.kind == "variable"}
+    seen = {folded(item.expr.value) for item in items if item.expr.kind == "variable"}
     for item in items:
         if item.expr.kind == "call" and item.expr.value in ("NODES", "RELS", "RELATIONSHIPS"):
-            seen.update(arg.value for arg in item.expr.args)
+            seen.update(folded(arg.value) for arg in item.expr.args if arg.kind == "variable")
     for clause in part:
         for path in paths_of(clause):
             for edge in path.edges:
-                if edge.hops and edge.hops.way == "ALL SHORTEST" and path.variable not in seen:
+                if edge.hops and edge.hops.way == "ALL SHORTEST" and folded(path.variable) not in seen:
                     return edge.at
     return None
+
+
+def why_unused(names: Sequence[str], body: Expr) -> str:
+    """What is wrong with what a lambda or a quantifier computes: Kuzu reads what it computes for each element, and ends
+    the process, or answers by other rows, where that doesn't take the element itself, not only in another lambda.
+    """
+    return "" if _takes(names, body) else f"what is computed for each element doesn't use {' or '.join(names)}"
+
+
+def _takes(names: Sequence[str], expr: Expr) -> bool:
+    if expr.kind == "variable":
+        return folded(str(expr.value)) in names
+    if isinstance(expr.value, Match | Path) or expr.kind == "lambda":
+        return False
+    if expr.kind == "call" and expr.value in _CONSTANT:
+        return False
+    return any(_takes(names, arg) for arg in (expr.args[:1] if expr.kind == "quantifier" else expr.args))
 
 
 def why_reduce_refused(among: Value, body: Expr) -> str:

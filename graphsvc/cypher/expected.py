@@ -11,6 +11,7 @@ from graphsvc.cypher.parse import parse
 from graphsvc.cypher.syntax import (
     Clause,
     Expr,
+    Match,
     Projection,
     Query,
     Unwind,
@@ -33,12 +34,14 @@ class Wanted:
     Attributes:
         name: of the parameter. form: what it is to be.
         tables: that the column may be of. column: its name; '' where it hangs on no column.
+        equal_at: where the parameter stands, if it is in a MATCH, and the column is to be equal to it; else -1.
     """
 
     name: str
     form: Form
     tables: tuple[str, ...] = ()
     column: str = ""
+    equal_at: int = -1
 
 
 @lru_cache(maxsize=512)
@@ -57,14 +60,15 @@ def _expected(query: Query) -> list[Wanted]:
     found: list[Wanted] = []
     for clause in every_clause(query):
         found += _of_clause(clause)
+        matched = isinstance(clause, Match)  # elsewhere it may be part of the name of a column
         for path in paths_of(clause):
             for part in path.parts:
                 labels = tables.get(part.variable) or _labels(part)
                 for column, value in part.properties:
                     if value.kind == "parameter" and labels:
-                        found.append(Wanted(value.value, "value", labels, column))
+                        found.append(Wanted(value.value, "value", labels, column, value.at if matched else -1))
         for expr in in_clause(clause):
-            found += _of_expression(expr, tables)
+            found += _of_expression(expr, tables, matched=matched)
     return found
 
 
@@ -101,14 +105,14 @@ def _of_clause(clause: Clause) -> Iterator[Wanted]:
                 yield Wanted(expr.value, "count")
 
 
-def _of_expression(expr: Expr, tables: dict[str, tuple[str, ...]]) -> Iterator[Wanted]:
+def _of_expression(expr: Expr, tables: dict[str, tuple[str, ...]], *, matched: bool) -> Iterator[Wanted]:
     if expr.kind != "op" or len(expr.args) != 2:
         return
     left, right = expr.args
     if expr.value in _COMPARED:
         for one, other in ((left, right), (right, left)):
             if one.kind == "parameter":
-                yield from _like(one, other, "value", tables)
+                yield from _like(one, other, "value", tables, equal=matched and expr.value == "=")
     elif expr.value == "IN":
         if right.kind == "parameter":
             yield Wanted(right.value, "list")
@@ -119,8 +123,11 @@ def _of_expression(expr: Expr, tables: dict[str, tuple[str, ...]]) -> Iterator[W
         yield Wanted(right.value, "text")
 
 
-def _like(parameter: Expr, other: Expr, form: Form, tables: dict[str, tuple[str, ...]]) -> Iterator[Wanted]:
+def _like(
+    parameter: Expr, other: Expr, form: Form, tables: dict[str, tuple[str, ...]], *, equal: bool = False
+) -> Iterator[Wanted]:
     if other.kind == "property" and other.args and other.args[0].kind == "variable" and other.args[0].value in tables:
-        yield Wanted(parameter.value, form, tables[other.args[0].value], other.value)
+        at = parameter.at if equal else -1
+        yield Wanted(parameter.value, form, tables[other.args[0].value], other.value, at)
 
 

@@ -16,14 +16,17 @@ from graphsvc.cypher.arguments import (
     all_shortest_unseen,
     why_reduce_refused,
     why_refused,
+    why_unused,
 )
 from graphsvc.cypher.functions import AGGREGATES, ELEMENTS, FUNCTIONS, GIVES, LENGTHS, PASSES, Growth
+from graphsvc.cypher.names import folded
 from graphsvc.cypher.syntax import (
     Call,
     Clause,
     Create,
     Edge,
     Expr,
+    Item,
     Match,
     Merge,
     Node,
@@ -96,14 +99,8 @@ class Budget:
         """Raises: NotAllowed, if it would grow too far."""
         for part in query.parts:
             self._names, self._unwound, self._matched = {}, 1.0, False
-            sourced = False
             self._check_part(part)
             for clause in part:
-                if isinstance(clause, Projection) and clause.where and not sourced:
-                    what = "WITH … WHERE before any MATCH or UNWIND ends the process"
-                    hint = "Begin with UNWIND [1] AS x, or say it in the WHERE of a MATCH."
-                    raise NotAllowed(what, where=place(self._statement, clause.at), hint=hint, rule="crash")
-                sourced = sourced or isinstance(clause, Match | Unwind | Call)
                 self._clause(clause)
 
     def _check_part(self, part: Sequence[Clause]) -> None:
@@ -130,7 +127,7 @@ class Budget:
             case Call():
                 for arg in clause.args:
                     self._value(arg)
-                self._names |= {name: STORED for _, name in clause.yields}
+                self._names |= {folded(name): STORED for _, name in clause.yields}
                 self._matched = True
             case Create() | Merge():
                 for path in clause.paths:
@@ -160,18 +157,19 @@ class Budget:
             if edge.hops:
                 self._hops(edge.at, edge.hops.lower, edge.hops.upper)
                 length += 2 * (edge.hops.upper or MAX_HOPS)
-                inner = dict.fromkeys(edge.hops.names, STORED)
+                inner = dict.fromkeys(map(folded, edge.hops.names), STORED)
                 for expr in (*filter(None, [edge.hops.where]), *edge.hops.shown):
                     self._within(expr, inner, 1)
-                self._names[edge.variable] = Value(STORED_SIZE * length, length, kind="path")
+                self._names[folded(edge.variable)] = Value(STORED_SIZE * length, length, kind="path")
         if path.variable:
-            self._names[path.variable] = Value(STORED_SIZE * length, length, kind="path")
+            self._names[folded(path.variable)] = Value(STORED_SIZE * length, length, kind="path")
 
     def _bind(self, part: Node | Edge) -> None:
         kind, tables = ("node", part.labels) if isinstance(part, Node) else ("edge", part.types)
-        before = self._names.get(part.variable)
+        name = folded(part.variable)
+        before = self._names.get(name)
         if before is None or (tables and before.kind == kind):
-            self._names[part.variable] = Value(STORED_SIZE, kind=kind, tables=tables, bound=True)
+            self._names[name] = Value(STORED_SIZE, kind=kind, tables=tables, bound=True)
 
     def _hops(self, at: int, lower: int | None, upper: int | None) -> None:
         if max(lower or 0, upper or 0) > MAX_HOPS:
@@ -182,13 +180,13 @@ class Budget:
         self._unwound *= max(1, value.elements)
         if self._unwound > MAX_UNWOUND:
             raise self._refuse(f"UNWIND would make more than {MAX_UNWOUND:,} rows", clause.at)
-        self._names[clause.name] = value.element
+        self._names[folded(clause.name)] = value.element
 
     def _projection(self, clause: Projection) -> None:
-        values = {item.name or _named(item.expr): self._value(item.expr) for item in clause.items}
-        large = [item for item in clause.items if values[item.name or _named(item.expr)].size > MAX_GIVEN]
+        values = {_name(item): self._value(item.expr) for item in clause.items}
+        large = [item for item in clause.items if values[_name(item)].size > MAX_GIVEN]
         for item in large if clause.final else ():
-            if values[item.name or _named(item.expr)].kind != "text":
+            if values[_name(item)].kind != "text":
                 raise self._refuse(f"gives back a value of more than {MAX_GIVEN:,} elements", item.expr.at)
         groups = [item for item in clause.items if not aggregates(item.expr)]
         outer = self._names
@@ -247,7 +245,7 @@ class Budget:
                     return STORED
                 return known(self._parameters.get(expr.value))
             case "variable":
-                return self._names.get(expr.value, STORED)
+                return self._names.get(folded(expr.value), STORED)
             case "property":
                 return self._property(expr)
             case "call":
@@ -265,7 +263,7 @@ class Budget:
             case "index":
                 base = self._value(expr.args[0])
                 self._value(expr.args[1])
-                return base.element
+                return replace(base.element, taken=True)
             case "slice":
                 values = [self._value(arg) for arg in expr.args]
                 self._check("SLICE", expr, values)
@@ -273,7 +271,8 @@ class Budget:
             case "quantifier":
                 among = self._value(expr.args[0])
                 self._works(among.elements, expr)
-                self._within(expr.args[1], {expr.value: among.element}, among.elements)
+                self._within(expr.args[1], {folded(expr.value): among.element}, among.elements)
+                self._check_used(expr, (folded(expr.value),), expr.args[1])
                 return TRUTH
             case "exists" | "count":
                 self._subquery(expr.value)
@@ -294,14 +293,19 @@ class Budget:
         if what:
             raise NotAllowed(what, where=place(self._statement, expr.at), hint=hint, rule="crash")
 
+    def _check_used(self, expr: Expr, names: Sequence[str], body: Expr) -> None:
+        if why := why_unused(names, body):
+            hint = "Say it outside, or use the element."
+            raise NotAllowed(why, where=place(self._statement, expr.at), hint=hint, rule="crash")
+
     def _property(self, expr: Expr) -> Value:
         base = self._value(expr.args[0])
         if base.kind in ("node", "edge"):
             return column(self._schema, base.tables, expr.value)
-        if base == STORED:
-            return STORED
+        if base.kind == "given":
+            return replace(STORED, taken=True)
         inner = base.item.kind if base.item and base.item.kind in ("node", "edge", "path") and not base.kind else ""
-        return Value(base.size, item=base.item, null=base.null, kind=inner)
+        return Value(base.size, item=base.item, null=base.null, kind=inner, taken=True)
 
     def _case(self, expr: Expr) -> Value:
         values = [self._value(arg) for arg in expr.args][1 if expr.value else 0 :]
@@ -349,7 +353,7 @@ class Budget:
             kind = "array" if fixed else GIVES[expr.value]
             return replace(found, kind=kind, null=False, bound=expr.value in ("START_NODE", "END_NODE"))
         if expr.value in PASSES:
-            return found
+            return replace(found, taken=True)
         item = found.item if found.kind == "list" else None
         return replace(found, kind=found.kind if item or found.number else "", null=False, tables=())
 
@@ -422,7 +426,8 @@ class Budget:
         return max(1, value.most)
 
     def _range(self, expr: Expr, values: list[Value]) -> Value:
-        low, high = values[0].low, self._bound(expr, values, 1)
+        high = self._bound(expr, values, 1)
+        low = values[0].low
         if low is None:  # a number that the graph holds may be as small as it likes
             low = 0.0 if self._parameters is None and expr.args[0].kind == "parameter" else -2.0 * MAX_VALUE
         step = 1.0
@@ -436,26 +441,29 @@ class Budget:
 
     def _lambda(self, growth: str, expr: Expr) -> Value:
         among = self._value(expr.args[0])
-        names, body = expr.args[1].value, expr.args[1].args[0]
+        names, body = tuple(map(folded, expr.args[1].value)), expr.args[1].args[0]
         self._check(expr.value, expr, [among, Value()])
         self._works(among.elements, expr)
         inner = dict.fromkeys(names, among.element)
         if growth == "reduce":
             return self._reduce(expr, among, names, body)
         item = self._within(body, inner, among.elements)
-        if growth == "filter":
-            return among
-        kind = "array" if among.kind == "array" else "list"
-        return self._grows(Value(1 + among.elements * item.size, among.elements, kind=kind, item=item), expr)
+        found = among
+        if growth == "each":
+            kind = "array" if among.kind == "array" else "list"
+            found = self._grows(Value(1 + among.elements * item.size, among.elements, kind=kind, item=item), expr)
+        self._check_used(expr, names, body)
+        return found
 
     def _reduce(self, expr: Expr, among: Value, names: tuple[str, ...], body: Expr) -> Value:
         """What is gathered is used again for each element, so it may grow by addition and no further."""
         if why := why_reduce_refused(among, body):
             raise NotAllowed(why, where=place(self._statement, expr.at), rule="crash")
+        self._check_used(expr, names, body)
         if among.element.number:
             self._within(body, dict.fromkeys(names, NUMBER), among.elements)
             return NUMBER
-        uses = [each for each in inside(body) if each.kind == "variable" and each.value == names[0]]
+        uses = [each for each in inside(body) if each.kind == "variable" and folded(each.value) == names[0]]
         calls = [each for each in inside(body) if each.kind in ("call", "cast", "list", "struct")]
         plain = all(FUNCTIONS.get(each.value) in ("number", "bounded", "same") for each in calls if each.kind == "call")
         if len(uses) > 1 or not plain or any(each.kind != "call" for each in calls):
@@ -471,8 +479,10 @@ def _product(sizes: list[float]) -> float:
     return found
 
 
-def _named(expr: Expr) -> str:
-    return expr.value if expr.kind == "variable" else f"{expr.kind} at {expr.at}"
+def _name(item: Item) -> str:
+    if item.name or item.expr.kind == "variable":
+        return folded(item.name or item.expr.value)
+    return f"{item.expr.kind} at {item.expr.at}"
 
 
 def aggregates(expr: Expr) -> bool:

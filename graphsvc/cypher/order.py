@@ -146,7 +146,7 @@ class _Rows:
         self._count += 1
         symbol = f"{name}#{self._count}"
         if name:
-            self.names[name] = symbol
+            self.names[folded(name)] = symbol
         return symbol
 
     # clauses
@@ -192,7 +192,7 @@ class _Rows:
             self._symbol(path.variable)
 
     def _part(self, part: Node | Edge, how: str) -> str:
-        symbol = self.names.get(part.variable, "") if part.variable else ""
+        symbol = self.names.get(folded(part.variable), "") if part.variable else ""
         if not symbol:
             symbol = self._symbol(part.variable)
             if how == "made":
@@ -211,8 +211,9 @@ class _Rows:
 
     def _place(self, expr: Expr) -> Place | None:
         """The variable, or property of one, that an expression is."""
-        if expr.kind == "variable" and expr.value in self.names:
-            return self.names[expr.value], ""
+        if expr.kind == "variable":
+            symbol = self.names.get(folded(expr.value))
+            return (symbol, "") if symbol else None
         if expr.kind == "property" and expr.value != "*":
             base = self._place(expr.args[0])
             return (base[0], folded(expr.value)) if base and not base[1] else None
@@ -228,13 +229,13 @@ class _Rows:
 
     def _project(self, clause: Projection) -> None:
         outer = self.names
-        items = [(item.name or _named(item.expr), item.expr) for item in clause.items]
+        items = [(folded(item.name) or _named(item.expr), item.expr) for item in clause.items]
         keys: list[Place] = []
         found: dict[str, str] = dict(outer) if clause.star else {}
         gathered: list[str] = []
         for name, expr in items:
-            if expr.kind == "variable" and expr.value in outer:
-                found[name] = outer[expr.value]
+            if expr.kind == "variable" and folded(expr.value) in outer:
+                found[name] = outer[folded(expr.value)]
                 keys.append((found[name], ""))
                 continue
             symbol = self._symbol()
@@ -260,7 +261,7 @@ class _Rows:
         for path in clause.paths:
             self._bind(path, "merged")
         parts = [part for path in clause.paths for part in path.parts]
-        merged = [self.names[part.variable] for part in parts if part.variable]
+        merged = [self.names[folded(part.variable)] for part in parts if part.variable]
         if clause.on_match and not self._alone({(symbol, "") for symbol in merged}):
             raise self._last_wins(clause.on_match[0], "ON MATCH may meet it more than once")
         for item in (*clause.on_create, *clause.on_match):
@@ -279,7 +280,8 @@ class _Rows:
         if isinstance(expr.value, Match | Path):
             paths = expr.value.paths if isinstance(expr.value, Match) else (expr.value,)
             parts = [part for path in paths for part in path.parts]
-            found.update((self.names[part.variable], "") for part in parts if part.variable in self.names)
+            named = (self.names.get(folded(part.variable)) for part in parts)
+            found.update((symbol, "") for symbol in named if symbol)
             within = [value for part in parts for _, value in part.properties]
             where = expr.value.where if isinstance(expr.value, Match) else None
             for value in (*within, *filter(None, [where])):
@@ -330,7 +332,7 @@ class _Rows:
         return _distinct(rows, [at[1] for at in known if at[0] == symbol])
 
     def _assign(self, item: Assignment) -> None:
-        symbol = self.names.get(item.variable, "")
+        symbol = self.names.get(folded(item.variable), "")
         made = symbol in self._made
         needs = self._needs(item.value)
         reads = frozenset(key for one, key in needs if one == symbol)
@@ -370,14 +372,14 @@ class _Rows:
 def _innermost(expr: Expr) -> str:
     while expr.kind == "property":
         expr = expr.args[0]
-    return str(expr.value)
+    return folded(str(expr.value))
 
 
 def _bound(expr: Expr) -> tuple[str, ...]:
     """The names that an expression binds for what is in it."""
     if expr.kind == "lambda":
-        return tuple(expr.value)
-    return (expr.value,) if expr.kind == "quantifier" else ()
+        return tuple(map(folded, expr.value))
+    return (folded(expr.value),) if expr.kind == "quantifier" else ()
 
 
 def _conjuncts(expr: Expr | None) -> list[Expr]:
@@ -389,7 +391,7 @@ def _conjuncts(expr: Expr | None) -> list[Expr]:
 
 
 def _named(expr: Expr) -> str:
-    return str(expr.value) if expr.kind == "variable" else f"{expr.kind} at {expr.at}"
+    return folded(expr.value) if expr.kind == "variable" else f"{expr.kind} at {expr.at}"
 
 
 def _same_constant(one: Expr, other: Expr) -> bool:
@@ -490,13 +492,13 @@ class _Seen:
         return {
             folded(table): frozenset(folded(key) for key, _ in part.properties)
             for part in path.parts
-            if not part.variable or part.variable not in rows.names
+            if not part.variable or folded(part.variable) not in rows.names
             for table in (part.labels if isinstance(part, Node) else part.types)
         }
 
     def _reads(self, path: Path, rows: _Rows) -> None:
         for part in path.parts:
-            if part.variable and part.variable in rows.names:
+            if part.variable and folded(part.variable) in rows.names:
                 continue
             tables = part.labels if isinstance(part, Node) else part.types
             if not tables or self._written & set(map(folded, tables)):
@@ -512,7 +514,7 @@ class _Seen:
 
     def _note(self, items: Iterable[Assignment], rows: _Rows) -> None:
         for item in items:
-            for table in rows.tables.get(rows.names.get(item.variable, ""), ()):
+            for table in rows.tables.get(rows.names.get(folded(item.variable), ""), ()):
                 self._written.add(table)
                 self._set.setdefault(table, set()).add(folded(item.key))
 

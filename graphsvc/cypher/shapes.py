@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphsvc.cypher.functions import AGGREGATES
+from graphsvc.cypher.subqueries import check_subqueries
 from graphsvc.cypher.syntax import Clause, Expr, Projection, Query, every_clause, in_clause, inside
 from graphsvc.cypher.tokens import place
 from graphsvc.errors import NotAllowed
@@ -18,6 +19,7 @@ def check_shapes(statement: str, query: Query) -> None:
     for part in query.parts:
         _check_filter_of_nothing(statement, part)
         _check_first_of_ordered(statement, part)
+        check_subqueries(statement, part)
     for clause in every_clause(query):
         for expr in in_clause(clause):
             if expr.kind == "case":

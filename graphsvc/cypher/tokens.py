@@ -224,6 +224,7 @@ def _no_token(statement: str, at: int) -> NotAllowed:
     return NotAllowed(f"{character!r} isn't a character of Cypher", where=where, hint="Quote names with backticks.")
 
 
+@lru_cache(maxsize=512)
 def parameters_of(statement: str) -> frozenset[str]:
     """Names of the parameters that a statement uses."""
     return frozenset(token.value for token in tokens(statement) if token.kind == "parameter")

@@ -31,6 +31,7 @@ class Value:
         item: of its elements, if that is known apart.
         tables: of a node or edge, those that it may be of; none if it may be of any.
         bound: whether it is a node or edge that a pattern binds, and not one out of a list or struct.
+        taken: whether an expression takes it out of a list or struct; what UNWIND or a lambda names isn't.
     """
 
     size: float = 1
@@ -42,6 +43,7 @@ class Value:
     item: Value | None = None
     tables: tuple[str, ...] = ()
     bound: bool = False
+    taken: bool = False
 
     @property
     def number(self) -> bool:
@@ -53,7 +55,7 @@ class Value:
 
     @property
     def element(self) -> Value:
-        return replace(self.item, bound=False) if self.item else Value(self.size, null=self.null)
+        return replace(self.item, bound=False, taken=False) if self.item else Value(self.size, null=self.null)
 
     def unbound(self) -> Value:
         """The same, but for the bounds of a number."""

@@ -1,148 +1,56 @@
-"""Patterns that name no table, made to mean the tables that aren't hidden.
+"""Patterns that name no table, made to mean the tables that they may be of, and none that is hidden.
 
-To the engines `(n)` is a node of any table, and the memory's own notes about the graph are nodes of two more. No edge
-leads to those, so that only a node by itself, or at a walk that may have no edges, could be one of them.
+To the engines `(n)` is a node of any table and `-[r]-` an edge of any: of the memory's own notes about the graph too,
+and of the tables in which the past of temporal ones lies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Sequence
 
-from graphsvc.cypher.names import folded, hidden
-from graphsvc.cypher.syntax import (
-    Assignment,
-    Call,
-    Clause,
-    Create,
-    Expr,
-    Match,
-    Merge,
-    Node,
-    Path,
-    Projection,
-    Query,
-    Set,
-    Unwind,
-)
-from graphsvc.cypher.tokens import MAX_STATEMENT, place, tokens
+from graphsvc.cypher.mixed import check_mixed
+from graphsvc.cypher.names import quoted
+from graphsvc.cypher.patterns import Ends
+from graphsvc.cypher.syntax import Node, Query
+from graphsvc.cypher.tokens import LEFT_HEADS, MAX_STATEMENT, Token, place, tokens
+from graphsvc.cypher.values import Schema
 from graphsvc.errors import TooLarge
 
 MOST = 8 * MAX_STATEMENT
 """Characters that a statement may have with the names of tables in it."""
 
 
-def visible(statement: str, query: Query, tables: Collection[str]) -> str:
-    """The statement as an engine is to be given it: where such a node names no table, it names all that aren't hidden.
+def visible(statement: str, query: Query, tables: Schema, nodes: Collection[str], ends: Ends) -> str:
+    """The statement as an engine is to be given it: where a part of a pattern names no table, it names those that it
+    may be of, if tables are hidden or disagree.
 
     Args:
-        tables: the node tables that there are.
+        tables: columns with their types, by table. nodes: which of them are of nodes. ends: of the others.
 
     Raises:
-        TooLarge: there are too many such nodes, and tables, for a statement.
+        NotAllowed: as `check_mixed`.
+        TooLarge: there are too many such parts, and tables, for a statement.
     """
-    bare = {node.at: node for part in query.parts for node in _bare(part)} if any(map(hidden, tables)) else {}
-    if not bare:
+    told = check_mixed(statement, query, tables, nodes, ends)
+    if not told:
         return statement
-    said = "".join(f":`{name}`" for name in sorted(tables) if not hidden(name))
     found = tokens(statement)
     begins = {token.at: index for index, token in enumerate(found)}
     made = statement
-    for at, node in sorted(bare.items(), reverse=True):
+    for at, (part, names) in sorted(told.items(), reverse=True):
+        said = (":" if isinstance(part, Node) else "|").join(map(quoted, names))
+        end, bracketed = _behind(found, begins[at], part.variable, isinstance(part, Node))
         if len(made) + len(said) > MOST:
             raise TooLarge("too many nodes name no table", where=place(statement, at), hint="Name their tables.")
-        end = found[begins[at] + (1 if node.variable else 0)].end
-        made = made[:end] + said + made[end:]
+        made = made[:end] + (f":{said}" if bracketed else f"[:{said}]") + made[end:]
     return made
 
 
-def _bare(part: Iterable[Clause]) -> Iterator[Node]:
-    """The nodes in question. One that is bound before is what it was bound to."""
-    names: set[str] = set()
-    for clause in part:
-        if isinstance(clause, Match):
-            yield from _in_match(clause, names)
-            continue
-        for expr in _expressions(clause):
-            yield from _in_expression(expr, names)
-        match clause:
-            case Unwind():
-                names.add(folded(clause.name))
-            case Call():
-                names.update(folded(name) for _, name in clause.yields)
-            case Create() | Merge():
-                for path in clause.paths:
-                    _bind(path, names)
-            case Projection():
-                projected = _projected(clause)
-                for expr in filter(None, (*clause.order, clause.skip, clause.limit, clause.where)):
-                    yield from _in_expression(expr, names | projected)
-                names = projected | (names if clause.star else set())
-
-
-def _projected(clause: Projection) -> set[str]:
-    items = (item for item in clause.items if item.name or item.expr.kind == "variable")
-    return {folded(item.name or str(item.expr.value)) for item in items}
-
-
-def _expressions(clause: Clause) -> Iterator[Expr]:
-    """The expressions of a clause that see what was bound before it, without those within them."""
-    assigned: tuple[Assignment, ...] = ()
-    match clause:
-        case Unwind():
-            yield clause.expr
-        case Projection():
-            yield from (item.expr for item in clause.items)
-        case Call():
-            yield from filter(None, (*clause.args, clause.where))
-        case Create() | Merge():
-            for path in clause.paths:
-                yield from _of_path(path)
-            assigned = (*clause.on_create, *clause.on_match) if isinstance(clause, Merge) else ()
-        case Set():
-            assigned = clause.items
-    yield from (item.value for item in assigned)
-
-
-def _of_path(path: Path) -> Iterator[Expr]:
-    yield from (value for part in path.parts for _, value in part.properties)
-    for edge in path.edges:
-        if edge.hops:
-            yield from filter(None, (edge.hops.where, *edge.hops.shown))
-
-
-def _in_match(match: Match, names: set[str]) -> Iterator[Node]:
-    for path in match.paths:
-        yield from _in_path(path, names)
-    for expr in filter(None, (*(expr for path in match.paths for expr in _of_path(path)), match.where)):
-        yield from _in_expression(expr, names)
-
-
-def _in_path(path: Path, names: set[str]) -> Iterator[Node]:
-    if all(edge.hops and edge.hops.lower == 0 for edge in path.edges):
-        bound = set(names)
-        for node in path.nodes:
-            if not node.labels and folded(node.variable) not in bound:
-                yield node
-            if node.variable:
-                bound.add(folded(node.variable))
-    _bind(path, names)
-
-
-def _bind(path: Path, names: set[str]) -> None:
-    names.update(folded(name) for name in (path.variable, *(part.variable for part in path.parts)) if name)
-
-
-def _in_expression(expr: Expr, names: set[str]) -> Iterator[Node]:
-    if isinstance(expr.value, Match):
-        yield from _in_match(expr.value, set(names))
-    elif isinstance(expr.value, Path):
-        yield from _in_path(expr.value, set(names))
-        names = names | {folded(part.variable) for part in expr.value.parts if part.variable}
-        for inner in _of_path(expr.value):
-            yield from _in_expression(inner, names)
-    elif expr.kind == "quantifier":
-        names = names | {folded(expr.value)}
-    elif expr.kind == "lambda":
-        names = names | set(map(folded, expr.value))
-    for arg in expr.args:
-        yield from _in_expression(arg, names)
+def _behind(found: Sequence[Token], index: int, variable: str, node: bool) -> tuple[int, bool]:
+    """Where the tables of a part go, and whether it has brackets already."""
+    if not node:
+        index += found[index].word in LEFT_HEADS  # to the first dash
+        if found[index + 1].word != "[":
+            return found[index].end, False
+        index += 1
+    return found[index + bool(variable)].end, True

@@ -44,10 +44,10 @@ NOW = "_now"
 """The parameter that stands in a logged statement for the clock: when it was accepted, a TIMESTAMP in UTC."""
 
 TYPES = frozenset({
-    "BLOB", "BOOL", "BOOLEAN", "DATE", "DOUBLE", "FLOAT", "INT", "INT8", "INT16", "INT32", "INT64", "INT128",
-    "INTERVAL", "STRING", "TIMESTAMP", "UINT8", "UINT16", "UINT32", "UINT64", "UUID",
+    "BLOB", "BOOL", "BOOLEAN", "DATE", "DOUBLE", "FLOAT", "INT", "INT8", "INT16", "INT32", "INT64", "STRING",
+    "TIMESTAMP",
 })  # fmt: skip
-"""Types of columns, and what lists, STRUCT, MAP and DECIMAL are made of."""
+"""Types of columns: those that `memory.graph.define` takes, and two other names that the engines have for some."""
 
 VERBS = {
     "Episode": "memory.episodes", "Session": "memory.episodes", "Task": "memory.episodes", "Agent": "memory.episodes",
@@ -171,7 +171,7 @@ class _Written:
                 for path in clause.paths:
                     self._bind(path)
             case Unwind():
-                self._names.pop(clause.name, None)
+                self._names.pop(folded(clause.name), None)
             case Projection():
                 self._project(clause)
             case Create():
@@ -189,17 +189,17 @@ class _Written:
 
     def _bind(self, path: Path) -> None:
         for node in path.nodes:
-            if node.variable and (node.labels or node.variable not in self._names):
-                self._names[node.variable] = node.labels
+            if node.variable and (node.labels or folded(node.variable) not in self._names):
+                self._names[folded(node.variable)] = node.labels
         for edge in path.edges:
             if edge.variable:
-                self._names[edge.variable] = () if edge.hops else edge.types
+                self._names[folded(edge.variable)] = () if edge.hops else edge.types
 
     def _project(self, clause: Projection) -> None:
         named = {
-            item.name or item.expr.value: self._names[item.expr.value]
+            folded(item.name or item.expr.value): self._names[folded(item.expr.value)]
             for item in clause.items
-            if item.expr.kind == "variable" and item.expr.value in self._names
+            if item.expr.kind == "variable" and folded(item.expr.value) in self._names
         }
         self._names = {**(self._names if clause.star else {}), **named}
 
@@ -208,7 +208,7 @@ class _Written:
         if path.variable:
             raise refused(self._statement, path.at, "a path that is written has no name", "grammar")
         for node in path.nodes:
-            if node.variable in self._names and not node.labels and not node.properties:
+            if folded(node.variable) in self._names and not node.labels and not node.properties:
                 continue
             self._makes(node, node.labels, "node")
         for edge in path.edges:
@@ -232,7 +232,7 @@ class _Written:
             self._write(item.at, item.variable)
 
     def _write(self, at: int, name: str) -> None:
-        tables = self._names.get(name, ())
+        tables = self._names.get(folded(name), ())
         if not tables:
             raise refused(
                 self._statement, at, f"{name} may be of any table, the memory's own too", "label",
@@ -307,44 +307,17 @@ def _check_column(statement: str, column: Column) -> None:
     if (words and words[0].word == "SERIAL") or "SERIAL" in column.type.split():
         raise refused(statement, column.at, "SERIAL counts by itself", "default", "Give each row its key.")
     if not _known_type(column.type):
-        hint = "TIMESTAMP is UTC." if "TZ" in column.type else "docs/reference/cypher.md lists the types."
+        listed = f"Types: {', '.join(sorted(TYPES))}, and lists of them but for BLOB."
+        hint = "TIMESTAMP is UTC." if "TZ" in column.type else listed
         raise refused(statement, column.at, f"{column.type} is no type of a column here", "type", hint)
     if column.default and not _constant(column.default):
         raise refused(statement, column.at, "a default is a constant", "default")
 
 
 def _known_type(kind: str) -> bool:
-    """Whether a type, parted by spaces, is made of `TYPES`."""
-    words = [token.word for token in tokens(kind) if token.kind != "end"]
-    made = {"STRUCT", "MAP", "DECIMAL", "UNION"} & set(words)
-    if not made:
-        return words[0] in TYPES
-    if words[0] == "DECIMAL" and made == {"DECIMAL"}:
-        return True
-    return words[0] in ("STRUCT", "MAP") and all(
-        word in TYPES | {"STRUCT", "MAP", "DECIMAL"} for word in _types_in(kind)
-    )
-
-
-def _types_in(kind: str) -> list[str]:
-    """The words of a made type that name types: in a STRUCT every second, behind the name of its field."""
-    found: list[str] = []
-    made: list[str] = []
-    named = False
-    for token in tokens(kind):
-        if token.word == "(":
-            made.append(found[-1])
-            named = made[-1] == "STRUCT"
-        elif token.word == ")":
-            made.pop()
-        elif token.word == ",":
-            named = made[-1] == "STRUCT"
-        elif token.kind in ("name", "quoted"):
-            if named:
-                named = False
-            else:
-                found.append(token.word)
-    return found
+    """Whether a type is of `TYPES`, or a list of one."""
+    first, *rest = [token.word for token in tokens(kind) if token.kind != "end"]
+    return first in TYPES and (not rest or (rest == ["[", "]"] and first != "BLOB"))
 
 
 def _constant(expr: Expr) -> bool:

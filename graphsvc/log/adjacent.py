@@ -7,7 +7,7 @@ answered. Readers look without a lock: what they get of a node is a copy.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -96,6 +96,10 @@ def held(since: int, start: int, end: int, said: Said, valid: int | None, known:
     return start <= valid < end
 
 
+RowsOf = Callable[[str, Sequence[tuple[str, str]]], Mapping[tuple[str, str], int]]
+"""Row numbers of records of a kind, by agent and id."""
+
+
 class Adjacent:
     """Which causal edges lead from each node, and which to it."""
 
@@ -103,6 +107,31 @@ class Adjacent:
         self.edges: dict[int, CausalEdge] = {}
         self._out: dict[CausalNode, dict[int, CausalEdge]] = {}
         self._in: dict[CausalNode, dict[int, CausalEdge]] = {}
+        self._rows: dict[int, CausalNode] = {}
+        self._unplaced: dict[CausalNode, None] = {}
+
+    def from_rows(self, rows: Iterable[int]) -> Iterator[tuple[int, list[CausalEdge]]]:
+        """Of some records those that causal edges lead from, of which `place` has been told: the row and the edges."""
+        nodes, out = self._rows, self._out
+        for row in rows:
+            if row in nodes and (edges := out.get(nodes[row])):
+                yield row, list(edges.values())
+
+    def at_rows(self, rows: Iterable[int]) -> Iterator[tuple[int, list[CausalEdge]]]:
+        """The causal edges among some records, each with its row."""
+        edges = self.edges
+        return ((row, [edge]) for row in rows if (edge := edges.get(row)) is not None)
+
+    def place(self, rows_of: RowsOf) -> None:
+        """Learn the rows of the nodes that edges lead from, each once: a row is its record's for good."""
+        by_kind: dict[str, list[tuple[str, str]]] = {}
+        for kind, agent, id in list(self._unplaced):
+            by_kind.setdefault(kind, []).append((agent, id))
+        for kind, refs in by_kind.items():
+            for ref, row in rows_of(kind, refs).items():
+                node = CausalNode(kind, *ref)
+                self._rows[row] = node
+                self._unplaced.pop(node, None)
 
     def out_of(self, node: CausalNode) -> list[CausalEdge]:
         """Edges that lead from a node, in the order of their making."""
@@ -131,6 +160,8 @@ class Adjacent:
 
     def _put(self, edge: CausalEdge) -> None:
         self.edges[edge.row] = edge
+        if edge.source not in self._out:
+            self._unplaced[edge.source] = None
         self._out.setdefault(edge.source, {})[edge.row] = edge
         self._in.setdefault(edge.target, {})[edge.row] = edge
 

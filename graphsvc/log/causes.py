@@ -21,6 +21,8 @@ def add(state: State, request: AddCauses) -> list[Record]:
         Conflict, Gone: an id is taken. NotFound, Gone: an end or an episode named as evidence isn't there.
     """
     results, new = unseen(state, "cause", request.items)
+    for given in new:  # all before anything is changed: no savepoint is needed then
+        _check_there(state, cast(Cause, given.record))
     known = from_micros(state.now)
     stamped: dict[int, Record] = {}
     parts = chunks(new)
@@ -29,7 +31,6 @@ def add(state: State, request: AddCauses) -> list[Record]:
         change = state.begin("cause.add")
         for given in part:
             cause: Cause = msgspec.structs.replace(cast(Cause, given.record), at=known)
-            _check_there(state, cause)
             state.retain(change, "Agent", cause.agent, cause.agent, {})
             state.insert(change, NewRecord.of(cause, given.hash, vector=given.vector))
             stamped[id(given.record)] = cause

@@ -207,6 +207,14 @@ class KindColumns:
             mask &= self._names_in(name, (text,), self.count)
         return max(int(self.columns[name].data[: self.count][mask].max(initial=NO_INT)) for name in times)
 
+    def next_after(self, moment: int, times: tuple[str, ...]) -> int | None:
+        """The earliest of some times of the live records that lies after a moment; None if none does."""
+        live, found = self.live.data[: self.count], []
+        for name in times:
+            column = self.columns[name].data[: self.count]
+            found += [int(later.min())] if len(later := column[live & (column > moment)]) else []
+        return min(found, default=None)
+
     def agrees(self, local: int, row: int, record: Record) -> bool:
         """Whether the values are those of a live record."""
         if not self.live.data[local] or self.rows.data[local] != row:
@@ -463,6 +471,10 @@ class Columns:
     def latest(self, kind: str, times: tuple[str, ...], among: Mapping[str, str] | None = None) -> int:
         """The latest of some times of the live records of a kind, of those with these names; `NO_INT` without any."""
         return self.kinds[kind].latest(times, among or {})
+
+    def next_after(self, kind: str, moment: int, times: tuple[str, ...]) -> int | None:
+        """The earliest of some times of the live records of a kind that lies after a moment; None if none does."""
+        return self.kinds[kind].next_after(moment, times)
 
     def agrees(self, row: int, kind: str, record: Record) -> bool:
         """Whether the columns hold what a live record says."""

@@ -19,12 +19,12 @@ from graphsvc.log.arrow import rows_without
 from graphsvc.log.state import FORGOTTEN, LIVE, State, Stored, every
 from graphsvc.log.trim import COLUMNS, STATEMENTS, held_from, substitutes
 from graphsvc.model.change import Change, GoneRecord, checksum, decode, encode
-from graphsvc.model.forgetting import POINTING, overwrite, overwrite_rows
+from graphsvc.model.forgetting import POINTING, RowName, overwrite, overwrite_rows, rename_rows
 from graphsvc.model.graph import NODE_TABLES
 from graphsvc.model.held import PLACEHOLDER, Held, without
 from graphsvc.model.kinds import KINDS, kind_of
 from graphsvc.model.names import key_of, task_key
-from graphsvc.model.records import Episode, Fact, Predicate, Record, Row
+from graphsvc.model.records import Episode, Fact, Predicate, Record, Row, judged, row_place
 from graphsvc.model.requests import Forget, KindRef
 from graphsvc.model.texts import embedded_text, text_hash
 
@@ -50,6 +50,7 @@ class Plan:
         before: episodes forgotten before whose task's text stayed then, and goes now.
         held: which values hold a text that goes: they are overwritten in statements.
         rows: searchable rows of the user's tables that hold one: they stay, without it. statements: that hold one.
+        keyed: searchable rows whose key holds one: a replay finds none of that key, so their records are forgotten.
         derived: kind, namespace and id of records that were drawn from them, and stay as they are.
     """
 
@@ -63,6 +64,7 @@ class Plan:
     derived: list[KindRef] = field(default_factory=list)
     held: Held = field(default_factory=lambda: Held(()))
     rows: dict[int, Stored] = field(default_factory=dict)
+    keyed: dict[int, Stored] = field(default_factory=dict)
     statements: list[int] = field(default_factory=list)
 
 
@@ -93,6 +95,9 @@ def plan(connection: sqlite3.Connection, refs: list[KindRef]) -> Plan:
         found.held = Held(texts.keys() - {task for _, task in found.kept})
         if found.held:
             found.rows.update((one.row, one) for one in _rows_that_hold(connection, found.held))
+            found.keyed = _rows_named(connection, found.held)
+            found.records.update((one.row, one) for one in _parts(connection, found.keyed))
+            found.rows = {row: one for row, one in found.rows.items() if row not in found.keyed}
             found.statements = [change.n for change, _ in _statements(connection, found.held)]
             found.texts.update((text, None) for text in _texts_of_rows(connection, found) if found.held(text))
     return found
@@ -187,12 +192,24 @@ def _rows_that_hold(connection: sqlite3.Connection, held: Held) -> list[Stored]:
     return [rows[row] for row in found]
 
 
+def _rows_named(connection: sqlite3.Connection, held: Held) -> dict[int, Stored]:
+    """Searchable rows of the user's tables whose key holds a text that is to be forgotten, live or gone."""
+    return {
+        one.row: one
+        for *stored, parent in connection.execute(
+            "SELECT row, kind, agent, id, first, last, hash, text_hash, state, body, parent FROM record "
+            "WHERE kind = 'row' AND parent IS NOT NULL"
+        )
+        if held(parent) and (one := Stored(*stored))
+    }
+
+
 def _joined(texts: dict[str, str]) -> str:
     return "\n".join(texts.values())
 
 
 def _texts_of_rows(connection: sqlite3.Connection, found: Plan) -> Iterator[str]:
-    for _, record in _states(connection, found.rows):
+    for _, record in _states(connection, {**found.rows, **found.keyed}):
         yield embedded_text(record) or ""
 
 
@@ -327,6 +344,12 @@ def forget(state: State, request: Forget) -> Plan:
         if stored.state == LIVE:
             _retire(state, change, stored, gone)
         state.connection.execute("INSERT OR IGNORE INTO history VALUES (?, ?)", (stored.row, change.n))
+    for stored in found.keyed.values():
+        change.forgotten.append(GoneRecord(stored.kind, stored.agent, stored.id, stored.row))
+        if stored.state == LIVE:
+            state.release(change, "Agent", stored.agent, stored.agent)
+            state.retire(change, stored)
+        state.connection.execute("INSERT OR IGNORE INTO history VALUES (?, ?)", (stored.row, change.n))
     for stored in found.rows.values():
         _clean_row(state, change, stored, found.held)
     episodes.close_gaps(state, change, [one for one in gone if isinstance(one, Episode)])
@@ -339,7 +362,7 @@ def forget(state: State, request: Forget) -> Plan:
     state.connection.executemany(
         "UPDATE record SET state = ?, last = ?, hash = x'', text_hash = 0, task = NULL, body = NULL, "
         "parent = iif(kind = 'fact', NULL, parent) WHERE row = ?",
-        [(FORGOTTEN, change.n, row) for row in found.records],
+        [(FORGOTTEN, change.n, row) for row in (*found.records, *found.keyed)],
     )
     _overwrite(state.connection, change.n, found)
     state.connection.execute("INSERT OR REPLACE INTO cursor VALUES (?, ?)", (PENDING, change.n))
@@ -378,6 +401,19 @@ def _overwrite(connection: sqlite3.Connection, n: int, found: Plan) -> None:
     for change in _entries(connection, found.rows):
         overwrite_rows(change, found.rows, found.held)
         _write(connection, change)
+    names = {row: _new_name(connection, one, n, place) for place, (row, one) in enumerate(found.keyed.items())}
+    judgements = {row: one for row, one in found.records.items() if one.kind == "feedback"}
+    ids = {(found.keyed[row].agent, found.keyed[row].id): id for row, (id, _, _) in names.items()}
+    for change in _entries(connection, {**found.keyed, **(judgements if names else {})}):
+        rename_rows(change, names, ids)
+        _write(connection, change)
+    for (agent, old), id in ids.items():
+        places = judged("row", key_of(agent, id)), judged("row", key_of(agent, old))
+        connection.execute("UPDATE record SET parent = ? WHERE kind = 'feedback' AND parent = ?", places)
+    connection.executemany(
+        "UPDATE record SET id = ?, parent = ? WHERE row = ?",
+        [(id, row_place(table, node), row) for row, (id, table, node) in names.items()],
+    )
     for _, after in list(_statements(connection, found.held, n)):
         _write(connection, after)
     for place, body in connection.execute("SELECT n, body FROM outcome").fetchall():
@@ -385,6 +421,13 @@ def _overwrite(connection: sqlite3.Connection, n: int, found: Plan) -> None:
         if (cleaned := found.held.cleaned(outcome)) != outcome:
             body = msgspec.json.encode(cleaned).decode()
             connection.execute("UPDATE outcome SET body = ? WHERE n = ?", (body, place))
+
+
+def _new_name(connection: sqlite3.Connection, stored: Stored, n: int, place: int) -> RowName:
+    """What a forgotten record of a row is called: its id and key said the text. The statement's number stays."""
+    [parent] = connection.execute("SELECT parent FROM record WHERE row = ?", (stored.row,)).fetchone()
+    table, node = str(parent).split(".", 1)[0], f"{PLACEHOLDER} {n}.{place}"
+    return f"{row_place(table, node)}@{stored.id.rpartition('@')[2]}", table, node
 
 
 def _write(connection: sqlite3.Connection, change: Change) -> None:

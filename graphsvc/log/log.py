@@ -40,6 +40,8 @@ logger = logging.getLogger("graphsvc.log")
 DAMAGED = "Copy the directory away first, then restore a copy: what was written there is lost."
 RECENT_CHANGES = 4_000
 RECENT_BYTES = 32 << 20
+OWNERS = 10_000
+"""Ids of which it is kept in which namespace they are."""
 FORGET_AGAIN = "Forget again, or open the memory again: it is gone on with."
 READ_BYTES = 16 << 20
 """The most that a follower is given at once, if it is more than one entry: an engine's transaction has its limits."""
@@ -67,6 +69,7 @@ class Log:
         self._directory = directory
         self._recent: deque[Change] = deque()
         self._recent_bytes = 0
+        self._owners: dict[tuple[str, str, tuple[str, ...] | None], tuple[int, str]] = {}
         self._grown = threading.Condition()
         self._wakings = 0
         self.waiting: dict[int, Any] = {}
@@ -170,6 +173,7 @@ class Log:
         with self.pool.connection() as connection:
             columns.catch_up(connection)
         self.columns = columns
+        self._owners.clear()
         with self._making:
             self._adjacent = None
         self.writer.use(columns)
@@ -369,6 +373,18 @@ class Log:
         with self.pool.connection() as connection:
             return resolve(connection, kind, id, agents)
 
+    def owner(self, kind: str, id: str, agents: tuple[str, ...] | None) -> str:
+        """The namespace of the live record that an id means; as `resolve`, and kept while none of the kind changes."""
+        stamp, asked = self.columns.changed[kind], (kind, id, agents)
+        known = self._owners.get(asked)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        owner = self.resolve(kind, id, agents).agent
+        if len(self._owners) >= OWNERS:
+            self._owners.clear()
+        self._owners[asked] = stamp, owner
+        return owner
+
     def find_any(self, kinds: Sequence[str], id: str, agents: tuple[str, ...] | None) -> Stored:
         """The record of any of these kinds, live or not, that an id means in these namespaces.
 
@@ -407,8 +423,14 @@ class Log:
         """Row numbers of live records of a kind by agent and id, of those given that there are."""
         return dict(self._looked_up("row", kind, refs))
 
+    def placed(self) -> Adjacent:
+        """Causal edges by their ends, and by the row of the record that they lead from; deleted ones have theirs."""
+        found = self.adjacent()
+        found.place(lambda kind, refs: dict(self._looked_up("row", kind, refs, live=False)))
+        return found
+
     def _looked_up(
-        self, column: str, kind: str, refs: Sequence[tuple[str, str]]
+        self, column: str, kind: str, refs: Sequence[tuple[str, str]], *, live: bool = True
     ) -> Iterator[tuple[tuple[str, str], Any]]:
         by_agent: dict[str, list[str]] = {}
         for agent, id in refs:
@@ -418,7 +440,7 @@ class Log:
                 for start in range(0, len(ids), 500):
                     part = ids[start : start + 500]
                     marks = ", ".join("?" * len(part))
-                    chosen = f"kind = ? AND agent = ? AND id IN ({marks}) AND state = {LIVE}"
+                    chosen = f"kind = ? AND agent = ? AND id IN ({marks})" + f" AND state = {LIVE}" * live
                     statement = f"SELECT id, {column} FROM record WHERE {chosen}"
                     for id, value in connection.execute(statement, (kind, agent, *part)).fetchall():
                         yield (agent, id), value

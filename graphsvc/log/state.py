@@ -534,7 +534,7 @@ def resolve(connection: sqlite3.Connection, kind: str, id: str, agents: tuple[st
         raise Ambiguous(f"the {kind} {id!r} exists in several namespaces: {names}", where="id")
     if seen:
         raise gone(kind, id, seen[0].state)
-    raise NotFound(f"no {kind} {id!r}", where="id", hint=_elsewhere(rows, agents))
+    raise NotFound(f"no {kind} {id!r}", where="id", hint=_seen(agents))
 
 
 def gone(kind: str, id: str, state: int, where: str = "id") -> Gone:
@@ -543,6 +543,6 @@ def gone(kind: str, id: str, state: int, where: str = "id") -> Gone:
     return Gone(f"the {kind} {id!r} was {what}", where=where, hint="Its history is kept: memory.history(id).")
 
 
-def _elsewhere(rows: list[Stored], agents: tuple[str, ...] | None) -> str:
-    # Another namespace's ids are not this handle's to know.
-    return "" if not rows or agents is None else "This handle sees " + ", ".join(agents) + "."
+def _seen(agents: tuple[str, ...] | None) -> str:
+    # Said whether or not another has it: who can't see another's record isn't to learn that there is one.
+    return "" if agents is None else "This handle sees " + ", ".join(agents) + "."

@@ -35,14 +35,18 @@ _decoder = msgspec.json.Decoder(Outcome)
 
 def append(state: State, request: AppendStatement) -> int:
     """Append a statement; gives the number of its last entry, by which it is known."""
-    first, many = state.n, len(request.batches) > 1
-    for place, batch in enumerate(request.batches or [b""]):
-        change = state.begin(request.verb)
+    entries = [
         # what is asked stands in the first entry; those behind it bring more rows
-        change.statement = request.statement if place == 0 else Statement(request.statement.op)
-        change.vectors = batch
-        change.call = first if many else 0
-        change.last = place + 1 >= len(request.batches)
+        (statement if place == 0 else Statement(statement.op), batch)
+        for statement, batches in [(request.statement, request.batches), *request.then]
+        for place, batch in enumerate(batches or [b""])
+    ]
+    first = state.n
+    for place, (statement, batch) in enumerate(entries):
+        change = state.begin(request.verb)
+        change.statement, change.vectors = statement, batch
+        change.call = first if len(entries) > 1 else 0
+        change.last = place + 1 == len(entries)
         if change.last:
             change.reply = request.reply
         state.append(change)

@@ -74,7 +74,7 @@ _DELETIONS = {
     "entity": entities.delete, "variable": entities.delete, "cause": entities.delete,
 }  # fmt: skip
 
-_BUFFERED = (r.StoreEpisodes, r.MoveCursor)
+_BUFFERED = (r.StoreEpisodes, r.AddCauses, r.MoveCursor)
 """Verbs that check everything before they change anything: they need no savepoint."""
 
 _NEVER_WAITS = (r.MoveCursor, r.RebuildRecords, r.LetGo, r.Conclude, r.Follow)

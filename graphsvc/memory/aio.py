@@ -9,25 +9,28 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import os
 from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from graphsvc.memory.causal import Causal
 from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
 from graphsvc.memory.facts import Facts
 from graphsvc.memory.graph import Graph
-from graphsvc.memory.memory import Memory, open_memory
+from graphsvc.memory.memory import Memory
 from graphsvc.memory.skills import Skills
 from graphsvc.memory.tables import Tables
 from graphsvc.memory.verbs import NotKept, Verbs, Wait, check_wait
 from graphsvc.model.records import Episode
+from graphsvc.model.tables import Table
+
+if TYPE_CHECKING:
+    from graphsvc.memory.cypher import Result
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,6 +39,10 @@ S = TypeVar("S")
 
 WAITING = 32
 """Threads for what waits or takes long; they are made when they are needed."""
+
+
+STOP_SECONDS = 0.02
+"""How often a statement that is to stop is told so, until it has."""
 
 
 class Threads:
@@ -193,6 +200,11 @@ class AsyncTables(AsyncVerbs):
     schema = awaited(Tables.schema, long=True)
     outcome = awaited(Tables.outcome)
 
+    @property
+    def declared(self) -> Mapping[str, Table]:
+        """The tables of one's own as far as the graph has come; see `Tables.declared`."""
+        return cast(Tables, self._verbs).declared
+
 
 class AsyncFacts(AsyncVerbs):
     """Facts, awaited; each verb as in `Facts`."""
@@ -230,6 +242,7 @@ class AsyncCausal(AsyncVerbs):
     history = awaited(Verbs.history)
     effects = awaited(Causal.effects)
     causes = awaited(Causal.causes)
+    around = awaited(Causal.around)
     paths = awaited(Causal.paths)
     what_if = awaited(Causal.what_if)
     similar = awaited(Causal.similar)
@@ -239,7 +252,10 @@ class AsyncGraph(AsyncTables):
     """The graph, awaited; each verb as in `Graph`."""
 
     node = awaited(Graph.node)
+    nodes = awaited(Graph.nodes)
     neighbours = awaited(Graph.neighbours)
+    joints = awaited(Graph.joints)
+    rows = awaited(Graph.rows)
     subgraph = awaited(Graph.subgraph)
     paths = awaited(Graph.paths)
     shortest_path = awaited(Graph.shortest_path)
@@ -307,6 +323,20 @@ class AsyncMemory(AsyncVerbs):
         return self._memory.agent
 
     @property
+    def sees(self) -> tuple[str, ...] | None:
+        """The namespaces that this handle reads; None if it sees everything."""
+        return self._memory.sees
+
+    @functools.cached_property
+    def _only_kept(self) -> Memory:
+        return Memory(self._memory._opened, self._memory._namespaces, owner=False, only_kept=True)
+
+    @property
+    def attached(self) -> bool:
+        """Whether another process of this machine owns the memory, and this handle uses it there."""
+        return self._memory.attached
+
+    @property
     def _memory(self) -> Memory:
         return cast(Memory, self._verbs)
 
@@ -314,12 +344,42 @@ class AsyncMemory(AsyncVerbs):
         """A handle bound to a namespace; see `Memory.as_agent`."""
         return AsyncMemory(self._memory.as_agent(agent, shared=shared), self._threads)
 
-    cypher = awaited(Memory.cypher, long=True)
+    async def cypher(
+        self,
+        query: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        limit: int | None = None,
+        write: bool = False,
+        wait: float | None = None,
+    ) -> Result:
+        """Run a Cypher statement; see `Memory.cypher`. Cancelled, a read is stopped; a write is done all the same."""
+        from graphsvc.memory.cypher import cypher
+        from graphsvc.store.stop import Stop
+
+        memory, stop = self._memory, Stop()
+        running = asyncio.get_running_loop().run_in_executor(
+            self._threads.patient,
+            lambda: cypher(memory._opened, memory._namespaces, query, params, timeout, limit, write, wait, stop),
+        )
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            while not write and not running.done():
+                stop.now()
+                await asyncio.wait((running,), timeout=STOP_SECONDS)
+            running.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody asks for it any more
+            raise
+
     schema = awaited(Memory.schema)
     interrupt = awaited(Memory.interrupt)
+    get_many = awaited(Memory.get_many)
+    page = awaited(Memory.page)
     history = awaited(Memory.history)
+    changes = awaited(Memory.changes, long=True)
     brief = awaited(Memory.brief)
-    recall = awaited(Memory.recall)
+    recall = awaited(Memory.recall, kept=True)
     feedback = awaited(Memory.feedback)
     feedbacks = awaited(Memory.feedbacks)
     export = awaited(Memory.export, long=True)
@@ -346,18 +406,17 @@ class AsyncMemory(AsyncVerbs):
 
 
 class AsyncOpening:
-    """What `graphsvc.aopen` gives: to be awaited, or used in an `async with`."""
+    """What `graphsvc.aopen` and `aconnect` give: to be awaited, or used in an `async with`."""
 
-    def __init__(self, path: str | os.PathLike[str], options: dict[str, Any]) -> None:
-        self._path = path
-        self._options = options
+    def __init__(self, begin: Callable[[], Coroutine[Any, Any, AsyncMemory]]) -> None:
+        self._begin = begin
         self._memory: AsyncMemory | None = None
 
     def __await__(self) -> Generator[Any, None, AsyncMemory]:
-        return self._open().__await__()
+        return self._begin().__await__()
 
     async def __aenter__(self) -> AsyncMemory:
-        self._memory = await self._open()
+        self._memory = await self._begin()
         return self._memory
 
     async def __aexit__(
@@ -365,7 +424,3 @@ class AsyncOpening:
     ) -> None:
         if self._memory is not None:
             await self._memory.close()
-
-    async def _open(self) -> AsyncMemory:
-        memory = await asyncio.to_thread(open_memory, self._path, **self._options)
-        return AsyncMemory(memory, Threads(memory.threads))

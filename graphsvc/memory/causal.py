@@ -30,11 +30,13 @@ from graphsvc.model.texts import WEIGHT
 from graphsvc.model.times import micros, utc
 
 CauseList = list[Cause]
+CauseLists = list[list[Cause]]
 VariableList = list[Variable]
 NodeLike = str | Record | tuple[str, ...]
 """How a node is named: `"skill:ID"`, a variable's name alone, (kind, id), (kind, agent, id), or the record."""
 RuleName = Literal["product", "weakest", "additive"]
 MAX_DEPTH = 16
+MOST_NODES = 10_000
 FILLED_IN = ("at", "endings", "cause_kind", "cause_agent", "effect_kind", "effect_agent")
 """Fields of an edge that nobody gives: they come of the moment and of the nodes."""
 
@@ -313,13 +315,47 @@ class Causal(Verbs):
         """The edges that lead to a node; arguments as for `effects`."""
         return self._at(of, k, "in", as_of, min_confidence, agent)
 
+    def around(
+        self,
+        nodes: Sequence[tuple[str, str, str]],
+        k: int = 100,
+        *,
+        direction: Literal["out", "in"] = "out",
+        as_of: When = None,
+        min_confidence: float = 0.0,
+    ) -> CauseLists:
+        """The edges that lead from, or to, each of many nodes: `effects` or `causes` of all at once.
+
+        Args:
+            nodes: (kind, namespace, id) of each, at most 10,000; one that isn't there has none.
+            k: edges of each at most. direction: "out" for effects, "in" for causes. The others: as for `effects`.
+
+        Returns:
+            For each node, in the order given, its edges, those first whose |uplift| · confidence is largest.
+        """
+        self._opened.check()
+        limit = check_k(k, self._opened.settings.max_results)
+        if direction not in ("out", "in"):
+            raise BadInput(f"{direction!r} is neither out nor in", where="direction")
+        check_k(max(1, len(nodes)), MOST_NODES, "nodes")
+        seen = self._namespaces.reads()
+        look = self._look(direction, self._moments(as_of), min_confidence, seen)
+        found = []
+        for place, named in enumerate(nodes):
+            if not isinstance(named, tuple | list) or len(named) != 3:
+                raise BadInput(f"expected (kind, namespace, id), got {named!r}", where=f"nodes[{place}]")
+            edges = look(CausalNode(*named)) if seen is None or named[1] in seen else []
+            found.append(sorted(edges, key=_weight)[:limit])
+        records = self._opened.log.records([edge.row for edges in found for edge in edges])
+        return [[cast(Cause, records[edge.row]) for edge in edges if edge.row in records] for edges in found]
+
     def _at(self, of: Any, k: Any, way: str, as_of: Any, min_confidence: Any, agent: Any) -> CauseList:
         self._opened.check()
         limit = check_k(k, self._opened.settings.max_results)
         agents = self._namespaces.reads(agent)
         node = self._node(of, "of", agents)
         edges = self._look(way, self._moments(as_of), min_confidence, agents)(node)
-        edges.sort(key=lambda edge: (-abs(edge.uplift) * edge.confidence, edge.row))
+        edges.sort(key=_weight)
         records = self._opened.log.records([edge.row for edge in edges[:limit]])
         return [cast(Cause, records[edge.row]) for edge in edges[:limit] if edge.row in records]
 
@@ -445,6 +481,11 @@ class Causal(Verbs):
         return lambda node: [edge for edge in at(node) if passes(edge)]
 
 
+def _weight(edge: CausalEdge) -> tuple[float, int]:
+    """What edges at a node are ordered by: the strongest first."""
+    return -abs(edge.uplift) * edge.confidence, edge.row
+
+
 def find_node(opened: Opened, namespaces: Namespaces, named: Any, where: str, agents: Any = ...) -> CausalNode:
     """The live node that a caller means, in these namespaces, or in all that the handle sees.
 
@@ -456,13 +497,13 @@ def find_node(opened: Opened, namespaces: Namespaces, named: Any, where: str, ag
     if seen is ...:
         seen = namespaces.reads()
     try:
-        stored = opened.log.resolve(kind, id, seen)
+        owner = opened.log.owner(kind, id, seen)
     except GraphsvcError as error:
         if isinstance(error, NotFound | Gone):
             hint = error.hint or ("Make it: memory.causal.variable(name)." if kind == "variable" else "")
             raise type(error)(error.what, where=where, hint=hint) from None
         raise
-    return CausalNode(kind, stored.agent, stored.id)
+    return CausalNode(kind, owner, id)
 
 
 def _parsed(named: Any, where: str) -> tuple[str, str | None, str]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from graphsvc.model.schema import Schema
     from graphsvc.store.answers import Answer
+    from graphsvc.store.stop import Stop
 
 SHOWN_ROWS = 10
 SHOWN_CELL = 40
@@ -178,28 +179,30 @@ def cypher(
     limit: int | None,
     write: bool,
     wait: float | None,
+    stop: Stop | None = None,
 ) -> Result:
-    """Run a statement; see `Memory.cypher`."""
+    """Run a statement; see `Memory.cypher`. `stop` may end a read; a write that was appended is done."""
     opened.check()
     _check_unbound(namespaces, "cypher")
     if not isinstance(query, str):
         raise BadInput(f"expected a text, got {type(query).__name__}", where="query")
     began = time.perf_counter()
-    most = _limit(limit, opened.settings.cypher_rows)
-    seconds = _seconds(timeout, opened.settings.graph_timeout, "timeout")
-    waited = None if write and wait is None else _seconds(wait, opened.settings.read_wait, "wait")
+    settings, store, reached = opened.settings, opened.store, True
+    most = _limit(limit, settings.cypher_rows)
+    seconds = _seconds(timeout, settings.graph_timeout, "timeout")
+    waited = None if write and wait is None else _seconds(wait, settings.read_wait, "wait")
     given = check_names(parameters_of(query), params)
     values = {name: converted(value, f"${name}") for name, value in given.items()}
-    store, reached = opened.store, True
     graph = store.graph  # once it is open: only then does the wait for what it has yet to take in begin
     try:
         if write:
             answer = _written(opened, namespaces, query, values, seconds, most, waited)
         else:
-            reached = store.wait((store.graph_follower,), opened.log.head, waited or 0.0)
+            head, follower = opened.log.head, store.graph_follower
+            reached = follower.applied >= head or store.wait((follower,), head, waited or 0.0)
             if values:
                 check_types(expected(query), values, graph.engine.schema())
-            answer = graph.engine.answer(query, values, timeout=seconds, limit=most)
+            answer = graph.engine.answer(query, values, timeout=seconds, limit=most, stop=stop)
     except EngineError as error:
         from graphsvc.memory.cypher_errors import explained
 

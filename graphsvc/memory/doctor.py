@@ -17,6 +17,7 @@ from typing import Literal
 
 from graphsvc.config import Settings, cache_directory, load
 from graphsvc.errors import GraphsvcError
+from graphsvc.store.verify import Report as Report
 
 LOW_DISK = 1 << 30
 NO_DISK = 100 << 20

@@ -16,6 +16,7 @@ from graphsvc.model.filters import matches, parse
 from graphsvc.model.graph import NODE_TABLES, REL_TABLES
 from graphsvc.model.kinds import KINDS, ColumnType, Field
 from graphsvc.model.names import parts_of
+from graphsvc.model.tables import Table
 from graphsvc.store.user_tables import Catalog
 
 _TYPES: dict[str, ColumnType] = {
@@ -62,8 +63,12 @@ def edge_test(catalog: Catalog, rel: str, where: Any) -> Test:
     return lambda edges: [matches(filter, table.row(values)) for values in edges]
 
 
-def node_test(opened: Opened, catalog: Catalog, table: str, where: Any) -> Test:
-    """A filter of one table's nodes, as a test of their keys. Records are as they are now."""
+def node_test(opened: Opened, catalog: Catalog, table: str, where: Any, then: Any = None) -> Test:
+    """A filter of one table's nodes, as a test of their keys. Records are as they are now.
+
+    Args:
+        then: knows the rows of the table, where it isn't the graph as it is now.
+    """
     table_names(catalog, table, "where")
     kind = next((kind for kind in KINDS.values() if kind.table == table), None)
     if kind is not None:
@@ -80,7 +85,7 @@ def node_test(opened: Opened, catalog: Catalog, table: str, where: Any) -> Test:
     filter = parse(where, columns)
 
     def in_graph(keys: list[Any]) -> list[bool]:
-        rows = opened.store.graph.rows_of(table, keys)
+        rows = (then or opened.store.graph).rows_of(table, keys)
         return [key in rows and matches(filter, columns.row(rows[key])) for key in keys]
 
     return in_graph
@@ -88,20 +93,33 @@ def node_test(opened: Opened, catalog: Catalog, table: str, where: Any) -> Test:
 
 def rel_names(catalog: Catalog, names: Any, where: str = "rel") -> frozenset[str] | None:
     """Types of edges, checked; None for all, or all but the pasts of temporal tables."""
+    if names is None and not any(table.is_past for table in catalog.values()):
+        return None
+    if isinstance(names, str) and (names in REL_TABLES or _is_shown(catalog.get(names), nodes=False)):
+        return frozenset((names,))
     known = [*REL_TABLES, *(table.name for table in catalog.values() if table.ends and not table.is_past)]
-    if names is None and any(table.is_past for table in catalog.values()):
+    if names is None:
         return frozenset(known)
     return _known(names, known, "type of edge", where)
 
 
 def table_names(catalog: Catalog, names: Any, where: str = "tables") -> frozenset[str] | None:
-    """Node tables, checked; None for all."""
-    return _known(names, [*NODE_TABLES, *(t.name for t in catalog.values() if t.nodes)], "node table", where)
-
-
-def _known(names: Any, known: Sequence[str], what: str, where: str) -> frozenset[str] | None:
-    if names is None:
+    """Node tables, checked; None for all, or all but those beside temporal tables."""
+    if names is None and not any(table.nodes and table.is_past for table in catalog.values()):
         return None
+    if isinstance(names, str) and (names in NODE_TABLES or _is_shown(catalog.get(names), nodes=True)):
+        return frozenset((names,))
+    known = [*NODE_TABLES, *(table.name for table in catalog.values() if table.nodes and not table.is_past)]
+    if names is None:
+        return frozenset(known)
+    return _known(names, known, "node table", where)
+
+
+def _is_shown(table: Table | None, *, nodes: bool) -> bool:
+    return table is not None and bool(table.nodes if nodes else table.ends) and not table.is_past
+
+
+def _known(names: Any, known: Sequence[str], what: str, where: str) -> frozenset[str]:
     if not isinstance(names, str | Iterable):
         raise BadInput(f"expected a name or several, got {type(names).__name__}", where=where)
     wanted = [names] if isinstance(names, str) else list(names)

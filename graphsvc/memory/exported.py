@@ -56,6 +56,7 @@ class Contents:
     Attributes:
         format: of the files. files: what holds which kind, links or vectors, or, under `table:` and its name, the rows
             of a table of the user's. fields: of each kind, as they were. tables: what is declared of the user's.
+        defaults: what their columns hold that a row doesn't name, by table and column.
         embedding: name, fingerprint and dimension of the model that made the vectors.
     """
 
@@ -63,6 +64,7 @@ class Contents:
     files: dict[str, File] = field(default_factory=dict)
     fields: dict[str, list[str]] = field(default_factory=dict)
     tables: list[dict[str, Any]] = field(default_factory=list)
+    defaults: dict[str, dict[str, Any]] = field(default_factory=dict)
     embedding: dict[str, Any] | None = None
     version: int = VERSION
 

@@ -193,7 +193,9 @@ class _Job:
 
     def _write_tables(self, contents: Contents) -> None:
         from graphsvc.memory import table_files
+        from graphsvc.store.retold import defaults_of
 
+        contents.defaults = defaults_of(self.opened.log, self.opened.store)
         graph = self.opened.store.graph
         for place, table in enumerate(sorted(graph.tables.values(), key=lambda table: table.name), 1):
             writer = self._writer(table_files.file_name(place), table_files.schema(table, graph.tables))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from graphsvc.errors import Ambiguous, BadInput
+from graphsvc.errors import Ambiguous, BadInput, NotFound
 from graphsvc.log.feedback import judgements
 from graphsvc.log.log import Log
 from graphsvc.memory.namespaces import Namespaces
@@ -37,6 +37,7 @@ def give(
     values = _values(used)
     if isinstance(answer, Hits):
         query, shown = answer.query, _hits(answer, values)
+        _check_seen(namespaces, shown)
     elif isinstance(answer, str) and answer.strip():
         query, shown = answer, _named(opened.log, namespaces, _kind(kind), values)
     else:
@@ -86,6 +87,14 @@ def _hits(hits: Hits[Any], values: dict[str, float]) -> list[Shown]:
         if ids.count(id) > 1:
             raise Ambiguous(f"the id {id!r} is that of several hits", where="used", hint="Name them by one namespace.")
     return shown
+
+
+def _check_seen(namespaces: Namespaces, shown: list[Shown]) -> None:
+    """Raise NotFound where hits, which anybody may make up, are of a namespace that the handle doesn't see."""
+    seen = namespaces.reads()
+    for kind, owner, id, _, _ in shown:
+        if seen is not None and owner not in seen:
+            raise NotFound(f"no {kind} {id!r}", where="used")
 
 
 def _named(log: Log, namespaces: Namespaces, kind: str, values: dict[str, float]) -> list[Shown]:

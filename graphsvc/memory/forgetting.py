@@ -9,14 +9,14 @@ from typing import Any
 
 import msgspec
 
-from graphsvc.errors import Ambiguous, BadInput, NotFound
+from graphsvc.errors import Ambiguous, BadInput, NotFound, WaitTimeout
 from graphsvc.log.forget import Plan, plan
 from graphsvc.log.state import every
 from graphsvc.memory.namespaces import Namespaces
 from graphsvc.memory.opened import Opened
 from graphsvc.model.kinds import KINDS
 from graphsvc.model.names import check_name
-from graphsvc.model.requests import Forget, KindRef
+from graphsvc.model.requests import Follow, Forget, KindRef
 from graphsvc.store.forget import is_pending
 
 CATCH_UP_SECONDS = 24 * 3600.0
@@ -86,11 +86,23 @@ def forget(opened: Opened, refs: list[KindRef], *, dry_run: bool) -> ForgetRepor
     if not dry_run and (found.records or found.rows or is_pending(opened.store)):
         found, embeddings = opened.forget(Forget(refs), list(found.texts))
         opened.store.wait(opened.store.followers, opened.log.head, CATCH_UP_SECONDS)
+        if found.keyed:
+            _find_anew(opened)
     return _told(opened, found, dry_run, embeddings, time.monotonic() - began)
 
 
+def _find_anew(opened: Opened) -> None:
+    """Rows whose key held a text have another one since the graph was built anew: they are to be found by it."""
+    store, head = opened.store, opened.log.head
+    if not store.wait([store.graph_follower], head, CATCH_UP_SECONDS):
+        raise WaitTimeout("the graph isn't built anew yet", hint="Run `graphsvc repair` once it is.")
+    with store.graph_follower.paused():  # what is decided meanwhile would be taken back
+        opened.log.submit(Follow(store.graph.searched()))
+    store.wait(store.followers, opened.log.head, CATCH_UP_SECONDS)
+
+
 def _told(opened: Opened, found: Plan, dry_run: bool, embeddings: int, seconds: float) -> ForgetReport:
-    every = {**found.records, **found.rows}
+    every = {**found.records, **found.rows, **found.keyed}
     named = [every[row] for row in found.named]
     first = min((one.first for one in every.values()), default=0)
     held = [snapshot for snapshot in opened.manifest.snapshots if first and snapshot.get("n", first) >= first]

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graphsvc.errors import BadInput
+from graphsvc.errors import BadInput, NotFound
 from graphsvc.memory.algorithms import Algorithms
+from graphsvc.memory.edge_filters import table_names
 from graphsvc.memory.graph_files import GraphFiles
-from graphsvc.memory.reached import LazyNode, Nodes, Subgraph, Way, Ways
-from graphsvc.memory.retrieval import check_k
+from graphsvc.memory.paging import Page, page_of_rows
+from graphsvc.memory.reached import Joint, LazyNode, Nodes, Subgraph, Way, Ways
+from graphsvc.memory.retrieval import Where, check_k
 from graphsvc.memory.scores import Scores
-from graphsvc.memory.walks import MAX_DEPTH, Filters, Names, Ref, Wanted, weights
-from graphsvc.model.as_of import When
+from graphsvc.memory.statements import check_unbound
+from graphsvc.memory.walks import MAX_DEPTH, Filters, Names, Ref, Wanted, named, weights
+from graphsvc.model.as_of import When, refuse_as_of
+from graphsvc.model.elements import Node
+from graphsvc.model.filters import Expression
+from graphsvc.model.graph import NODE_TABLES
 from graphsvc.model.names import check_name
-from graphsvc.model.tables import check_table_name
+from graphsvc.model.records import Record
+from graphsvc.model.tables import PAST, check_table_name, kept_nodes
 from graphsvc.store.numbered import Numbers
+
+MOST_NODES = 10_000
+RowPage = Page[dict[str, Any]]
 
 
 class Graph(Algorithms, GraphFiles):
@@ -32,17 +42,53 @@ class Graph(Algorithms, GraphFiles):
     against them, "both". `tables`: the only node tables to enter. `where`: filters by table that nodes must pass to be
     entered, like `{"Episode": {"success": True}}`; `edges`: the same of edges, like `{"USED": {"reward": {"ge": .5}}}`.
     `fan_out`: edges to take from each node at most, by type and far end. `as_of`: only edges that held then, as was
-    known then (`graphsvc.AsOf`); of the types that keep times, if none is named, and NotTemporal for another. Where a
-    traversal starts, and where it is to end, is not filtered. A bound handle neither sees nor passes through nodes
-    outside its namespaces.
+    known then (`graphsvc.AsOf`), and nodes of temporal tables as they were; of the types that keep times, if none is
+    named, and NotTemporal for another. Where a traversal starts, and where it is to end, is not
+    filtered. A bound handle neither sees nor passes through nodes outside its namespaces.
     """
 
     # --- verbs -------------------------------------------------------------------------------------------
 
-    def node(self, node: Ref) -> LazyNode:
-        """One node. Raises NotFound, Gone, Ambiguous; BadInput for a name that is none."""
-        with self._edges(Wanted(), node) as (edges, _):
+    def node(self, node: Ref, *, as_of: When = None) -> LazyNode:
+        """One node; of a temporal table `as_of` any pair of times.
+
+        Raises:
+            NotFound, Gone, Ambiguous; BadInput: for a name that is none. NotTemporal: its table keeps no times.
+        """
+        self._check_times(named(node, "node")[0], as_of)
+        with self._edges(Wanted(as_of=as_of), node) as (edges, _):
             return self._node(edges, self._number(edges, node, "node"))
+
+    def nodes(
+        self, table: str, where: Mapping[str, Any] | Expression | None = None, *, as_of: When = None, limit: int = 1_000
+    ) -> Nodes:
+        """The nodes of one table, by key; of a temporal table `as_of` any pair of times.
+
+        Args:
+            table: their table. where: a filter of them. limit: nodes, at most; `.more` says if there were more.
+
+        Raises:
+            NotFound: there is no such table. UnknownField: no such column. NotTemporal: the table keeps no times.
+            NeedsUnbound: a table of one's own on a bound handle.
+        """
+        if table not in NODE_TABLES:
+            self._known(check_table_name(table, "table"))
+            check_unbound(self._namespaces)
+        self._check_times(table, as_of)
+        wanted = Wanted(tables=table, where=None if where is None else {table: where}, as_of=as_of)
+        most = check_k(limit, self._opened.settings.max_results, "limit")
+        with self._edges(wanted) as (known, behind):
+            search = self._search(known, wanted, set())
+            numbers = known.of_table(table)
+            if search.agents is not None:
+                numbers = numbers[known.nodes.seen(numbers, search.agents)]
+            ordered = known.nodes.ordered(numbers[search.passing_nodes(numbers)])
+            return Nodes(tuple(self._node(known, n) for n in ordered[:most]), len(ordered) > most, behind)
+
+    def _check_times(self, table: str, as_of: When) -> None:
+        """Raise NotTemporal where a table of nodes keeps no times, and one is asked for."""
+        if table not in kept_nodes(self._opened.store.graph.tables):
+            refuse_as_of(as_of, f"the table {table}")
 
     def neighbours(
         self,
@@ -74,8 +120,82 @@ class Graph(Algorithms, GraphFiles):
             search = self._search(known, wanted, {start})
             found = search.reach([start], steps, most)
             del found[start]
-            nodes = tuple(self._node(known, number, distance) for number, distance in found.items())
-            return Nodes(nodes, search.cut, behind)
+            return Nodes(self._met(known, found), search.cut, behind)
+
+    def joints(
+        self,
+        nodes: Sequence[Ref],
+        *,
+        rel: Names = None,
+        direction: str = "both",
+        tables: Names = None,
+        where: Filters = None,
+        edges: Filters = None,
+        as_of: When = None,
+        fan_out: int = 1_000,
+    ) -> list[list[Joint]]:
+        """The edges at each of many nodes, by type, direction, and table and key of the far end.
+
+        Args:
+            nodes: whose edges are asked for; one that isn't there has none. fan_out: edges of each at most.
+            rel, direction, tables, where, edges: see `Graph`.
+
+        Returns:
+            For each node, in the order given, its edges.
+        """
+        if isinstance(nodes, str | Node | Record) or not isinstance(nodes, Sequence):
+            raise BadInput(f"expected a list of nodes, got {type(nodes).__name__}", where="nodes")
+        check_k(max(1, len(nodes)), MOST_NODES, "nodes")
+        wanted = Wanted(rel, direction, tables, where, edges, fan_out, as_of)
+        with self._edges(wanted, *nodes) as (known, _):
+            numbers = [self._found(known, node, f"nodes[{place}]") for place, node in enumerate(nodes)]
+            asked = np.array(list(dict.fromkeys(number for number in numbers if number is not None)), np.int64)
+            steps = self._search(known, wanted, set()).step(asked)
+            found: dict[int, list[Joint]] = {}
+            values = known.values(steps.edge.tolist())
+            for place, (source, target, edge) in enumerate(zip(*(part.tolist() for part in steps), strict=True)):
+                label, begin, _ = known.ends(edge)
+                way = "out" if begin == source else "in"
+                joint = Joint(label.removeprefix(PAST), way, self._node(known, target, 1), values[place])
+                found.setdefault(source, []).append(joint)
+        for some in found.values():
+            some.sort(key=lambda joint: (joint.rel, joint.direction, joint.node.label, joint.node.key))
+        return [[] if number is None else list(found.get(number, ())) for number in numbers]
+
+    def rows(
+        self,
+        name: str,
+        where: Where = None,
+        k: int = 100,
+        *,
+        keys: Sequence[Any] | None = None,
+        after: str | None = None,
+        before: str | None = None,
+        last: bool = False,
+    ) -> RowPage:
+        """A page of the rows of a table of nodes of one's own, in the order of their keys.
+
+        Args:
+            name: of the table. where: filter on its columns. k: how many at most.
+            keys: only the rows with these keys.
+            after, before: only what stands after, before this cursor of another page.
+            last: the last k of them, not the first.
+
+        Raises:
+            NotFound: there is no such table. BadInput, UnknownField, TooLarge: for an argument. NeedsUnbound.
+        """
+        self._opened.check()
+        check_unbound(self._namespaces)
+        limit = check_k(k, self._opened.settings.max_results)
+        store = self._opened.store
+        store.wait((store.graph_follower,), self._opened.log.head, self._opened.settings.read_wait)
+        table_names(store.graph.tables, name, "name")
+        table = store.graph.tables.get(name)
+        if table is None or not table.nodes:
+            raise BadInput(f"{name} is no table of nodes of your own", where="name")
+        if keys is not None:
+            check_k(max(1, len(keys)), MOST_NODES, "keys")
+        return page_of_rows(store.graph, name, where, limit, keys, after, before, last)
 
     def subgraph(
         self,
@@ -248,12 +368,18 @@ class Graph(Algorithms, GraphFiles):
             scores: of nodes in tables of one's own. column: that all of those tables have. wait: as for `update`.
 
         Raises:
-            OwnedTable: some are nodes of the memory's own. UnknownField: a table has no such column. As `update`.
+            OwnedTable: some are nodes of the memory's own. NotFound: there is no such table. UnknownField: a table has
+                no such column. As `update`.
         """
         by_table: dict[str, list[dict[str, Any]]] = {}
         catalog = self.schema()
         for label, key, value in scores.rows:
             check_table_name(label, "scores")
+            if label not in catalog:
+                hint = "Make it first: memory.graph.define()."
+                raise NotFound(f"there is no table {label}", where="scores", hint=hint)
+            if not catalog[label].key:
+                raise BadInput(f"{label} is a table of edges, and has no nodes", where="scores")
             by_table.setdefault(label, []).append({catalog[label].key: key, column: value})
         return sum(self.update(label, rows, wait=wait) for label, rows in by_table.items())
 

@@ -19,7 +19,7 @@ from graphsvc.memory.reached import LazyNode, networkx_of
 from graphsvc.memory.statements import check_unbound
 from graphsvc.memory.walks import Filters, Names, Walks, Wanted
 from graphsvc.model.elements import Edge
-from graphsvc.model.tables import Table
+from graphsvc.model.tables import ENDS, Table, check_table_name, declared, folded
 from graphsvc.store.adjacency import Adjacency
 
 if TYPE_CHECKING:
@@ -94,11 +94,11 @@ class GraphFiles(Walks):
         Args:
             graph: directed or not, with parallel edges or without. An edge without direction is stored once.
             nodes, edges: names of the tables. key: column of the nodes' names, all texts or all whole numbers.
-            wait: seconds to wait for each of the writes.
+            wait: seconds to wait at most.
 
         Returns:
-            How many `nodes` and `edges` were added. Types of columns are those of the values; lists and dicts become
-            JSON.
+            How many `nodes` and `edges` were added, all or none. Types of columns are those of the values; lists and
+            dicts become JSON.
 
         Raises:
             BadInput: names of nodes are neither texts nor whole numbers. As `define` and `add`.
@@ -110,15 +110,16 @@ class GraphFiles(Walks):
             for a, b, data in graph.edges(data=True)
         ]
         known = self.schema()
-        if nodes not in known:
-            self.define(nodes, {key: "STRING", **_types(named)}, key=key, wait=wait)
-        if edges not in known:
-            columns = {name: type for name, type in _types(joined).items() if name not in ("source", "target")}
-            self.define(edges, columns, source=nodes, target=nodes, wait=wait)
-        return {
-            "nodes": self.add(nodes, named, wait=wait) if named else 0,
-            "edges": self.add(edges, joined, wait=wait) if joined else 0,
-        }
+        if folded(check_table_name(nodes, "nodes")) == folded(check_table_name(edges, "edges")):
+            raise BadInput("nodes and edges need a table each", where="edges")
+        columns = {name: type for name, type in _types(joined).items() if name not in ENDS}
+        tables = (
+            known[nodes] if nodes in known else declared(nodes, {key: "STRING", **_types(named)}, key=key),
+            known[edges] if edges in known else declared(edges, columns, source=nodes, target=nodes),
+        )
+        made = [table for table in tables if table.name not in known]
+        self._add_together(made, list(zip(tables, (named, joined), strict=True)), wait)
+        return {"nodes": len(named), "edges": len(joined)}
 
     def load(
         self, path: str | os.PathLike[str], *, table: str | None = None, nodes: str | None = None,

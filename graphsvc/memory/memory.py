@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
-from graphsvc.errors import BadInput, WaitTimeout
+from graphsvc.errors import BadInput
 from graphsvc.memory.causal import Causal, NodeLike
 from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
@@ -17,12 +17,14 @@ from graphsvc.memory.facts import Facts
 from graphsvc.memory.feedback import FeedbackList, give, listed
 from graphsvc.memory.graph import Graph
 from graphsvc.memory.namespaces import Namespaces
-from graphsvc.memory.opened import Embedder, Handle, Opened, acquire
-from graphsvc.memory.recall import Recall, Recalled, Weights, share
+from graphsvc.memory.opened import Embedder, Handle, Listen, Opened, acquire
+from graphsvc.memory.paging import Paging
+from graphsvc.memory.recall import Recall, Recalled, Weights, recall_request, share
 from graphsvc.memory.results import Event, Hits
 from graphsvc.memory.retrieval import Where
 from graphsvc.memory.skills import Skills
-from graphsvc.memory.verbs import history
+from graphsvc.memory.upkeep import Upkeep
+from graphsvc.memory.verbs import NotKept, history
 from graphsvc.model.as_of import When
 from graphsvc.model.kinds import SEARCHABLE
 from graphsvc.model.recalling import DEFAULT_K, SHARE_OF_NEARNESS
@@ -33,16 +35,15 @@ if TYPE_CHECKING:
     from graphsvc.memory.cypher import Result
     from graphsvc.memory.exported import Format
     from graphsvc.memory.exporting import ExportReport
+    from graphsvc.memory.feed import Changes
     from graphsvc.memory.forgetting import ForgetReport
-    from graphsvc.memory.trimming import TrimReport
     from graphsvc.model.schema import Schema
-    from graphsvc.store.snapshot import Snapshot
     from graphsvc.store.verify import Report
 
-__all__ = ["Memory", "Report", "open_memory", "sizes"]
+__all__ = ["Memory", "Report", "open_memory"]
 
 
-class Memory:
+class Memory(Paging, Upkeep):
     """What an agent remembers. Made by `graphsvc.open`; close it, or use it in a `with`.
 
     Attributes:
@@ -51,7 +52,8 @@ class Memory:
         are joined, and tables of one's own.
     """
 
-    def __init__(self, opened: Opened, namespaces: Namespaces, *, owner: bool) -> None:
+    def __init__(self, opened: Opened, namespaces: Namespaces, *, owner: bool, only_kept: bool = False) -> None:
+        self._only_kept = only_kept
         self._opened = opened
         self._namespaces = namespaces
         self._owner = owner
@@ -91,6 +93,16 @@ class Memory:
         return self._namespaces.agent
 
     @property
+    def sees(self) -> tuple[str, ...] | None:
+        """The namespaces that this handle reads; None if it sees everything."""
+        return self._namespaces.reads()
+
+    @property
+    def attached(self) -> bool:
+        """Whether another process of this machine owns the memory, and this handle uses it there."""
+        return False
+
+    @property
     def owner(self) -> bool:
         """Whether closing this handle lets go of the directory, where it is the last one."""
         return self._owner
@@ -122,6 +134,35 @@ class Memory:
         """
         self._opened.check()
         return history(self._opened, SEARCHABLE, id, self._namespaces.reads(agent))
+
+    def changes(
+        self,
+        after: int,
+        *,
+        kinds: Sequence[str] | None = None,
+        agent: str | Sequence[str] | None = None,
+        wait: float = 0.0,
+    ) -> Changes:
+        """What changed after an entry of the log, in order: records stored, amended, deleted, forgotten.
+
+        To follow a memory, begin at `memory.status()["head"]` and go on from `reached` each time.
+
+        Args:
+            after: number of an entry; 0 for all that the log holds. kinds: like `episode`; all if None.
+            agent: namespace or namespaces; None for all that the handle sees.
+            wait: seconds, at most 60, to wait for something where nothing is there yet.
+
+        Returns:
+            What happened in the next entries, at most 1,000 of them; `reached` says how far it looked, which may be on
+            though nothing is in it.
+
+        Raises:
+            BadInput: for an argument.
+        """
+        from graphsvc.memory.feed import changes
+
+        self._opened.check()
+        return changes(self._opened, after, kinds, self._namespaces.reads(agent), wait)
 
     def brief(
         self,
@@ -208,13 +249,23 @@ class Memory:
         """
         self._opened.check()
         settings = self._opened.settings
+        request = None
+        if near is None and half_life is None and not feedback:  # else it hangs on more than the records and the time
+            request = recall_request(
+                vector, text, k, kinds, where, agent, alpha, beta, gamma, goal, as_of, weight, min_similarity
+            )
+        recall = Recall(self._opened, self._namespaces)
+        if request is not None and (kept := recall.kept(request)) is not None:
+            return kept
+        if self._only_kept:
+            raise NotKept
         weights = Weights(
             share(alpha, "alpha", settings.recall_similarity),
             share(beta, "beta", settings.recall_uplift),
             share(gamma, "gamma", settings.recall_latency),
         )
-        return Recall(self._opened, self._namespaces).recall(
-            text, k, kinds=kinds, where=where, agent=agent, weights=weights, goal=goal, as_of=as_of, near=near,
+        return recall.recall(
+            request, text, k, kinds=kinds, where=where, agent=agent, weights=weights, goal=goal, as_of=as_of, near=near,
             nearness_share=nearness, weight=weight, half_life=half_life, feedback=feedback,
             min_similarity=min_similarity, vector=vector,
         )  # fmt: skip
@@ -378,209 +429,6 @@ class Memory:
 
         return schema(self._opened, self._namespaces, counts)
 
-    def interrupt(self) -> None:
-        """Stop all statements that are reading the graph now, each with `EngineError`; for another thread to call."""
-        self._opened.check()
-        self._opened.store.graph.engine.interrupt()
-
-    def wait(self, *, timeout: float = 60.0) -> None:
-        """Wait until graph, text and vectors have everything acknowledged so far.
-
-        Raises:
-            WaitTimeout: it took longer than `timeout` seconds. FollowerStopped: one of them stopped.
-        """
-        self._opened.check()
-        store = self._opened.store
-        if not store.wait(store.followers, self._opened.log.head, timeout):
-            raise WaitTimeout(f"not caught up after {timeout:g} s: {store.lag()}", where="timeout")
-
-    def progress(self, report: Callable[[dict[str, int]], None]) -> None:
-        """Call `report` with the lag of each projection, about five times a second, until all is caught up."""
-        self._opened.check()
-        self._opened.store.progress(report)
-
-    def status(self) -> dict[str, Any]:
-        """How the memory is doing: head of the log, lag and error of each projection, records not embedded yet,
-        writes waiting; `trimmed`: the first entry that the log holds as it was, and the snapshot that holds those
-        before, None where all are held.
-        """
-        self._opened.check()
-        opened = self._opened
-        failing: dict[str, Any] = {follower.name: follower.error for follower in opened.store.followers}
-        failing["reembedding"] = opened.reembedding_error
-        trimmed = opened.log.trimmed
-        return {
-            "head": opened.log.head,
-            "trimmed": {"before": trimmed.n + 1, "snapshot": trimmed.snapshot} if trimmed is not None else None,
-            "lag": opened.store.lag(),
-            "pending": opened.store.vectors.pending,
-            "errors": {name: str(error) for name, error in failing.items() if error is not None},
-            "reembedding": opened.reembedding_progress(),
-            "writes_waiting": opened.log.writer.depth,
-            "writer_stopped": str(opened.log.writer.stopped) if opened.log.writer.stopped else None,
-        }
-
-    def stats(self) -> dict[str, Any]:
-        """What is in the memory, and how large it is: records, bytes by file, vectors, caches, embedding."""
-        self._opened.check()
-        opened = self._opened
-        return {
-            "path": str(opened.directory),
-            "id": opened.manifest.id,
-            "engine": opened.manifest.engine,
-            "embedding": dict(opened.manifest.embedding),
-            "records": {
-                "episodes": self.episodes.count(),
-                "skills": self.skills.count(),
-                "entities": self.entities.count(),
-                "facts": self.facts.count(),
-                "causal_edges": self.causal.count(),
-            },
-            **self.status(),
-            "vectors": opened.store.vectors.stats(),
-            "query_cache": opened.retrieval.cache.stats(),
-            "embedder": opened.embedding.stats(),
-            "bytes": sizes(opened.directory),
-        }
-
-    def verify(self) -> Report:
-        """Check everything against everything: the log, the records that it adds up to, graph, text, vectors.
-
-        Waits for the projections to catch up, and reads all of them.
-        """
-        from graphsvc.store.verify import verify
-
-        self._opened.check()
-        return verify(self._opened.log, self._opened.store)
-
-    def repair(self) -> Report:
-        """Verify, mend what is wrong, verify again: projections are rebuilt from the log, records from it too.
-
-        Returns:
-            The second report; `mended` says what was done.
-        """
-        from graphsvc.store.verify import repair
-
-        self._opened.check()
-        report = repair(self._opened.log, self._opened.store)
-        self._opened.retrieval.cache.clear()
-        return report
-
-    def reembed(
-        self,
-        embedder: Embedder,
-        *,
-        runtime: str | None = None,
-        wait: bool = True,
-        report: Callable[[int, int], None] | None = None,
-    ) -> None:
-        """Make all vectors anew with another model; returns when that is done. The old ones serve meanwhile.
-
-        Killed or closed on the way, it is gone on with at the next opening; with a function, by the next call with it.
-
-        Args:
-            embedder: as for `graphsvc.open`. runtime: what runs the model, see the setting `embedder_runtime`.
-            wait: False returns once the model is found, and goes on in the background: `status()["reembedding"]` says
-                how far it is and is None at its end, `status()["errors"]` why it stopped.
-            report: called with how many are done, and of how many; only where it is waited for.
-
-        Raises:
-            ModelNotFound, EmbeddingFailed: for the model; the old vectors stay.
-        """
-        self._opened.check()
-        if wait:
-            self._opened.reembed(embedder, runtime, report or (lambda done, total: None))
-        else:
-            self._opened.begin_reembed(embedder, runtime)
-
-    def snapshot(
-        self, path: str | os.PathLike[str], *, report: Callable[[int, int], None] | None = None
-    ) -> Snapshot:
-        """Copy the memory as it is now into a directory, while it is read and written; noted in `graphsvc.json`.
-
-        Graph, text and vectors each rest for as long as their files are copied; writes go on and are acknowledged.
-        Every file gets a checksum. Killed on the way there is no snapshot.
-
-        Args:
-            path: a directory that isn't there yet, outside of the memory.
-            report: called with how many bytes are done, and of how many, about.
-
-        Raises:
-            BadInput: there is something at `path`, or it lies in the memory. StorageFull, ReadOnly: it can't be
-            written. FollowerStopped: a projection has stopped, see `repair`.
-        """
-        from graphsvc.memory.travel import snapshot
-
-        self._opened.check()
-        return snapshot(self._opened, path, report)
-
-    def snapshots(self) -> list[dict[str, Any]]:
-        """The snapshots that were taken of this memory, oldest first: path, n, at, bytes; whether it is present, and
-        `holds_trimmed`: it is the one that was read before the log was trimmed.
-        """
-        from graphsvc.memory.travel import registered
-
-        self._opened.check()
-        return registered(self._opened)
-
-    def trim(
-        self, *, before: int, dry_run: bool = False, progress: Callable[[float, str], None] | None = None
-    ) -> TrimReport:
-        """Take entries out of the log that a snapshot holds; records, ids and their histories' numbers stay.
-
-        In their place come entries that add up to the same: the values of the records that lived then, given vectors,
-        nodes, links and tables of one's own. So graph, text and vectors can be built anew, and the memory verified,
-        without the snapshot. What goes are earlier values, deleted records' values, and the points before: those can
-        be restored from the snapshot alone. Killed at any instant, the log is the old one or the new one.
-
-        Args:
-            before: number of the first entry that stays as it is; `memory.status()["head"] + 1` trims them all.
-            dry_run: change nothing, only tell. progress: called with the share that is done and what is being done.
-
-        Raises:
-            NeedsSnapshot: no snapshot of this memory is noted, present and whole that reaches `before` - 1.
-            NotRetained: `before` lies past the end, within a call of several entries, or between a statement on one's
-            own tables and what follows from it. BadInput: it is no number. StorageFull: there is no room; `what` says
-            whether the log was trimmed. Unsupported: it holds what nothing could stand for, and isn't.
-            FollowerStopped: a projection has stopped, see `repair`; each must have reached `before` - 1.
-        """
-        from graphsvc.memory.trimming import trim
-
-        self._opened.check()
-        return trim(self._opened, before, dry_run=dry_run, progress=progress)
-
-    def size(self) -> dict[str, Any]:
-        """What takes how many bytes on disk, measured: by file, by kind of record, by table of memory.sqlite.
-
-        Of a kind: `record_bytes` and `log_bytes` are the JSON texts and given vectors in memory.sqlite, `vector_bytes`
-        what its vectors take in hot index and LanceDB. Graph and text are known by file only.
-        """
-        from graphsvc.memory.travel import size
-
-        self._opened.check()
-        return size(self._opened, sizes(self._opened.directory))
-
-    def warm(self) -> None:
-        """Load the embedding model in the background, so that the first retrieval doesn't wait for it."""
-        self._opened.check()
-        self._opened.embedding.warm()
-
-
-def sizes(directory: Path) -> dict[str, int]:
-    """Bytes on disk by the first name below the directory, and the `total`."""
-    found: dict[str, int] = {}
-    for folder, _, files in os.walk(directory):
-        for name in files:
-            path = Path(folder, name)
-            try:
-                size = path.stat().st_blocks * 512
-            except FileNotFoundError:
-                continue  # a projection replaced it meanwhile
-            # SQLite's write-ahead file and its index are part of the log's.
-            first = path.relative_to(directory).parts[0].removesuffix("-wal").removesuffix("-shm")
-            found[first] = found.get(first, 0) + size
-    return {**dict(sorted(found.items())), "total": sum(found.values())}
-
 
 def open_memory(
     path: str | os.PathLike[str],
@@ -590,11 +438,21 @@ def open_memory(
     engine: str | None = None,
     embedder: Embedder | None = None,
     create: bool = True,
+    listen: Listen | None = None,
     **settings: Any,
 ) -> Memory:
-    """Open the memory in a directory; see `graphsvc.open`."""
+    """Open the memory in a directory; see `graphsvc.open`. Raises InUse where another process has it open.
+
+    Args:
+        listen: has other processes use it, too.
+    """
+    namespaces = check_binding(agent, shared)
+    handle = Handle(acquire(path, embedder, create=create, listen=listen, engine=engine, **settings))
+    return Memory(cast(Opened, handle), namespaces, owner=True)
+
+
+def check_binding(agent: str | None, shared: Iterable[str]) -> Namespaces:
+    """What a handle is to be bound to."""
     if agent is None and shared:
         raise BadInput("says what a bound handle sees", where="shared", hint="Give agent= too; unbound, it sees all.")
-    namespaces = Namespaces.bound(agent, shared) if agent is not None else Namespaces()
-    handle = Handle(acquire(path, embedder, create=create, engine=engine, **settings))
-    return Memory(cast(Opened, handle), namespaces, owner=True)
+    return Namespaces.bound(agent, shared) if agent is not None else Namespaces()

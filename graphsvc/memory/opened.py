@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from graphsvc.config import FORMAT, Settings, load
 from graphsvc.embedding.choice import CALLABLE, HASHING, same_probes
@@ -38,8 +38,10 @@ from graphsvc.model.validate import Limits
 from graphsvc.store.directory import (
     MANIFEST,
     MANIFEST_GONE,
+    SOCKET,
     DirectoryLock,
     Manifest,
+    owner_of,
     prepare,
     read_manifest,
     sync_directory,
@@ -53,6 +55,26 @@ from graphsvc.store.store import Store, log_failure
 logger = logging.getLogger("graphsvc")
 
 Embedder = str | os.PathLike[str] | Callable[[Sequence[str]], Any]
+
+
+
+class Listening(Protocol):
+    """What listens for other processes that want to use an open memory.
+
+    Attributes:
+        listeners: told of each call that was answered.
+    """
+
+    listeners: list[Callable[[Any], None]]
+
+    def close(self) -> None:
+        """Take no more, end those that are there, and let go of the address."""
+
+    def leave(self) -> None:
+        """In a forked child: let go of the descriptors, and of nothing else."""
+
+
+Listen = Callable[["Opened"], Listening]
 
 _open: dict[tuple[int, int], Opened] = {}
 _opening = threading.RLock()
@@ -69,13 +91,15 @@ class Opened:
         *,
         create: bool,
         asked: Mapping[str, Any] | None = None,
+        listen: Listen | None = None,
     ) -> None:
         prepare(directory, create=create, allow_network_fs=settings.allow_network_fs)
         self.directory = directory
         self.users = 0
         self.closed = False
         self.process = os.getpid()
-        self.lock = DirectoryLock(directory)
+        self.lock = DirectoryLock(directory, shared=listen is not None and settings.share)
+        self.listening: Listening | None = None
         self.identity = _identity(directory)
         self.embedder = embedder
         try:
@@ -87,6 +111,8 @@ class Opened:
             if isinstance(error, OSError):
                 raise unwritable(error, directory) from error
             raise
+        if listen is not None and settings.share:
+            self.listening = listen(self)
 
     def _open_parts(self, settings: Settings, embedder: Embedder | None, asked: Mapping[str, Any]) -> None:
         bring_up(self.directory)
@@ -138,7 +164,7 @@ class Opened:
         """Make all vectors anew with another model; see `Memory.reembed`."""
         with self._reembedding:  # one at a time; who asks for what is under way waits for it
             self.check()
-            embedder = cast(Embedder, _spelt(embedder))
+            embedder = cast(Embedder, spelt(embedder))
             service, settings = self._service_of(embedder, runtime)
             plan = describe(service, embedder, settings)
             self.reembedding_error = None
@@ -167,7 +193,7 @@ class Opened:
 
     def begin_reembed(self, embedder: Embedder, runtime: str | None) -> None:
         """The same in the background. What is wrong with the model is raised here, what goes wrong later is kept."""
-        embedder = cast(Embedder, _spelt(embedder))
+        embedder = cast(Embedder, spelt(embedder))
         service, settings = self._service_of(embedder, runtime)
         try:
             describe(service, embedder, settings)
@@ -262,6 +288,8 @@ class Opened:
             stack.callback(self.log.close, save=save)
             stack.callback(self._end_reembedding)
             stack.callback(self.store.close)
+            if self.listening is not None:
+                stack.callback(self.listening.close)
 
     def _end_reembedding(self) -> None:
         with self._reembedding:  # what runs there ends now that its projection is closed
@@ -384,24 +412,34 @@ def _bound_blas(threads: int) -> None:
         threadpoolctl.threadpool_limits(threads, user_api="blas")
 
 
-def acquire(path: str | os.PathLike[str], embedder: Embedder | None, *, create: bool, **arguments: Any) -> Opened:
+def acquire(
+    path: str | os.PathLike[str],
+    embedder: Embedder | None,
+    *,
+    create: bool,
+    listen: Listen | None = None,
+    **arguments: Any,
+) -> Opened:
     """The open memory of a directory: opened now, or shared with who opened it before in this process.
+
+    Args:
+        listen: has other processes use it, too, where the setting `share` says so.
 
     Raises:
         BadInput: it is open with other settings than those asked for.
         InUse, NotAMemory, NewerFormat, ReadOnly, Corrupt, Unsupported, ModelNotFound: see `graphsvc.errors`.
     """
-    directory = _directory(path)
-    embedder = _spelt(embedder)
+    directory = directory_of(path)
+    embedder = spelt(embedder)
     with _opening:
         found = _open.get(_identity(directory))
         if found is not None and found.process == os.getpid() and not found.closed:
-            _check_same(found, embedder, arguments)
+            check_same(found, embedder, arguments)
         else:
             spoken = {**arguments, "embedder": embedder if isinstance(embedder, str) else None}
             settings = load(directory, **spoken)
             with whole_or_nothing(directory):
-                found = Opened(directory, settings, embedder, create=create, asked=arguments)
+                found = Opened(directory, settings, embedder, create=create, asked=arguments, listen=listen)
             _open[found.identity] = found
             # The collector's stops grow with what it must look through: what is loaded now stays anyway.
             gc.collect()
@@ -438,7 +476,7 @@ def _close_all() -> None:
 atexit.register(_close_all)
 
 
-def _spelt(embedder: Embedder | None) -> Embedder | None:
+def spelt(embedder: Embedder | None) -> Embedder | None:
     """An embedder as manifests spell it."""
     if isinstance(embedder, str | os.PathLike):
         return absolute(embedder)
@@ -447,7 +485,8 @@ def _spelt(embedder: Embedder | None) -> Embedder | None:
     return embedder
 
 
-def _directory(path: str | os.PathLike[str]) -> Path:
+def directory_of(path: str | os.PathLike[str]) -> Path:
+    """The directory that a path names. Raises BadInput."""
     if not isinstance(path, str | os.PathLike):
         raise BadInput(f"expected a path, got {type(path).__name__}", where="path")
     text = os.fspath(path)
@@ -465,7 +504,8 @@ def _identity(directory: Path) -> tuple[int, int]:
     return (status.st_dev, status.st_ino)
 
 
-def _check_same(opened: Opened, embedder: Embedder | None, arguments: dict[str, Any]) -> None:
+def check_same(opened: Opened, embedder: Embedder | None, arguments: dict[str, Any]) -> None:
+    """Raise BadInput or EmbeddingMismatch where an open memory is asked for with another model or settings."""
     if isinstance(embedder, str) and embedder != opened.manifest.embedding["embedder"]:
         _settle_embedder(opened.settings, opened.manifest, embedder)
     if callable(embedder) and embedder != opened.embedder:
@@ -474,14 +514,12 @@ def _check_same(opened: Opened, embedder: Embedder | None, arguments: dict[str, 
             service.identity()
         finally:
             service.close()
-        raise BadInput("the memory is open in this process already, with another function", where="embedder")
+        raise BadInput("the memory is open already, with another function", where="embedder")
     given = {name: value for name, value in arguments.items() if value is not None}
     asked = load(None, **given)
     for name in given:
         if getattr(opened.settings, name) != getattr(asked, name):
-            raise BadInput(
-                f"the memory is open in this process already, with {getattr(opened.settings, name)!r}", where=name
-            )
+            raise BadInput(f"the memory is open already, with {getattr(opened.settings, name)!r}", where=name)
 
 
 def _after_fork() -> None:
@@ -490,6 +528,8 @@ def _after_fork() -> None:
     _opening = threading.RLock()
     for opened in _open.values():
         opened.lock.release()
+        if opened.listening is not None:
+            opened.listening.leave()
     _open.clear()
 
 
@@ -498,7 +538,7 @@ os.register_at_fork(after_in_child=_after_fork)
 
 def remove(path: str | os.PathLike[str]) -> None:
     """Delete a memory's directory, if nobody has it open. Raises NotAMemory, InUse."""
-    directory = _directory(path)
+    directory = directory_of(path)
     if read_manifest(directory) is None:
         raise NotAMemory("holds no memory", where=str(directory))
     lock = DirectoryLock(directory)
@@ -508,4 +548,4 @@ def remove(path: str | os.PathLike[str]) -> None:
         lock.release()
 
 
-__all__ = ["Embedder", "GraphsvcError", "Opened", "acquire", "release", "remove"]
+__all__ = ["SOCKET", "Embedder", "GraphsvcError", "Opened", "absolute", "acquire", "owner_of", "release", "remove"]

@@ -31,6 +31,8 @@ def check_names(wanted: frozenset[str], params: Any) -> dict[str, Any]:
     """
     if params is None:
         params = {}
+    if type(params) is dict and params.keys() == wanted:
+        return params
     if not isinstance(params, Mapping):
         raise BadInput(f"expected a mapping from names to values, got {type(params).__name__}", where="params")
     given = {name[1:] if isinstance(name, str) and name.startswith("$") else name: params[name] for name in params}
@@ -58,6 +60,8 @@ def converted(value: Any, where: str, depth: int = 0) -> Any:
     """
     kind = type(value)
     if kind is str or kind is float or kind is bool or value is None:
+        return value
+    if kind is int and -_INT64 <= value < _INT64:
         return value
     if depth > _DEPTH:
         raise BadInput("nests too deep", where=where)
@@ -182,7 +186,7 @@ def check_types(wanted: Iterable[Wanted], values: dict[str, Any], schema: Schema
     """
     for one in wanted:
         value = values.get(one.name)
-        if value is None:
+        if value is None or _is_plainly(value, one, schema):
             continue
         where = f"${one.name}"
         if one.form == "list" and not isinstance(value, list):
@@ -197,6 +201,17 @@ def check_types(wanted: Iterable[Wanted], values: dict[str, Any], schema: Schema
         known = [type for type in types.values() if type is not None]
         if len(known) == len(types) and len(set(known)) == 1:
             values[one.name] = _fitting(value, known[0], one, where)
+
+
+def _is_plainly(value: Any, wanted: Wanted, schema: Schema) -> bool:
+    """Whether it is at a glance what one column holds."""
+    if wanted.form != "value" or len(wanted.tables) != 1:
+        return False
+    columns = schema.get(wanted.tables[0])
+    return columns is not None and _PLAIN.get(type(value)) == columns.get(wanted.column, "")
+
+
+_PLAIN: dict[type, str] = {str: "STRING", int: "INT64", float: "DOUBLE", bool: "BOOL"}
 
 
 def _fitting(value: Any, type: str, wanted: Wanted, where: str) -> Any:

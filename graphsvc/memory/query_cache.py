@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -67,13 +68,13 @@ class QueryCache:
             return kept[2]
         return None
 
-    def put(self, request: Hashable, stamp: Hashable, answer: Any) -> None:
-        """Keep an answer that had to be computed."""
+    def put(self, request: Hashable, stamp: Hashable, answer: Any, *, good_for: float = math.inf) -> None:
+        """Keep an answer that had to be computed, for the time to live, or for fewer seconds."""
         self.misses += 1
         if not self._entries:
             return
         with self._lock:
-            self._answers[request] = (time.monotonic() + self._ttl, stamp, answer)
+            self._answers[request] = (time.monotonic() + min(self._ttl, good_for), stamp, answer)
             self._answers.move_to_end(request)
             while len(self._answers) > self._entries:
                 self._answers.popitem(last=False)

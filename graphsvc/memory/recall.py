@@ -12,8 +12,9 @@ The weights .7, .2 and .1 are AgentDB's (`CausalRecall`), so that answers can be
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, overload
@@ -30,6 +31,8 @@ from graphsvc.memory.graph import Graph
 from graphsvc.memory.namespaces import Namespaces
 from graphsvc.memory.nearness import Steps, nearness, steps_from
 from graphsvc.memory.opened import Opened
+from graphsvc.memory.query_cache import request_of
+from graphsvc.memory.results import copied
 from graphsvc.memory.retrieval import (
     Found,
     Query,
@@ -52,6 +55,23 @@ from graphsvc.store.hot import Rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+GOALS = ("variable", "entity")
+"""Kinds that are no candidates, and that an answer may depend on: as what uplifts are about."""
+BOUNDARIES = {"fact": ("valid_from", "valid_to", "until"), "cause": ("valid_from", "valid_to")}
+"""Fields that say when something begins and ends to hold, by kind."""
+
+
+def recall_request(vector: Any, *given: Any) -> Hashable:
+    """What a caller of recall gave, as a key for its answer; None where it can't be one."""
+    request = request_of(*given)
+    if request is None or vector is None:
+        return request
+    try:
+        return request, np.asarray(vector, dtype=np.float32).tobytes()
+    except (TypeError, ValueError):
+        return None  # it is no vector: the error is told where it is looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +130,8 @@ class Recalled(Sequence[Item]):
         kinds: that were searched. goal: what the uplifts are about; None: any reward.
         pending: records that pass and aren't embedded yet. behind: whether full text hadn't reached the last write.
         unread: how many tokens at the end of the query the model didn't read.
-        timings: milliseconds of each stage: `graph`, `candidates`, `score`, `causes`, `records`, `total`.
+        timings: milliseconds of each stage: `graph`, `candidates`, `score`, `causes`, `records`, `total`; of an answer
+            that was kept from before only the last.
     """
 
     items: tuple[Item, ...]
@@ -135,6 +156,13 @@ class Recalled(Sequence[Item]):
 
     def __iter__(self) -> Iterator[Item]:
         return iter(self.items)
+
+    def again(self) -> Recalled:
+        """The same answer for another reader, of which nothing that can be changed is shared."""
+        items = tuple([
+            replace(item, record=copied(item.record), parts=dict(item.parts)) for item in self.items
+        ])  # fmt: skip
+        return replace(self, items=items, timings=dict(self.timings))
 
     @property
     def records(self) -> list[Record]:
@@ -249,10 +277,10 @@ class _Pool:
         nothing = np.zeros(len(kind))
         return cls(queries, kind, found, parts, weight * vector + (1 - weight) * text, nothing, nothing)
 
-    def of_kinds(self, *names: str) -> NDArray[np.bool_]:
-        """Which candidates are of these kinds."""
-        wanted = [number for number, query in enumerate(self.queries) if query.kind in names]
-        return np.isin(self.kind, wanted)
+    def rows_by_kind(self) -> dict[str, list[int]]:
+        """Rows of the candidates, by their kind."""
+        rows = self.found.rows
+        return {query.kind: rows[self.kind == number].tolist() for number, query in enumerate(self.queries)}
 
     def by_kind(self, each: Any) -> Values:
         """A value for each candidate, from a function of a query and its rows."""
@@ -270,8 +298,58 @@ class Recall:
     def __init__(self, opened: Opened, namespaces: Namespaces) -> None:
         self._opened = opened
         self._namespaces = namespaces
+        self._seen = ("recall", namespaces.agent, namespaces.shared)
+
+    def kept(self, request: Hashable) -> Recalled | None:
+        """The answer to a request that is kept from before, if it still is what it would be; the caller's own."""
+        clock = _Clock()
+        answer: Recalled | None = self._opened.retrieval.cache.get((self._seen, request), self._stamp())
+        return None if answer is None else replace(answer.again(), timings=clock.end())
+
+    def _stamp(self) -> Hashable:
+        """What answers depend on, the time left out."""
+        retrieval = self._opened.retrieval
+        changed = retrieval.log.columns.changed
+        return (*map(retrieval.stamp, SEARCHABLE), *(changed[kind] for kind in GOALS))
+
+    def _keep(self, request: Hashable, stamp: Hashable, answer: Recalled, now: int) -> Recalled:
+        """Keep an answer until an edge or a fact begins or ends to hold, whichever comes first."""
+        if request is None or answer.pending or answer.behind:
+            return answer
+        columns = self._opened.log.columns
+        ends = [
+            end for kind, times in BOUNDARIES.items() if (end := columns.next_after(kind, now, times)) is not None
+        ]
+        good_for = (min(ends) - now) / 1e6 if ends else math.inf
+        self._opened.retrieval.cache.put((self._seen, request), stamp, answer, good_for=good_for)
+        return answer.again()
 
     def recall(
+        self,
+        request: Hashable,
+        text: Any,
+        k: Any,
+        *,
+        kinds: Any,
+        where: Where,
+        agent: Any,
+        weights: Weights,
+        goal: Any,
+        as_of: Any,
+        near: Any,
+        nearness_share: Any,
+        feedback: Any,
+        **options: Any,
+    ) -> Recalled:
+        """See `Memory.recall`. The answer is kept under `request`, if it isn't None."""
+        now, stamp = time.time_ns() // 1000, self._stamp()
+        answer = self._recall(
+            text, k, kinds=kinds, where=where, agent=agent, weights=weights, goal=goal, as_of=as_of, near=near,
+            nearness_share=nearness_share, feedback=feedback, **options,
+        )  # fmt: skip
+        return self._keep(request, stamp, answer, now)
+
+    def _recall(
         self,
         text: Any,
         k: Any,
@@ -287,7 +365,6 @@ class Recall:
         feedback: Any,
         **options: Any,
     ) -> Recalled:
-        """See `Memory.recall`."""
         clock = _Clock()
         aim = Aim.of(self._opened, self._namespaces, goal, as_of, agent)
         agents, share = self._namespaces.reads(agent), check_share(feedback, "feedback") or 0.0
@@ -330,11 +407,8 @@ class Recall:
 
     def _draw_near(self, pool: _Pool, steps: Steps, share: float) -> None:
         """Nearness in the graph, where it is asked for."""
-        log, rows = self._opened.log, pool.found.rows
-        refs = references(log, rows.tolist())
-        edges = log.records(rows[pool.of_kinds("cause", "row")])
-        near = [nearness(steps, refs[row], edges.get(row)) if row in refs else 0.0 for row in rows.tolist()]
-        pool.parts["nearness"] = np.array(near)
+        near = nearness(self._opened.log, steps, pool.rows_by_kind())
+        pool.parts["nearness"] = np.array([near.get(row, 0.0) for row in pool.found.rows.tolist()])
         pool.similarity = (1 - share) * pool.similarity + share * pool.parts["nearness"]
 
     def _judge(self, pool: _Pool, aim: Aim) -> None:
@@ -342,9 +416,9 @@ class Recall:
         log = self._opened.log
         if not aim.goals or not log.adjacent().edges:
             return
-        rows = pool.found.rows.tolist()
-        pool.known = uplifts(log, references(log, rows), aim.goals, aim.moments, aim.agents)
-        pool.uplift = np.array([pool.known[row].value if row in pool.known else 0.0 for row in rows])
+        known = pool.known = uplifts(log, pool.rows_by_kind(), aim.goals, aim.moments, aim.agents)
+        if known:
+            pool.uplift = np.array([known[row].value if row in known else 0.0 for row in pool.found.rows.tolist()])
 
     def _adjust(self, pool: _Pool, share: float) -> None:
         """Age and feedback, where they are asked for; in their order as `retrieve` has them."""

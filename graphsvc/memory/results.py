@@ -22,6 +22,10 @@ PARTS = (
 )  # fmt: skip
 """Everything that a score can be made of."""
 
+CHANGEABLE = ("metadata", "texts", "endings")
+"""Fields of records that hold JSON."""
+
+R = TypeVar("R", bound=Record)
 T_co = TypeVar("T_co", bound=Record, covariant=True)
 
 
@@ -167,10 +171,13 @@ class Hits(Sequence[Hit[T_co]], Generic[T_co]):
 
 
 def _copied(hit: Hit[T_co]) -> Hit[T_co]:
-    record = hit.record
-    if metadata := getattr(record, "metadata", None):
-        record = msgspec.structs.replace(record, metadata=_copied_json(metadata))
-    return Hit(record, hit.score, hit.parts.copy())
+    return Hit(copied(hit.record), hit.score, hit.parts.copy())
+
+
+def copied(record: R) -> R:
+    """The same record, of which nothing that can be changed is shared."""
+    changeable = {name: _copied_json(held) for name in CHANGEABLE if (held := getattr(record, name, None))}
+    return msgspec.structs.replace(record, **changeable) if changeable else record
 
 
 def _copied_json(value: Any) -> Any:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from graphsvc.memory.query_cache import request_of
 from graphsvc.memory.results import Hit, Hits, Statistics
 from graphsvc.memory.retrieval import Mode, Values, Where
 from graphsvc.memory.rows_in import rows_of
+from graphsvc.memory.skill_links import RELS, Linked, LinkType, links_of, rel_of
 from graphsvc.memory.verbs import Verbs, Wait, check_wait, new_id
 from graphsvc.model.filters import parse
 from graphsvc.model.kinds import KINDS
@@ -44,37 +44,10 @@ from graphsvc.model.times import micros, seconds
 from graphsvc.model.validate import build, check_values, content_hash
 from graphsvc.store.hot import Rows
 
-LinkType = Literal["prerequisite", "alternative", "refinement", "composition", "calls"]
-RELS = {
-    "prerequisite": "PREREQUISITE",
-    "alternative": "ALTERNATIVE",
-    "refinement": "REFINES",
-    "composition": "PART_OF",
-    "calls": "CALLS",
-}
-"""Link types by the word that users say. A link reads from source to target: the source has the target as its
-prerequisite or alternative, refines it, is part of it, calls it."""
-
 WEIGHTS = {"similarity": 0.7, "success": 0.15, "reward": 0.1, "uses": 0.05, "feedback": 0.0}
 """How a search weighs relevance against what is known of a skill's success. Success is (1+s)/(2+n), the mean of
 the posterior that `choose` samples; reward is clipped to 0…1; uses count up to 1,000; feedback is likewise
 (1 + sum of values)/(2 + number of them)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Linked:
-    """A skill joined to another.
-
-    Attributes:
-        type: of the link. direction: "out" if the skill asked about is the source, "in" if it is the target.
-        id, name: of the other skill. weight: of the link.
-    """
-
-    type: str
-    direction: str
-    id: str
-    name: str
-    weight: float | None
 
 
 class Skills(Verbs):
@@ -153,7 +126,7 @@ class Skills(Verbs):
             for name in row:
                 _refuse_counted(name, f"skills[{index}].")
             items.append(self._new(row, vector=given[index], prefix=f"skills[{index}]."))
-        joined = _joined(links, self._namespaces.writes(agent))
+        joined = links_of(links, self._namespaces.writes(agent))
         if not items and not joined:
             check_wait(wait)
             return []
@@ -257,7 +230,7 @@ class Skills(Verbs):
             weight = float(weight)
             if type == "calls":
                 raise BadInput("calls have no weight", where="weight", hint="Leave it out.")
-        return SkillLink(_rel(type), self._ref(source, agent), self._end(target, agent), weight)
+        return SkillLink(rel_of(type), self._ref(source, agent), self._end(target, agent), weight)
 
     def _end(self, id: str, agent: Any) -> tuple[str, str]:
         """The far end of a link: in a namespace that the handle writes or reads."""
@@ -491,7 +464,8 @@ class Skills(Verbs):
         """
         if isinstance(rng, bool) or not isinstance(rng, int | np.integer | random.Random | None):
             raise BadInput(f"expected a random.Random or a seed, got {type(rng).__name__}", where="rng")
-        chance = rng if isinstance(rng, random.Random) else random.Random(None if rng is None else int(rng))
+        # A draw among skills, not a secret.
+        chance = rng if isinstance(rng, random.Random) else random.Random(None if rng is None else int(rng))  # nosec B311
         hits = self.search(
             text, k, where=where, agent=agent, min_similarity=min_similarity, weights={"similarity": 1.0}
         )
@@ -570,24 +544,6 @@ def _or_nan(value: float | None) -> float:
 def _refuse_counted(name: Any, prefix: str = "") -> None:
     if name in ("version", *COUNTED):
         raise BadInput("is counted from outcomes and can't be set", where=f"{prefix}{name}", hint="Use record_outcome.")
-
-
-def _joined(links: Any, space: str) -> list[SkillLink]:
-    if isinstance(links, str) or not isinstance(links, Iterable):
-        raise BadInput(f"expected a list of links, got {type(links).__name__}", where="links")
-    joined = []
-    for index, link in enumerate(links):
-        if isinstance(link, str) or not isinstance(link, Sequence) or len(link) != 3:
-            raise BadInput(f"expected source id, target id and type, got {link!r}", where=f"links[{index}]")
-        source, target = (check_name(end, f"links[{index}]") for end in link[:2])
-        joined.append(SkillLink(_rel(link[2]), (space, source), (space, target)))
-    return joined
-
-
-def _rel(type: Any) -> str:
-    if not isinstance(type, str) or type not in RELS:
-        raise BadInput(f"{type!r} is not one of {', '.join(RELS)}", where="type")
-    return RELS[type]
 
 
 def _weights(weights: Mapping[str, float] | None) -> tuple[tuple[str, float], ...]:

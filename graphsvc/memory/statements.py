@@ -39,10 +39,19 @@ def check_seconds(value: object, where: str) -> float | None:
     return float(value)
 
 
-def submit(opened: Opened, statement: Statement, batches: Sequence[bytes] = (), *, wait: float | None = None) -> Result:
+def submit(
+    opened: Opened,
+    statement: Statement,
+    batches: Sequence[bytes] = (),
+    *,
+    then: Sequence[tuple[Statement, list[bytes]]] = (),
+    verb: str = "",
+    wait: float | None = None,
+) -> Result:
     """Append a statement and wait for its outcome.
 
     Args:
+        then: more, each with its rows: all are done, or none. verb: that the log calls it by.
         wait: seconds to wait at most; by default its time limit and half a minute.
 
     Raises:
@@ -50,9 +59,9 @@ def submit(opened: Opened, statement: Statement, batches: Sequence[bytes] = (), 
         GraphsvcError: it failed, and nothing of it was done; or the memory was closed meanwhile.
     """
     limit = statement.timeout or opened.settings.graph_timeout
-    verb = "cypher.write" if statement.op == "cypher" else f"graph.{statement.op}"
+    verb = verb or ("cypher.write" if statement.op == "cypher" else f"graph.{statement.op}")
     reply = Reply()
-    n: int = opened.log.submit(AppendStatement(verb, statement, list(batches), reply)).result
+    n: int = opened.log.submit(AppendStatement(verb, statement, list(batches), list(then), reply)).result
     why = _wait(opened, reply, n, limit + MARGIN_SECONDS if wait is None else wait)
     if not reply.done.is_set():
         opened.log.waiting.pop(n, None)

@@ -104,7 +104,8 @@ def take_tables(opened: Opened, directory: Path, contents: Contents, report: Imp
             report.skip(table.name, Conflict.code, f"a table of this name has other columns or ends; {count} rows")
             continue
         if known is None and not report.dry_run and not table.is_past:
-            submit(opened, Statement("define", table=table.name, declared=table))
+            defaults = contents.defaults.get(table.name, {})
+            submit(opened, Statement("define", table=table.name, declared=table, defaults=defaults))
         _take_rows(opened, directory, contents, table, report, batch, there=known is not None)
 
 

@@ -51,8 +51,9 @@ class Tables:
             source, target: of edges, the node tables that they lead from and to, one's own or the memory's
                 (`Episode`, `Skill`, `Entity`, …, whose nodes are known by `record.key`).
             searchable: columns of text that are found by meaning and by words.
-            temporal: of edges: they have the columns `valid_from` and `valid_to`, and what was known of them before is
-                kept: walks can be asked `as_of` any pair of times.
+            temporal: rows have the columns `valid_from` and `valid_to`, [from, to), and what was known of them before
+                is kept: nodes and walks can be asked `as_of` any pair of times. What is written of nodes holds for the
+                portion of time that the row names, as SQL:2011 has it.
             wait: seconds to wait for the answer.
 
         Returns:
@@ -61,7 +62,7 @@ class Tables:
         Raises:
             BadInput, OwnedTable, UnknownField: for an argument. Conflict: there is such a table.
             NotFound: there is no table of that name to lead from or to. NeedsUnbound: on a bound handle.
-            Unsupported: a temporal table of nodes, or with lists.
+            Unsupported: a temporal table with lists.
         """
         table = declared(name, columns, key=key, source=source, target=target, searchable=searchable, temporal=temporal)
         self._submit(Statement("define", table=table.name, declared=table), (), wait)
@@ -115,7 +116,8 @@ class Tables:
         """Delete nodes with their edges, or edges; gives how many nodes, or edges.
 
         Args:
-            name: of the table. keys: a key or several; of edges a pair of keys or several; or rows as for `add`.
+            name: of the table. keys: a key or several; of edges a pair of keys or several; or rows as for `add`. Rows
+                of temporal nodes may name `valid_from` and `valid_to`: they are deleted for that portion of time.
 
         Raises:
             NotFound: one isn't there: the first ten are named, and nothing is deleted.
@@ -127,6 +129,13 @@ class Tables:
         self._check()
         self._catch_up()
         return {name: table for name, table in self._opened.store.graph.tables.items() if not table.is_past}
+
+    @property
+    def declared(self) -> Mapping[str, Table]:
+        """The tables of one's own as far as the graph has come, and what holds their past; it never waits. Another
+        mapping after each change.
+        """
+        return self._opened.store.graph.tables
 
     def outcome(self, n: int) -> Outcome:
         """How the statement ended that is entry `n` of the log, as `Pending.change` says it.
@@ -163,6 +172,24 @@ class Tables:
         if not batches:
             return {"created": 0, "updated": 0, "deleted": 0}
         return self._submit(statement, batches, wait)
+
+    def _add_together(
+        self, made: Sequence[Table], rows: Sequence[tuple[Table, Sequence[Mapping[str, Any]]]], wait: Any
+    ) -> None:
+        """Define tables and add rows to them and others: all of it or nothing."""
+        from graphsvc.memory.table_rows import batches_of
+        from graphsvc.store.user_tables import key_type
+
+        catalog = {**self._opened.store.graph.tables, **{table.name: table for table in made}}
+        asked = [(Statement("define", table=table.name, declared=table), list[bytes]()) for table in made]
+        for table, some in rows:
+            ends = (table.name,) if table.nodes else table.ends[0]
+            batches = batches_of("add", table, some, [key_type(catalog, end) for end in ends], CHUNK)
+            asked += [(Statement("add", table=table.name), batches)] if batches else []
+        if asked:
+            self._check()
+            (first, batches), *then = asked
+            submit(self._opened, first, batches, then=then, verb="graph.load", wait=check_seconds(wait, "wait"))
 
     def _known(self, name: str) -> Table:
         """The table as it is now. Another thread's definition may be on its way: that is waited for."""

@@ -19,7 +19,7 @@ from graphsvc.store.directory import DirectoryLock
 from graphsvc.store.formats import bring_up
 from graphsvc.store.migrate import Migrated
 from graphsvc.store.restore import Restored
-from graphsvc.store.snapshot import Snapshot
+from graphsvc.store.snapshot import Snapshot as Snapshot
 
 if TYPE_CHECKING:
     from graphsvc.memory.opened import Opened

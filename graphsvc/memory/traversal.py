@@ -6,7 +6,7 @@ of equally good ways the one whose nodes and edges come first in that order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -15,9 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphsvc.errors import BadInput
+from graphsvc.store.adjacency import Adjacency
 from graphsvc.store.numbered import Direction, Edges, Numbers, Steps
 
 OPPOSITE: dict[Direction, Direction] = {"out": "in", "in": "out", "both": "both"}
+FEW = 20
+"""Nodes whose edges are followed one by one: for more, arrays are quicker."""
 MAX_STEPS = 1_000_000
 """Edges that one search for trails may try."""
 
@@ -29,9 +32,6 @@ Hop = tuple[int, int]
 
 Cost = Callable[[Numbers], NDArray[np.float64]]
 """What each of some edges costs."""
-
-Holding = Callable[[Edges, Numbers], NDArray[np.bool_]]
-"""Which of some edges held at a time."""
 
 Only = Callable[[Steps], NDArray[np.bool_]]
 """Which steps count."""
@@ -47,7 +47,6 @@ class Search:
         agents: namespaces that it may enter; None for all.
         node_tests: filters of nodes, by table. edge_tests: filters of edges, by type, over their values.
         fan_out: edges that it takes from one node at most. exempt: nodes that filters don't concern.
-        holding: which edges held at the time that is asked for; None: as they are now.
         cut: whether `fan_out`, or another limit, left something out.
     """
 
@@ -60,7 +59,6 @@ class Search:
     edge_tests: Mapping[str, Test] = field(default_factory=dict)
     fan_out: int | None = None
     exempt: frozenset[int] = frozenset()
-    holding: Holding | None = None
     cut: bool = False
     _passed: dict[int, bool] = field(default_factory=dict)
 
@@ -71,8 +69,6 @@ class Search:
         steps = self.edges.expand(numbers, OPPOSITE[self.direction] if back else self.direction, self.rels)
         if self.agents is not None:
             steps = _chosen(steps, self.edges.nodes.seen(steps.target, self.agents))
-        if self.holding is not None and len(steps.edge):
-            steps = _chosen(steps, self.holding(self.edges, steps.edge))
         if self.edge_tests and len(steps.edge):
             steps = _chosen(steps, self.passing_edges(steps.edge))
         if (self.tables is not None or self.node_tests) and len(steps.target):
@@ -153,12 +149,11 @@ class Search:
     def reach(self, starts: Sequence[int], depth: int, limit: int) -> dict[int, int]:
         """Nodes within `depth` steps and how many those are, nearest first; `limit` of them beside the starts."""
         found = dict.fromkeys(starts, 0)
-        frontier = np.array(list(found), np.int64)
+        frontier: Collection[int] = list(found)
         for distance in range(1, depth + 1):
-            if not len(frontier):
+            if not frontier:
                 break
-            fresh = set(self.step(frontier).target.tolist()) - found.keys()
-            frontier = np.array(list(fresh), np.int64)
+            frontier = self._reached(frontier) - found.keys()
             ordered = self.edges.nodes.ordered(frontier)
             room = limit + len(starts) - len(found)
             found.update(dict.fromkeys(ordered[:room], distance))
@@ -166,6 +161,15 @@ class Search:
                 self.cut = True
                 break
         return found
+
+    def _reached(self, numbers: Collection[int]) -> set[int]:
+        """The nodes one step away from some."""
+        filtered = self.edge_tests or self.node_tests or self.fan_out or self.agents is not None or self.tables
+        if not filtered and len(numbers) <= FEW and isinstance(self.edges, Adjacency):
+            found = self.edges.reached(numbers, self.direction, self.rels)
+            if found is not None:
+                return found
+        return set(self.step(np.array(list(numbers), np.int64)).target.tolist())
 
     def between(self, numbers: Sequence[int]) -> list[int]:
         """Edges that may be taken and have both ends among some nodes."""

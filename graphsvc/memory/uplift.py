@@ -8,10 +8,11 @@ of (DERIVED_FROM). A mechanism that is recalled is such an edge itself.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import chain
+from typing import NamedTuple
 
-from graphsvc.log.adjacent import CausalEdge, CausalNode
+from graphsvc.log.adjacent import CausalEdge
 from graphsvc.log.log import Log
 from graphsvc.model.as_of import Moments
 from graphsvc.model.requests import KindRef
@@ -20,8 +21,7 @@ AT_ONCE = 500
 """Rows that one statement asks for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Uplift:
+class Uplift(NamedTuple):
     """What is known of one record: the mean, and ids of the edges that it comes from."""
 
     value: float
@@ -40,65 +40,76 @@ def references(log: Log, rows: Sequence[int]) -> dict[int, KindRef]:
 
 
 def uplifts(
-    log: Log, refs: Mapping[int, KindRef], goals: Collection[KindRef], moments: Moments, agents: tuple[str, ...] | None
+    log: Log,
+    rows: Mapping[str, Sequence[int]],
+    goals: Collection[KindRef],
+    moments: Moments,
+    agents: tuple[str, ...] | None,
 ) -> dict[int, Uplift]:
-    """Of each record, by row, what it does to the goals; those of which nothing is known are left out."""
-    adjacent = log.adjacent()
+    """Of each record, by row, what it does to the goals; those of which nothing is known are left out.
+
+    Args:
+        rows: of the records, by their kind.
+    """
+    adjacent = log.placed()
     if not adjacent.edges or not goals:
         return {}
+    mean = _mean(goals, moments, agents)
     known: dict[int, Uplift] = {}
-    unknown: list[int] = []
-    for row, ref in refs.items():
-        itself = adjacent.edges.get(row) if ref[0] == "cause" else None
-        edges = adjacent.out_of(CausalNode(*ref)) if itself is None else [itself]
-        mean = _mean(edges, goals, moments, agents)
-        if mean is not None:
-            known[row] = mean
-        elif ref[0] == "episode":
-            unknown.append(row)
-    for row, skills in _skills_of(log, unknown).items():
-        edges = [edge for skill in skills for edge in adjacent.out_of(CausalNode(*skill))]
-        mean = _mean(edges, goals, moments, agents)
-        if mean is not None:
-            known[row] = mean
+
+    def note(found: Iterable[tuple[int, list[CausalEdge]]]) -> None:
+        known.update((row, value) for row, edges in found if (value := mean(edges)) is not None)
+
+    for kind, some in rows.items():
+        note(adjacent.at_rows(some) if kind == "cause" else adjacent.from_rows(some))
+    unknown = [row for row in rows.get("episode", ()) if row not in known]
+    skills = _skills_of(log, unknown)
+    led = dict(adjacent.from_rows(dict.fromkeys(chain.from_iterable(skills.values()))))
+    note((row, [edge for skill in some for edge in led.get(skill, ())]) for row, some in skills.items())
     return known
 
 
 def _mean(
-    edges: Iterable[CausalEdge], goals: Collection[KindRef], moments: Moments, agents: tuple[str, ...] | None
-) -> Uplift | None:
-    used = [
-        edge
-        for edge in edges
-        if edge.target in goals
-        and edge.holds(*moments)
-        and (agents is None or {edge.agent, edge.source[1], edge.target[1]} <= set(agents))
-    ]
-    weight = sum(edge.confidence for edge in used)
-    if not weight:
-        return None
-    mean = sum(edge.confidence * edge.uplift for edge in used) / weight
-    return Uplift(max(-1.0, min(1.0, mean)), tuple(edge.id for edge in used))
+    goals: Collection[KindRef], moments: Moments, agents: tuple[str, ...] | None
+) -> Callable[[Iterable[CausalEdge]], Uplift | None]:
+    """What gives the uplift of edges: the mean of those that count, None without any."""
+    valid, known = moments
+    seen = None if agents is None else frozenset(agents)
+
+    def counts(edge: CausalEdge) -> bool:
+        if edge.target not in goals:
+            return False
+        if not (edge.start <= valid < edge.end if known is None and valid is not None else edge.holds(valid, known)):
+            return False
+        return seen is None or {edge.agent, edge.source.agent, edge.target.agent} <= seen
+
+    def mean(edges: Iterable[CausalEdge]) -> Uplift | None:
+        used = [edge for edge in edges if counts(edge)]
+        weight = total = 0.0
+        for edge in used:
+            weight += edge.confidence
+            total += edge.confidence * edge.uplift
+        return Uplift(max(-1.0, min(1.0, total / weight)), tuple([edge.id for edge in used])) if weight else None
+
+    return mean
 
 
-def _skills_of(log: Log, episodes: Sequence[int]) -> dict[int, list[KindRef]]:
-    """The skills that are drawn from each episode."""
-    found: dict[int, list[KindRef]] = {}
+def _skills_of(log: Log, episodes: Sequence[int]) -> dict[int, list[int]]:
+    """Rows of the skills that are drawn from each episode."""
+    found: dict[int, list[int]] = {}
     with log.connection() as connection:
         for part in _parts(episodes):
             marks = ", ".join("?" * len(part))
             rows = connection.execute(
-                "SELECT link.target, record.kind, record.agent, record.id FROM link JOIN record ON "
-                f"record.row = link.source WHERE link.rel = 'DERIVED_FROM' AND link.target IN ({marks}) "
+                "SELECT link.target, link.source FROM link JOIN record ON record.row = link.source "
+                f"WHERE link.rel = 'DERIVED_FROM' AND link.target IN ({marks}) "
                 "AND record.state = 0 ORDER BY link.target, link.source",
                 part,
             )
-            for target, *ref in rows:
-                found.setdefault(target, []).append((ref[0], ref[1], ref[2]))
+            for target, source in rows:
+                found.setdefault(target, []).append(source)
     return found
 
 
 def _parts(rows: Sequence[int]) -> Iterable[Sequence[int]]:
     return (rows[start : start + AT_ONCE] for start in range(0, len(rows), AT_ONCE))
-
-

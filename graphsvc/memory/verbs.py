@@ -204,8 +204,10 @@ class Verbs:
         """A vector for each of many records, or None for each."""
         if vectors is None:
             return [None] * count
-        if isinstance(vectors, str | bytes | Mapping) or not hasattr(vectors, "__len__") or np.ndim(vectors) == 0:
+        if isinstance(vectors, str | bytes | Mapping) or not hasattr(vectors, "__len__"):
             raise BadInput(f"expected an array of vectors, got {type(vectors).__name__}", where="vectors")
+        if isinstance(vectors, np.ndarray) and vectors.ndim == 0:
+            raise BadInput("expected an array of vectors, got a number", where="vectors")
         if len(vectors) != count:
             raise BadInput(f"{len(vectors)} vectors for {count} {of}", where="vectors")
         return cast("Sequence[Any]", vectors)

@@ -11,9 +11,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from graphsvc.errors import Ambiguous, BadInput, NotFound
+from graphsvc.errors import Ambiguous, BadInput, Gone, NotFound
 from graphsvc.memory.edge_filters import edge_test, node_test, rel_names, table_names
-from graphsvc.memory.in_time import Then, types_in_time
+from graphsvc.memory.in_time import Then, pasts_of, types_in_time
 from graphsvc.memory.reached import Edge, End, LazyNode, Way
 from graphsvc.memory.retrieval import check_k
 from graphsvc.memory.statements import check_unbound
@@ -26,7 +26,7 @@ from graphsvc.model.graph import NODE_TABLES, REL_TABLES
 from graphsvc.model.kinds import KINDS, kind_of
 from graphsvc.model.names import check_name, key_of, parts_of, task_key, task_text
 from graphsvc.model.records import Record
-from graphsvc.model.tables import PAST
+from graphsvc.model.tables import PAST, kept_nodes, then
 from graphsvc.store.adjacency import Adjacency
 from graphsvc.store.numbered import Direction, Edges, Numbers
 
@@ -38,6 +38,8 @@ Filters = Mapping[str, Mapping[str, Any] | Expression | None] | None
 """Filters by table or type, each as `where` is written elsewhere."""
 
 MAX_DEPTH = 64
+FEW = 4
+"""Up to so many numbers, picking one by one out of an array is quicker than all at once."""
 MAX_AGENTS = 64
 """Namespaces that are tried one by one for an id, before SQLite is asked instead."""
 KIND_OF_TABLE = {kind.table: kind.name for kind in KINDS.values() if kind.table}
@@ -69,17 +71,23 @@ class Walks(Tables):
         opened = self._opened
         opened.check()
         store = opened.store
-        behind = not store.wait((store.graph_follower,), opened.log.head, opened.settings.read_wait)
+        head, follower = opened.log.head, store.graph_follower
+        behind = follower.applied < head and not store.wait((follower,), head, opened.settings.read_wait)
         graph = store.graph
-        rels = rel_names(graph.tables, wanted.rel)
+        rels = None if wanted.rel is None else rel_names(graph.tables, wanted.rel)
         own = self._namespaces.agent is not None or not graph.tables
         if not own and rels is not None and rels <= REL_TABLES.keys():
             own = all(named(ref, "node")[0] in NODE_TABLES for ref in refs)
+        moments = parse_as_of(wanted.as_of)
+
+        def seen(edges: Edges) -> Edges:
+            return edges if moments is None else Then(edges, opened.log, moments, graph.tables, self._fetch)
+
         with (graph.adjacency if own else graph.adjacency_of_all).reading() as held:
             if held is not None:
-                yield held, behind
+                yield seen(held), behind
                 return
-        yield graph.asked(own=own), behind
+        yield seen(graph.asked(own=own)), behind
 
     @contextmanager
     def _whole(self, wanted: Wanted) -> Iterator[Adjacency]:
@@ -95,18 +103,21 @@ class Walks(Tables):
             raise BadInput(f"{wanted.direction!r} is not one of out, in, both", where="direction")
         fan_out = None if wanted.fan_out is None else check_k(wanted.fan_out, 1 << 31, "fan_out")
         catalog = self._opened.store.graph.tables
-        moments = parse_as_of(wanted.as_of)
-        rels = rel_names(catalog, wanted.rel)
-        pasts = {} if moments is None else {t.name: t.past.name for t in catalog.values() if t.temporal}
-        then = None if moments is None else Then(self._opened.log, moments, frozenset(pasts.values()))
+        rels, tables = rel_names(catalog, wanted.rel), table_names(catalog, wanted.tables)
+        pasts: dict[str, str] = {}
+        kept: frozenset[str] = frozenset()
+        if isinstance(edges, Then):
+            pasts, kept = pasts_of(catalog), kept_nodes(catalog)
+            rels = types_in_time(None if wanted.rel is None else rels, pasts, wanted.as_of)
+            tables = tables and frozenset(then(table, kept) for table in tables)
         return Search(
             edges,
             cast(Direction, wanted.direction),
-            rels if moments is None else types_in_time(None if wanted.rel is None else rels, pasts, wanted.as_of),
-            table_names(catalog, wanted.tables),
+            rels,
+            tables,
             self._namespaces.reads(),
             {
-                table: node_test(self._opened, catalog, table, where)
+                then(table, kept): node_test(self._opened, catalog, table, where, edges if table in kept else None)
                 for table, where in _each(wanted.where, "where")
             },
             {
@@ -115,7 +126,6 @@ class Walks(Tables):
             },
             fan_out,
             frozenset(exempt),
-            None if then is None else then.holding,
         )
 
     def _number(self, edges: Edges, ref: Ref, where: str) -> int:
@@ -140,6 +150,17 @@ class Walks(Tables):
             raise NotFound(f"the graph doesn't have {id!r} yet", where=where, hint="Wait for it: memory.wait().")
         return number
 
+    def _found(self, edges: Edges, ref: Ref, where: str) -> int | None:
+        """The number of a node; None if it isn't there, or isn't seen."""
+        table, id, agent = named(ref, where)
+        if table in NODE_TABLES and agent is not None:
+            seen = self._namespaces.reads()
+            return _find(edges, table, agent, id) if seen is None or agent in seen else None
+        try:
+            return self._number(edges, ref, where)
+        except (NotFound, Gone):
+            return None
+
     def _own_number(self, edges: Edges, table: str, key: Any, where: str) -> int:
         """The number of a node in a table of the user's."""
         catalog = self._opened.store.graph.tables
@@ -150,18 +171,35 @@ class Walks(Tables):
             raise BadInput(f"keys of {table} are {type.__name__}, got {key!r}", where=where)
         number = edges.find(table, key)
         if number is None:
-            raise NotFound(f"there is no {table} {key!r}", where=where)
+            then = " then" if isinstance(edges, Then) else ""
+            raise NotFound(f"there is no {table} {key!r}{then}", where=where)
         return number
 
     def _node(self, edges: Edges, number: int, depth: int = 0) -> LazyNode:
+        if isinstance(edges, Then):
+            return edges.node(number, depth)
         table, key = edges.nodes.name(number)
         return LazyNode(table, key, self._fetch, depth)
+
+    def _met(self, edges: Edges, found: Mapping[int, int]) -> tuple[LazyNode, ...]:
+        """The nodes that were found, and how far away."""
+        if isinstance(edges, Then):
+            return tuple(edges.node(number, distance) for number, distance in found.items())
+        nodes, fetch = edges.nodes, self._fetch
+        tables, keys = nodes.tables, nodes.keys
+        of_table = nodes.table[list(found)].tolist() if len(found) > FEW else [nodes.table[number] for number in found]
+        return tuple(
+            [
+                LazyNode(tables[table], keys[number], fetch, distance)
+                for (number, distance), table in zip(found.items(), of_table, strict=True)
+            ]
+        )
 
     def _edges_of(self, edges: Edges, numbers: Sequence[int]) -> Iterator[Edge]:
         name = edges.nodes.name
         for number, values in zip(numbers, edges.values(numbers), strict=True):
             rel, source, target = edges.ends(number)
-            yield Edge(rel.removeprefix(PAST), End(*name(source)), End(*name(target)), values)
+            yield Edge(rel.removeprefix(PAST), _end(*name(source)), _end(*name(target)), values)
 
     def _way(self, edges: Edges, start: int, hops: Sequence[Hop], cost: float | None = None) -> Way:
         nodes = [self._node(edges, number, depth) for depth, number in enumerate([start, *(n for n, _ in hops)])]
@@ -206,6 +244,10 @@ def named(ref: Ref, where: str) -> tuple[str, Any, str | None]:
     )
 
 
+def _end(table: str, key: Any) -> End:
+    return End(table.removeprefix(PAST), key)
+
+
 def _find(edges: Edges, table: str, agent: str, id: Any) -> int | None:
     if not isinstance(id, str):
         return None
@@ -221,6 +263,7 @@ def weights(edges: Edges, numbers: Numbers, name: str, default: float) -> NDArra
     Raises:
         BadInput: a value is no number.
     """
+    edges = edges.now if isinstance(edges, Then) else edges
     if isinstance(edges, Adjacency):
         values = edges.column(name, numbers)
     else:

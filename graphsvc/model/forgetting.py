@@ -13,10 +13,11 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from graphsvc.model.change import Change, Link, NodeRef, Patch, Put
+from graphsvc.model.change import Change, GoneRecord, Link, NodeRef, Patch, Put
 from graphsvc.model.held import PLACEHOLDER, Held
 from graphsvc.model.kinds import KINDS, Kind
 from graphsvc.model.names import key_of, task_key
+from graphsvc.model.records import judged, row_place
 
 POINTING = frozenset({
     "id", "agent", "session", "skill", "episode", "kind", "record", "owner", "answer", "closed_by", "corrects",
@@ -26,6 +27,10 @@ POINTING = frozenset({
 
 Tasks = Mapping[tuple[str, str], str]
 """For each namespace and task's text, what it is replaced by."""
+
+
+RowName = tuple[str, str, str]
+"""What the record of a searchable row is called: its id, table and key."""
 
 
 def bare(kind: Kind, agent: str, values: Mapping[str, Any], tasks: Tasks) -> dict[str, Any]:
@@ -77,6 +82,48 @@ def _cleaned_put(put: Put, held: Held) -> Put:
     values = msgspec.json.decode(put.record)
     record = {**values, "texts": held.cleaned(values["texts"])}
     return msgspec.structs.replace(put, record=msgspec.Raw(msgspec.json.encode(record)))
+
+
+def rename_rows(change: Change, names: Mapping[int, RowName], ids: Mapping[tuple[str, str], str]) -> None:
+    """Call searchable rows of the user's tables otherwise, whose id and key hold a text, and leave none of theirs.
+
+    Args:
+        ids: the new ones by namespace and old one: what was said of such a row names it.
+    """
+    parents = {judged("row", key_of(*old)): judged("row", key_of(old[0], id)) for old, id in ids.items()}
+    _cut_vectors(change, names)
+    change.puts = [_renamed_put(put, *names[put.row]) if put.row in names else put for put in change.puts]
+    change.patches = [
+        Patch(patch.kind, patch.agent, names[patch.row][0], patch.row, {"texts": {}}, patch.text)
+        if patch.row in names
+        else patch
+        for patch in change.patches
+    ]
+    change.gone = [_renamed(gone, names) for gone in change.gone]
+    change.forgotten = [_renamed(gone, names) for gone in change.forgotten]
+    change.held = [
+        replace(held, id=names[held.row][0] if held.id else held.id, hash=b"",
+                parent=held.parent and row_place(*names[held.row][1:]))
+        if held.row in names
+        else replace(held, parent=parents.get(held.parent or "", held.parent))
+        for held in change.held
+    ]  # fmt: skip
+    change.puts = [_judging_anew(put, ids) if put.kind == "feedback" else put for put in change.puts]
+
+
+def _judging_anew(put: Put, ids: Mapping[tuple[str, str], str]) -> Put:
+    values = msgspec.json.decode(put.record)
+    id = ids.get((values["owner"], values["record"])) if values.get("kind") == "row" else None
+    return replace(put, record=msgspec.Raw(msgspec.json.encode({**values, "record": id}))) if id else put
+
+
+def _renamed_put(put: Put, id: str, table: str, node: str) -> Put:
+    values = {**msgspec.json.decode(put.record), "id": id, "table": table, "node": node, "texts": {}}
+    return Put(put.kind, put.row, msgspec.Raw(msgspec.json.encode(values)))
+
+
+def _renamed(gone: GoneRecord, names: Mapping[int, RowName]) -> GoneRecord:
+    return replace(gone, id=names[gone.row][0]) if gone.row in names else gone
 
 
 def _cut_vectors(change: Change, rows: Container[int]) -> None:

@@ -149,7 +149,8 @@ class NetEffect:
     """What a run of changes does to the graph, taken together.
 
     To be applied in this order: `unlinks` (edges that may or may not be there), `gone` (nodes with all their
-    edges), `created` nodes, `patched` values, `links` (edges that are not there yet), `relinked` values of edges.
+    edges), `created` nodes, `patched` values, `relinked` values of edges that are there, `links` (edges that aren't
+    there yet).
     """
 
     unlinks: dict[Ends, None] = field(default_factory=dict)

@@ -344,12 +344,14 @@ class AppendStatement:
 
     Attributes:
         batches: its rows as Arrow streams, none for Cypher and definitions.
+        then: statements that are done with it or not at all, behind it, with their rows.
         reply: whoever waits for the outcome.
     """
 
     verb: str
     statement: Statement
     batches: list[bytes] = field(default_factory=list)
+    then: list[tuple[Statement, list[bytes]]] = field(default_factory=list)
     reply: Any = None
 
 

@@ -24,7 +24,7 @@ class Statement(Struct, frozen=True, omit_defaults=True):
         table: that the operation is on. ends: of edges, which pair of node tables, where the table has several.
         declared: what is defined. defaults: of its columns, by name, each as `tagged` makes it.
         verbatim: rows are added as they are, also to a past: of a temporal table nothing is noted.
-        timeout: seconds that its first run may take. limit: rows that it may return.
+        timeout: seconds that the first run of Cypher may take. limit: rows that it may return.
     """
 
     op: Op

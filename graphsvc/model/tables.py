@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime
 from typing import Any, get_args, get_origin
 
@@ -21,13 +21,20 @@ TYPES = (*SCALARS, *(f"{name}[]" for name in SCALARS if name != "BLOB"))
 KEY_TYPES = ("STRING", "INT64")
 MAX_NAME = 128
 MAX_COLUMNS = 256
+NOTES = ("_Applied", "_Table")
+"""The memory's own notes in the graph."""
 ENDS = ("source", "target")
 """What rows of edges call the keys at their ends."""
 
 PAST = "_"
-"""What the name of a table begins with that holds the past of another."""
+"""What the name of a table begins with that belongs to a temporal one.
+
+The past of edges lies in `_R`, beside R. A table of nodes N has a node in `_N` for each key that there ever was, which
+edges of the past lead to, and its versions in `__N`, as edges from that node to itself: so a node that was deleted, and
+what led to it, can be asked for as it was.
+"""
 VALID = ("valid_from", "valid_to")
-"""Columns of a temporal table: its edges hold in the world in [from, to), UTC; null is open."""
+"""Columns of a temporal table: its rows hold in the world in [from, to), UTC; null is open."""
 KNOWN = ("known_from", "known_to")
 """Columns of its past: a version was known in [from, to)."""
 
@@ -44,7 +51,7 @@ class Table(Struct, frozen=True, omit_defaults=True):
         key: of nodes, the column that tells them apart.
         ends: of edges, the node tables that they lead from and to; mostly one pair.
         searchable: columns whose text is found by meaning and by words.
-        temporal: of edges, whether what was known of them before is kept, in the table `past`.
+        temporal: whether what was known of its rows before is kept, in tables beside it: see `PAST`.
     """
 
     name: str
@@ -54,10 +61,23 @@ class Table(Struct, frozen=True, omit_defaults=True):
     searchable: tuple[str, ...] = ()
     temporal: bool = False
 
-    @property
-    def past(self) -> Table:
-        """Where every version of a temporal table's edges lies, with the times from and until which it was known."""
-        return Table(past_of(self.name), {**self.columns, **dict.fromkeys(KNOWN, "TIMESTAMP")}, "", self.ends)
+    def beside(self, kept: Collection[str]) -> tuple[Table, ...]:
+        """The tables beside a temporal one, in which every version lies, with the times from and until it was known.
+
+        Args:
+            kept: the tables of nodes that are temporal.
+        """
+        if not self.temporal:
+            return ()
+        past, known = past_of(self.name), dict.fromkeys(KNOWN, "TIMESTAMP")
+        if not self.nodes:
+            ends = tuple((then(source, kept), then(target, kept)) for source, target in self.ends)
+            return (Table(past, {**self.columns, **known}, "", ends),)
+        columns = {name: type for name, type in self.columns.items() if name != self.key}
+        return (
+            Table(past, {self.key: self.columns[self.key]}, self.key),
+            Table(versions_of(self.name), {**columns, **known}, "", ((past, past),)),
+        )
 
     @property
     def is_past(self) -> bool:
@@ -85,8 +105,23 @@ class Table(Struct, frozen=True, omit_defaults=True):
 
 
 def past_of(name: str) -> str:
-    """The name of the table that holds the past of a temporal one; nobody can give a table such a name."""
+    """The name of the table beside a temporal one: its edges' past, or its nodes. Nobody can give such a name."""
     return PAST + name
+
+
+def versions_of(name: str) -> str:
+    """The name of the table that holds the versions of a temporal table's nodes."""
+    return PAST + PAST + name
+
+
+def then(end: str, kept: Collection[str]) -> str:
+    """The table of nodes that edges of the past lead to, for one that edges of the present lead to."""
+    return past_of(end) if end in kept else end
+
+
+def kept_nodes(tables: Mapping[str, Table]) -> frozenset[str]:
+    """The tables of nodes that are temporal."""
+    return frozenset(name for name, table in tables.items() if table.nodes and table.temporal)
 
 
 def quoted(name: str) -> str:
@@ -148,13 +183,13 @@ def type_of(given: Any, where: str) -> str:
 
 
 def declared(
-    name: Any, columns: Any, *, key: Any, source: Any, target: Any, searchable: Any,
+    name: Any, columns: Any, *, key: Any = None, source: Any = None, target: Any = None, searchable: Any = (),
     temporal: Any = False,
 ) -> Table:  # fmt: skip
     """A table as a caller declares it.
 
     Raises:
-        BadInput, UnknownField, OwnedTable: naming what is wrong. Unsupported: nodes that are temporal.
+        BadInput, UnknownField, OwnedTable: naming what is wrong. Unsupported: a temporal table with lists.
     """
     check_table_name(name)
     if not isinstance(columns, Mapping):
@@ -221,9 +256,10 @@ def check(table: Table) -> None:
 
 
 def _check_temporal(table: Table) -> None:
-    if table.nodes:
-        hint = "Make what changes an edge, or keep it as facts: memory.facts."
-        raise Unsupported("only edges keep their past", where="temporal", hint=hint)
+    if table.key in VALID:
+        raise BadInput("of a temporal table is no key", where=f"columns.{table.key}")
+    if past_of(folded(table.name)) in map(folded, NOTES):
+        raise BadInput(f"{table.name!r} is no name for a temporal table", where="name")
     for name, type in table.columns.items():
         where = f"columns.{name}"
         if folded(name) in map(folded, KNOWN):
@@ -232,5 +268,5 @@ def _check_temporal(table: Table) -> None:
             raise BadInput("of a temporal table is TIMESTAMP, in small letters", where=where)
         if type.endswith("[]"):
             raise Unsupported("a temporal table can't have lists", where=where)
-    if len(table.name) >= MAX_NAME:
-        raise TooLarge(f"the name of a temporal table has at most {MAX_NAME - 1} characters", where="name")
+    if len(table.name) > MAX_NAME - 2:
+        raise TooLarge(f"the name of a temporal table has at most {MAX_NAME - 2} characters", where="name")

@@ -22,12 +22,15 @@ from numpy.typing import NDArray
 from graphsvc.errors import BadInput
 from graphsvc.model.change import Ends
 from graphsvc.model.graph import NetEffect
-from graphsvc.store.numbered import NO_STEPS, NOTHING, Direction, Nodes, Numbers, Steps, grown
+from graphsvc.model.times import micros, utc
+from graphsvc.store.numbered import NO_STEPS, NOTHING, Direction, Held, Nodes, Numbers, Steps, grown
 
 NODE_BYTES = 300
 """Of a node: its key as text, its place in a dictionary, its number. Measured of keys of 45 characters."""
 EDGE_BYTES = 32
 """Of an edge, without its values."""
+NEVER = np.iinfo(np.int64).min
+"""Where there is no time."""
 MERGE_AT = 1_000
 """Edges and nodes beside the arrays from which on they are sorted in, if they are also a tenth of what is there."""
 
@@ -122,6 +125,7 @@ class Adjacency:
         self._values_more: dict[int, dict[str, Any]] = {}
         self._gone: set[int] = set()
         self._columns: dict[str, NDArray[np.float64]] = {}
+        self._times: dict[str, NDArray[np.int64]] = {}
 
     def _by_id(self, bulk: _Bulk) -> NDArray[np.int32]:
         """Places among parallel edges, by their ids, where a type has ids; 0 for all others."""
@@ -137,7 +141,7 @@ class Adjacency:
     @property
     def nbytes(self) -> int:
         """About how many bytes it takes."""
-        values = 8 * len(self.source) * len(self._columns)
+        values = 8 * len(self.source) * (len(self._columns) + len(self._times))
         values += sum(int(table.nbytes) for table in self._values) + 500 * len(self._values_more)
         return len(self.nodes) * NODE_BYTES + len(self.source) * EDGE_BYTES + values
 
@@ -235,6 +239,10 @@ class Adjacency:
         """The namespaces that there are."""
         return self.nodes.spaces
 
+    def of_table(self, table: str) -> Numbers:
+        """Numbers of all nodes of a table."""
+        return np.array(list(self.nodes.index.get(table, {}).values()), np.int64)
+
     def alive_nodes(self) -> Numbers:
         """Numbers of all nodes."""
         numbers = np.arange(len(self.nodes), dtype=np.int64)
@@ -291,6 +299,34 @@ class Adjacency:
             source, edges = np.concatenate([source, beside[:, 0]]), np.concatenate([edges, beside[:, 1]])
         return Steps(source, far[edges].astype(np.int64), edges)
 
+    def reached(self, numbers: Iterable[int], direction: Direction, rels: frozenset[str] | None) -> set[int] | None:
+        """The nodes that edges at some nodes lead to: as `expand`, without arrays, which cost more than a few edges.
+
+        None: where edges lie beside the arrays, or went.
+        """
+        if self._any_dead or self._out_more or len(self.nodes) != self._base_nodes:
+            return None
+        codes = None
+        if rels is not None and not rels.issuperset(self.rels):
+            codes = {code for code, rel in enumerate(self.rels) if rel in rels}
+        found: set[int] = set()
+        for number in numbers:
+            if direction != "in":
+                first, last = self._out_start[number : number + 2].tolist()
+                self._add(found, self.target[first:last], self.rel[first:last], codes)
+            if direction != "out":
+                first, last = self._in_start[number : number + 2].tolist()
+                edges = self._in[first:last]
+                self._add(found, self.source[edges], self.rel[edges] if codes is not None else edges, codes)
+        return found
+
+    @staticmethod
+    def _add(found: set[int], far: NDArray[Any], rel: NDArray[Any], codes: set[int] | None) -> None:
+        if codes is None:
+            found.update(far.tolist())
+        else:
+            found.update(node for node, code in zip(far.tolist(), rel.tolist(), strict=True) if code in codes)
+
     def of_types(self, edges: Numbers, rels: frozenset[str] | None) -> NDArray[np.bool_]:
         """Which of these edges are of some types; None for all."""
         if rels is None:
@@ -318,6 +354,12 @@ class Adjacency:
                 found.update(zip(some, taken, strict=True))
         return [found.get(edge, {}) for edge in edges]
 
+    def held(self, edge: int) -> Held:
+        """Where the values of an edge lie, whatever becomes of the graph."""
+        if edge >= self._base_edges:
+            return self._values_more[edge]
+        return self._values[self.rel[edge]], int(self._row[edge])
+
     def column(self, name: str, edges: Numbers) -> NDArray[np.float64]:
         """A numeric value of each edge; NaN where it has none."""
         base = self._numbers(name)
@@ -330,6 +372,29 @@ class Adjacency:
                 raise BadInput(f"{name} holds no numbers", where="weight")
             numbers[place] = np.nan if value is None else float(value)
         return numbers
+
+    def instants(self, name: str, edges: Numbers, missing: int) -> NDArray[np.int64]:
+        """A time of each edge in microseconds since 1970; `missing` where it has none."""
+        base = self._instants(name)
+        found = base[np.minimum(edges, self._base_edges - 1)] if len(base) else np.full(len(edges), NEVER)
+        if len(self.source) != self._base_edges:
+            for place in np.flatnonzero(edges >= self._base_edges).tolist():
+                value = self._values_more[int(edges[place])].get(name)
+                found[place] = NEVER if value is None else micros(utc(value, where=name))
+        return np.where(found == NEVER, missing, found)
+
+    def _instants(self, name: str) -> NDArray[np.int64]:
+        """A column of times of the edges that lie in the arrays."""
+        known = self._times.get(name)
+        if known is None:
+            known = np.full(self._base_edges, NEVER)
+            for code, table in enumerate(self._values):
+                if name in table.column_names and pa.types.is_timestamp(table[name].type):
+                    chosen = self.rel[: self._base_edges] == code
+                    moments = table[name].cast(pa.timestamp("us")).cast(pa.int64())
+                    known[chosen] = pc.fill_null(moments, NEVER).to_numpy()[self._row[chosen]]
+            self._times[name] = known
+        return known
 
     def _numbers(self, name: str) -> NDArray[np.float64]:
         """A numeric column of the edges that lie in the arrays."""

@@ -1,4 +1,4 @@
-"""One edge of each group of nodes in the user's tables, written anew: see `GraphProjection._renew`."""
+"""One edge of each group of nodes, written anew: see `GraphProjection._renew`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 import pyarrow as pa
 
 from graphsvc.errors import EngineError
+from graphsvc.model.graph import REL_TABLES
 from graphsvc.model.tables import Table, quoted
 from graphsvc.store.arrow_rows import arrow_type
-from graphsvc.store.engine import Transaction
-from graphsvc.store.queries import load
+from graphsvc.store.queries import load, own_statement
+from graphsvc.store.steps import ENDS, Row
+from graphsvc.store.transaction import Transaction
 from graphsvc.store.user_tables import Catalog, key_type, statement
 
 NODE_GROUP = 1 << 17
@@ -62,4 +64,27 @@ def _one_of_each_group(
         for group in groups(transaction, end):
             for source, target, edge, *values in transaction.execute(text, group).rows:
                 found[edge] = [source, target, *values]
+    return found
+
+
+def write_own_edges_anew(transaction: Transaction, rel: str, source: str, target: str) -> None:
+    joined = REL_TABLES[rel]
+    rows = _own_of_each_group(transaction, rel, source, target).values()
+    for name, columns, keys in (("delete_edge", {}, joined.identity), ("create_edge", joined.columns, {})):
+        statement = own_statement(name, rel, tuple(columns), (source, target))
+        names = (*ENDS, *keys, *columns)
+        done = transaction.each(statement, ({name: row[name] for name in names} for row in rows))
+        if done != len(rows):
+            raise EngineError(f"{name} of {rel}: {len(rows)} asked for, {done} done", where="graph")
+
+
+def _own_of_each_group(transaction: Transaction, rel: str, source: str, target: str) -> dict[tuple[str, ...], Row]:
+    """An edge for each group of nodes at either end that has one."""
+    columns = tuple(REL_TABLES[rel].columns)
+    found: dict[tuple[str, ...], Row] = {}
+    for name, table in (("dump_edge_from", source), ("dump_edge_to", target)):
+        for group in groups(transaction, table):
+            for row in transaction.execute(own_statement(name, rel, columns, (source, target)), group).rows:
+                values = dict(zip(("source_", "target_", *columns), row, strict=True))
+                found[row[0], row[1], *(values[name] for name in REL_TABLES[rel].identity)] = values
     return found

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -87,13 +88,11 @@ def plain_answer(result: Any, limit: int, check: Check) -> Answer:
     if ROWS_FIRST < count <= limit and all(type in PLAIN for type in types):
         return Answer(columns, types, None, result.get_as_arrow(chunk_size=100_000))
     raw, more = _fetched(result, limit, count, check)
-    converters = [_converter(type) for type in types]
-    if not any(converters):
-        return Answer(columns, types, [tuple(row) for row in raw], more=more)
-    places = [(place, convert) for place, convert in enumerate(converters) if convert]
-    for row in raw:
-        for place, convert in places:
-            row[place] = convert(row[place])
+    places = [(place, convert) for place, type in enumerate(types) if (convert := _converter(type)) is not None]
+    if places:
+        for row in raw:
+            for place, convert in places:
+                row[place] = convert(row[place])
     return Answer(columns, types, [tuple(row) for row in raw], more=more)
 
 
@@ -135,6 +134,7 @@ def _fetched(result: Any, limit: int, count: int, check: Check) -> tuple[list[li
 # --- values -------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=1_024)
 def _converter(type: str) -> Callable[[Any], Any] | None:
     if type in _AS_IS:
         return None
@@ -294,15 +294,12 @@ class _Elements:
 
 
 def _is_hidden(value: Any) -> bool:
-    """Whether it is of a table that the memory keeps to itself, like the past of a temporal one, or holds such.
-
-    A node never is: see `cypher/visible.py`.
-    """
+    """Whether it is of a table that the memory keeps to itself, like the past of a temporal one, or holds such."""
     if isinstance(value, Path):
         return any(map(_is_hidden, value.edges))
     if isinstance(value, list | tuple):
         return any(map(_is_hidden, value))
-    return isinstance(value, Edge) and value.label.startswith("_")
+    return isinstance(value, Edge | Node) and value.label.startswith("_")
 
 
 def _visible(names: Iterable[str]) -> tuple[str, ...]:

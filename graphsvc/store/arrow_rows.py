@@ -63,9 +63,10 @@ def fitted(rows: pa.Table, table: Table, op: str, key_types: Sequence[str], *, f
     for name in named:
         if name not in rows.column_names:
             raise BadInput("is required", where=f"{table.name}.{name}")
-    if op == "delete" and others:
-        raise BadInput("a deletion takes keys only", where=f"{table.name}.{others[0]}")
-    if op == "update" and not others:
+    portion = VALID if table.nodes and table.temporal else ()  # what is to be written holds for it
+    if op == "delete" and (more := [name for name in others if name not in portion]):
+        raise BadInput("a deletion takes keys only", where=f"{table.name}.{more[0]}")
+    if op == "update" and all(name in portion for name in others):
         raise BadInput("says nothing to be set", where=table.name)
     columns = {name: _cast(rows.column(name), type, f"{table.name}.{name}", first) for name, type in wanted.items()}
     for name in named:

@@ -10,9 +10,9 @@ from graphsvc.errors import BufferFull, Closed, EngineError, FollowerStopped, Gr
 from graphsvc.model.change import Change
 from graphsvc.model.statements import Outcome, Statement
 from graphsvc.store import lists
-from graphsvc.store.engine import Transaction
-from graphsvc.store.ledger import Ledger, Refused, Result, asked
+from graphsvc.store.ledger import Ledger, Refused, Result, asked, parts
 from graphsvc.store.statements import Run
+from graphsvc.store.transaction import Transaction
 from graphsvc.store.user_tables import Catalog, statement
 
 if TYPE_CHECKING:
@@ -46,10 +46,14 @@ def decide(graph: GraphProjection, call: Sequence[Change], ledger: Ledger) -> No
 
 
 def _attempt(graph: GraphProjection, call: Sequence[Change], ledger: Ledger, known: Outcome | None) -> Result:
-    ask, n = asked(call), call[-1].n
-    timeout = ask.timeout or graph._settings.graph_timeout if known is None else None
-    effects = lists.of_call(ask, call, graph.tables)
-    deletes = _deletes(ask) and graph._unsaved != set()
+    asks, n = [asked(part) for part in parts(call)], call[-1].n
+    ask = asks[0]
+    # none for rows, however many, nor for a replay
+    timeout = ask.timeout or graph._settings.graph_timeout if known is None and ask.op == "cypher" else None
+    effects: lists.Effects = {}
+    for part in parts(call):
+        effects |= lists.of_call(asked(part), part, graph.tables)  # a call writes a table once
+    deletes = any(map(_deletes, asks)) and graph._unsaved != set()
     needed = graph._name == "kuzu" and (deletes or graph._mixes_lists(effects))  # see `_checkpoint_before`
     if needed and not graph._checkpoint(CHECKPOINT_SECONDS):
         raise EngineError("the graph couldn't be checkpointed before it is changed: it is being read")
@@ -73,7 +77,8 @@ def _attempt(graph: GraphProjection, call: Sequence[Change], ledger: Ledger, kno
 
     whole = _try(graph, work, n, first=known is None)
     graph._unsaved = None  # nobody knows which nodes got edges
-    graph._thinned |= _thinned_by(ask, kept[0][1])
+    for one in asks:
+        graph._thinned |= _thinned_by(one, kept[0][1])
     graph.adjacency_of_all.drop()
     graph._note_lists(effects)
     result, catalog = kept[0]

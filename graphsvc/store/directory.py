@@ -34,6 +34,7 @@ from graphsvc.errors import (
 logger = logging.getLogger("graphsvc.store")
 
 LOCK = "graphsvc.lock"
+SOCKET = "graphsvc.sock"
 MANIFEST = "graphsvc.json"
 MANIFEST_GONE = (
     "The data is in memory.sqlite and nothing was changed. Put graphsvc.json back from a copy of the directory: it "
@@ -208,7 +209,7 @@ def _check_new(directory: Path, create: bool) -> None:
     if not create:
         raise NotAMemory("holds no memory", where=str(directory))
     if directory.exists():
-        ours = (LOCK, "memory.sqlite", "graphsvc.toml", MANIFEST)
+        ours = (LOCK, SOCKET, "memory.sqlite", "graphsvc.toml", MANIFEST)
         try:
             names = [path.name for path in directory.iterdir()]
         except OSError as error:
@@ -242,10 +243,14 @@ def file_system(directory: Path) -> str:
 class DirectoryLock:
     """Ownership of a directory: `flock` on one descriptor, held for life.
 
-    What stands in the file is for messages only; the lock is the kernel's, and goes with the process.
+    What stands in the file is for messages, and says where the owner listens for others; the lock is the kernel's, and
+    goes with the process.
+
+    Args:
+        shared: whether the owner will listen for other processes.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, shared: bool = False) -> None:
         self.path = directory / LOCK
         try:
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -254,21 +259,35 @@ class DirectoryLock:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            owner = _owner(self._descriptor)
+            said = _read_owner(self._descriptor)
             os.close(self._descriptor)
             raise InUse(
-                f"the memory is open in {owner}",
+                f"the memory is open in {_owner(said)}",
                 where=str(directory),
                 hint="Close it there first; one process at a time owns a memory.",
             ) from None
         self.process = os.getpid()
-        self._say_who()
+        self._content: dict[str, Any] = {
+            "pid": self.process, "host": socket.gethostname(), "since": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "shared": shared,
+        }  # fmt: skip
+        self.say()
 
-    def _say_who(self) -> None:
-        content = {"pid": self.process, "host": socket.gethostname(), "since": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+    def say(self, **more: Any) -> None:
+        """Write into the file who holds it, and more of that."""
+        if self._descriptor < 0:
+            return
+        self._content |= more
+        content = self._content
         with contextlib.suppress(OSError):  # only a message: a full disk must not keep the memory shut
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, json.dumps(content).encode(), 0)
+            whole = json.dumps(content).encode()
+            # In one write, spaces over what was there: who reads it meanwhile sees the one or the other.
+            os.pwrite(self._descriptor, whole.ljust(os.fstat(self._descriptor).st_size), 0)
+            os.ftruncate(self._descriptor, len(whole))
+
+    def said(self, name: str) -> Any:
+        """What was said there."""
+        return self._content.get(name)
 
     def release(self) -> None:
         """Let go. In a forked child only the copy of the descriptor goes; the parent stays the owner."""
@@ -281,12 +300,31 @@ class DirectoryLock:
             self._descriptor = -1
 
 
-def _owner(descriptor: int) -> str:
+def _read_owner(descriptor: int) -> dict[str, Any]:
     try:
         content = json.loads(os.pread(descriptor, 4096, 0))
-        return f"process {content['pid']} on {content['host']}, since {content['since']}"
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _owner(said: dict[str, Any]) -> str:
+    try:
+        return f"process {said['pid']} on {said['host']}, since {said['since']}"
+    except KeyError:
         return "another process"
+
+
+def owner_of(directory: Path) -> dict[str, Any]:
+    """What the owner of a directory says of itself: pid, host, since, shared, address. Empty where it says nothing."""
+    try:
+        descriptor = os.open(directory / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return {}
+    try:
+        return _read_owner(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def unwritable(error: OSError, path: Path) -> BadInput | ReadOnly | StorageFull:

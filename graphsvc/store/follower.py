@@ -25,8 +25,9 @@ LONGEST_LINGER = 0.1
 class Follower:
     """Reads on in the log and applies what it reads.
 
-    A fault that may pass (a full disk, a model not yet there) is tried again after a pause; a change that
-    can't be applied stops the follower for good. Either way those who wait on it get the error.
+    A fault that may pass (a full disk, a model not yet there) is tried again after a pause, and at once for who
+    begins to wait: they get the error of an attempt made for them, not of one before there was room. A change
+    that can't be applied stops the follower for good, and all who wait get that.
 
     Args:
         name: of the projection.
@@ -51,6 +52,10 @@ class Follower:
         self._apply = apply
         self._moved = threading.Condition()
         self._hurried = 0
+        self._begun = 0
+        self._failed = 0
+        self._asked = 0
+        """Numbers of attempts: the one begun last, the one that failed last, the one that someone waits for."""
         self._ending = False
         self._stepping = False
         self._pauses = 0
@@ -81,10 +86,9 @@ class Follower:
         deadline = time.monotonic() + timeout
         with self._moved:
             self._hurried = max(self._hurried, n)
-            self._moved.notify_all()
+            before = self.ask()
             while self.applied < n:
-                if self.error is not None:
-                    raise again(self.error)
+                self.check(before)
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return False
@@ -92,6 +96,19 @@ class Follower:
                     raise Closed("the memory is closed")
                 self._moved.wait(min(left, POLL_SECONDS))
         return True
+
+    def ask(self) -> int:
+        """Have what failed be tried again at once; the number of the attempt begun last, for `check`."""
+        with self._moved:
+            self._asked = self._begun + 1
+            self._moved.notify_all()
+            return self._begun
+
+    def check(self, before: int) -> None:
+        """Raise what keeps it from going on: for good, or in an attempt begun after `before`."""
+        error = self.error
+        if error is not None and (self._failed > before or isinstance(error, FollowerStopped | Closed)):
+            raise again(error)
 
     @property
     def ending(self) -> bool:
@@ -146,6 +163,7 @@ class Follower:
         failures = 0
         while not self._ending:
             self._stand_while_paused()
+            self._begun += 1
             try:
                 self._step()
                 failures = 0
@@ -204,6 +222,7 @@ class Follower:
         """The projection has reached `n`: tell who waits."""
         with self._moved:
             self.applied = max(self.applied, n)
+            self.error = None
             self._moved.notify_all()
 
     def _rest(self, seconds: float, *, until_hurried: bool = False) -> None:
@@ -211,6 +230,8 @@ class Follower:
         with self._moved:
             while not self._ending:
                 if self._pauses or (until_hurried and self._hurried > self.applied):
+                    return
+                if not until_hurried and self._asked > self._begun:
                     return
                 left = deadline - time.monotonic()
                 if left <= 0:
@@ -222,4 +243,5 @@ class Follower:
             logger.error("%s stopped following: %s", self.name, error, exc_info=error.__cause__)
         with self._moved:
             self.error = error
+            self._failed = self._begun
             self._moved.notify_all()

@@ -7,156 +7,37 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import UTC
-from functools import lru_cache
-from hashlib import blake2b
 from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any
 
-import msgspec
-import pyarrow as pa
-
 from graphsvc.config import Settings, resource
 from graphsvc.cypher.tokens import statements
 from graphsvc.errors import BufferFull, EngineError, FollowerStopped, GraphsvcError, NewerFormat
-from graphsvc.model.change import Change, Ends, Link, NodeRef
-from graphsvc.model.graph import NODE_TABLES, REL_TABLES, NetEffect, RelTable, net_effect, node_row, rows_by_table
-from graphsvc.model.kinds import kind_of
-from graphsvc.model.records import Record
+from graphsvc.model.change import Change
+from graphsvc.model.graph import NODE_TABLES, REL_TABLES, NetEffect, RelTable, net_effect
 from graphsvc.model.requests import Touched
-from graphsvc.model.times import micros
 from graphsvc.store import lists
 from graphsvc.store.adjacency import Adjacency, Kept
-from graphsvc.store.anew import groups, write_user_edges_anew
+from graphsvc.store.anew import write_own_edges_anew, write_user_edges_anew
+from graphsvc.store.connection import Rows
+from graphsvc.store.contents import Content, digest_of, edge_key, plain, without_key
 from graphsvc.store.deciding import cut_user_edges, decide
-from graphsvc.store.engine import CommitUnclear, Engine, Rows, Transaction, check_room, open_engine
+from graphsvc.store.engine import Engine, check_room, open_engine
 from graphsvc.store.ledger import Ledger, calls
-from graphsvc.store.queries import assignments, load, projection, query, settings, table_holes
+from graphsvc.store.queries import own_statement, query
 from graphsvc.store.reach import Asked, EdgeSource, NodeSource, own_sources, read_adjacency, user_sources
+from graphsvc.store.steps import ARROW, Batch, Step, cut, keys_of, steps_of
+from graphsvc.store.transaction import CommitUnclear, Transaction
 from graphsvc.store.user_tables import Catalog, all_texts, read_catalog, statement, user_contents
 
 logger = logging.getLogger("graphsvc.store")
-
-ARROW = {
-    "STRING": pa.string(),
-    "DOUBLE": pa.float64(),
-    "INT64": pa.int64(),
-    "BOOL": pa.bool_(),
-    "TIMESTAMP": pa.timestamp("us"),
-    "STRING[]": pa.list_(pa.string()),
-}
-"""Arrow types of the Cypher types that columns have. A column of only nulls has its type all the same."""
-
-ONE_ROW = {"kuzu": 0.6, "ladybug": 0.25}
-"""Milliseconds of one prepared statement for one row."""
-BULK = {"kuzu": 2.5, "ladybug": 1.5}
-"""Milliseconds of one `LOAD FROM`, however few its rows."""
-SCAN = {"kuzu": 1e-4, "ladybug": 0.0}
-"""Milliseconds for each node of a table that `LOAD FROM … MATCH` looks in: Kuzu reads it all, Ladybug has an index."""
-
 
 ONE_BY_ONE = 8
 """Nodes up to which each is found by its index; for more, reading their table once is faster on Kuzu."""
 
 CHECKPOINT_SECONDS = 30.0
 """How long readers may hold up a checkpoint that must be; they are held back meanwhile."""
-
-
-# --- contents, to be compared -------------------------------------------------------------------------
-
-Content = tuple[str, tuple[Any, ...], tuple[Any, ...]]
-"""One node or edge: its table; its key, or the keys at its ends, with the tables there where there are several, and its
-id where edges may be parallel; its columns but for a node's key, canonical, in their order."""
-
-
-def node_content(table: str, row: Mapping[str, Any]) -> Content:
-    """What the graph should hold for a node, from its row (`model.graph.node_row`, or a NodeRef's values)."""
-    return table, (row["key"],), _canonical(_without_key(table), row)
-
-
-def record_content(record: Record) -> Content | None:
-    """What the graph should hold for a record; None if its kind has no node."""
-    table = kind_of(record).table
-    return node_content(table, node_row(record)) if table else None
-
-
-def ref_content(node: NodeRef) -> Content:
-    """What the graph should hold for a session, task or agent."""
-    return node_content(node.table, {"key": node.key, **node.values})
-
-
-def link_content(link: Link) -> Content:
-    """What the graph should hold for an edge."""
-    rel = REL_TABLES[link.rel]
-    values = {**link.values, "key": link.id} if rel.parallel else link.values
-    ends = _edge_key(rel, (link.source_table, link.target_table), link.source, link.target, link.id)
-    return link.rel, ends, _canonical(rel.columns, values)
-
-
-def _edge_key(rel: RelTable, pair: tuple[str, str], source: str, target: str, id: str) -> tuple[str, ...]:
-    """What tells an edge from the others of its table: nodes of two tables may have one key."""
-    ends = (source, target) if len(rel.pairs) == 1 else (pair[0], source, pair[1], target)
-    return (*ends, id) if rel.parallel else ends
-
-
-def _canonical(columns: Mapping[str, str], values: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Values that are equal, and encoded equally, whichever engine or record they came from."""
-    return tuple(_plain(type, values.get(name)) for name, type in columns.items())
-
-
-def _plain(type: str, value: Any) -> Any:
-    if value is None:
-        return None
-    if type == "TIMESTAMP":
-        return micros(value.replace(tzinfo=UTC) if value.tzinfo is None else value)
-    return float(value) if type == "DOUBLE" else value
-
-
-_encoder = msgspec.msgpack.Encoder()
-
-
-def digest_of(contents: Iterable[Content]) -> str:
-    """BLAKE2b over nodes and edges, 64 hexadecimal digits; equal for equal contents, in whatever order they come.
-
-    Each row is hashed for itself and the hashes are added up, so that neither side has to sort: the graph gives
-    its rows as they lie, records come by row number.
-    """
-    total = count = 0
-    for content in contents:
-        total += int.from_bytes(blake2b(_encoder.encode(content), digest_size=32).digest())
-        count += 1
-    sealed = (total % (1 << 256)).to_bytes(32) + count.to_bytes(8)
-    return blake2b(sealed, digest_size=32).hexdigest()
-
-
-def _without_key(table: str) -> dict[str, str]:
-    return {name: type for name, type in NODE_TABLES[table].items() if name != "key"}
-
-
-# --- statements for the memory's own tables -----------------------------------------------------------
-#
-# The templates in `queries/` are filled in here and nowhere else, with names of tables and columns from
-# NODE_TABLES and REL_TABLES. One file a table and statement would be seventy files that say the same, and
-# patches set any subset of a table's columns.
-
-
-@lru_cache(maxsize=512)
-def _statement(name: str, table: str, columns: tuple[str, ...] = (), ends: tuple[str, ...] = ()) -> str:
-    row = "" if name.endswith("s") else "$"  # a bulk statement names columns of $rows, one for a row parameters
-    rel = REL_TABLES.get(table)
-    variable, identity = ("r", rel.identity) if rel else ("n", {})
-    dumped = "" if "<columns>}" in load(name).text else projection(variable, columns)
-    return load(name).fill(
-        **table_holes(table, ends),
-        columns=dumped or assignments(columns, row=row),
-        settings=settings(variable, (column for column in columns if column not in identity), row=row),
-        which=f" {{{assignments(identity, row=row)}}}" if identity else "",
-    )
-
-
-# --- the projection -----------------------------------------------------------------------------------
 
 
 class GraphProjection:
@@ -266,7 +147,7 @@ class GraphProjection:
                 self._apply_apart(fresh)
                 return
             self._checkpoint_before(net, effects)
-            if self._write(_steps(net), fresh[-1].n, gone=net.gone):
+            if self._write(steps_of(net), fresh[-1].n, gone=net.gone):
                 self._note(net)
             else:
                 self._drop_adjacency()
@@ -291,11 +172,11 @@ class GraphProjection:
             self._apply(fresh[middle:])
             return
         net = net_effect(fresh)
-        steps = list(_steps(net))
+        steps = list(steps_of(net))
         making = sum(len(step.rows) for step in takewhile(lambda step: step.name != "set_node", steps))
         effects = lists.of_net(net)
         self._checkpoint_before(net, lists.making(effects))
-        self._write(_cut(steps, 0, making), self._applied, making, gone=net.gone)
+        self._write(cut(steps, 0, making), self._applied, making, gone=net.gone)
         self._note_lists(lists.making(effects))
         self._apply_in_pieces(fresh[0], begun=True)
         self._note_lists(lists.changing(effects))
@@ -324,13 +205,13 @@ class GraphProjection:
         whole = begun or not self._done
         effects = lists.of_net(net)
         self._checkpoint_before(net, lists.changing(effects) if self._done else effects)
-        steps = list(_steps(net))
+        steps = list(steps_of(net))
         total = sum(len(step.rows) for step in steps)
         size, renewed = max(1, (total - self._done) // 2), False
         while self._applied < change.n:
             end = min(total, self._done + size)
             try:
-                piece = _cut(steps, self._done, end)
+                piece = cut(steps, self._done, end)
                 gone = () if self._done else net.gone
                 n, done = (change.n, 0) if end == total else (self._applied, end)
                 self._write(piece, n, done, gone=gone)
@@ -367,12 +248,12 @@ class GraphProjection:
                 raise FollowerStopped(f"change {expected} is missing; the next one given is {change.n}", where="graph")
         return fresh
 
-    def _write(self, steps: Iterable[_Step], n: int, done: int = 0, *, gone: Iterable[tuple[str, str]] = ()) -> bool:
+    def _write(self, steps: Iterable[Step], n: int, done: int = 0, *, gone: Iterable[tuple[str, str]] = ()) -> bool:
         """Run steps, and note that change `n` is reached and `done` rows of the next; false if that had to be read."""
 
         def work(transaction: Transaction) -> None:
-            self._thinned |= cut_user_edges(transaction, self.tables, _keys(gone))
-            batch = _Batch(self._name, transaction, self._sizes)
+            self._thinned |= cut_user_edges(transaction, self.tables, keys_of(gone))
+            batch = Batch(self._name, transaction, self._sizes)
             for step in steps:
                 batch.run(step)
             self._thinned |= batch.thinned
@@ -456,7 +337,7 @@ class GraphProjection:
                 with self.engine.transaction() as transaction:
                     for rel, source, target in self._thinned:
                         if rel in REL_TABLES:
-                            _write_anew(transaction, rel, source, target)
+                            write_own_edges_anew(transaction, rel, source, target)
                         else:
                             write_user_edges_anew(transaction, self.tables, rel, (source, target))
             except CommitUnclear as unclear:
@@ -522,7 +403,7 @@ class GraphProjection:
         self.adjacency_of_all.drop()
 
     def _read_own(self, budget: int) -> Adjacency:
-        return read_adjacency(self.engine, *own_sources(_statement, ARROW), budget)
+        return read_adjacency(self.engine, *own_sources(own_statement, ARROW), budget)
 
     def _read_all(self, budget: int) -> Adjacency:
         return read_adjacency(self.engine, *self._sources(), budget)
@@ -533,21 +414,21 @@ class GraphProjection:
             return self._read_all(1 << 62)
 
     def _sources(self) -> tuple[list[NodeSource], list[EdgeSource]]:
-        nodes, edges = own_sources(_statement, ARROW)
+        nodes, edges = own_sources(own_statement, ARROW)
         more_nodes, more_edges = user_sources(self.tables)
         return [*nodes, *more_nodes], [*edges, *more_edges]
 
     def asked(self, *, own: bool = False) -> Asked:
         """The edges as the engine gives them, a step at a time: of the memory's own tables, or of all."""
-        return Asked(self.engine, *(own_sources(_statement, ARROW) if own else self._sources()))
+        return Asked(self.engine, *(own_sources(own_statement, ARROW) if own else self._sources()))
 
     def rows_of(self, table: str, keys: Sequence[Any]) -> dict[Any, dict[str, Any]]:
         """The columns of some nodes of a table by key; of those that there are."""
         user = self.tables.get(table)
         single = len(keys) <= ONE_BY_ONE
         if user is None:
-            columns = tuple(_without_key(table))
-            text = _statement("node_by_key" if single else "nodes_by_key", table, columns)
+            columns = tuple(without_key(table))
+            text = own_statement("node_by_key" if single else "nodes_by_key", table, columns)
         else:
             columns = tuple(user.columns)
             name = "table_read_one" if single else "table_read_by_key"
@@ -562,9 +443,9 @@ class GraphProjection:
         An edge that only one of its ends knows of (see `queries/dump_edges_back.cypher`) is none.
         """
         for table in NODE_TABLES:
-            types = _without_key(table).values()
-            for key, *values in self._dump("dump_nodes", table, _without_key(table)):
-                yield table, (key,), tuple(map(_plain, types, values))
+            types = without_key(table).values()
+            for key, *values in self._dump("dump_nodes", table, without_key(table)):
+                yield table, (key,), tuple(map(plain, types, values))
         for table, rel in REL_TABLES.items():
             if len(rel.pairs) == 1 or self._count("count_edges", table):  # else a statement for each of many pairs
                 for pair in rel.pairs:
@@ -578,7 +459,7 @@ class GraphProjection:
         for source, target, *values in self._dump("dump_edges", table, rel.columns, pair):
             if hashed((source, target, *values)) in back:
                 id = values[place] if rel.parallel else ""
-                yield table, _edge_key(rel, pair, source, target, id), tuple(map(_plain, types, values))
+                yield table, edge_key(rel, pair, source, target, id), tuple(map(plain, types, values))
 
     def searched(self) -> list[Touched]:
         """What is to be searched of every table of the user's that has searchable columns."""
@@ -596,11 +477,11 @@ class GraphProjection:
     def _dump(
         self, name: str, table: str, columns: Mapping[str, str], ends: tuple[str, ...] = ()
     ) -> Iterator[list[Any]]:
-        for rows in self.engine.stream(_statement(name, table, tuple(columns), ends)):
+        for rows in self.engine.stream(own_statement(name, table, tuple(columns), ends)):
             yield from rows
 
     def _count(self, name: str, table: str) -> int:
-        row = self.engine.execute(_statement(name, table)).one()
+        row = self.engine.execute(own_statement(name, table)).one()
         return int(row[0]) if row else 0
 
     # schema
@@ -666,219 +547,3 @@ def migrations() -> dict[int, list[str]]:
         if numbered := _MIGRATION.fullmatch(path.name):
             steps[int(numbered[1])] = statements(path.read_text(encoding="utf-8"))
     return steps
-
-
-# --- one batch ----------------------------------------------------------------------------------------
-
-_Columns = Mapping[str, str]
-_Row = dict[str, Any]
-
-_KEY = {"key_": "STRING"}
-_ENDS = {"source_": "STRING", "target_": "STRING"}
-_EPISODE_ENDS = {"session_": "STRING", "task_": "STRING"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """One kind of write on one table.
-
-    Attributes:
-        name: of the template for one row; the one in bulk has an 's' behind it.
-        table: that is written.
-        columns: that the template sets, and their types.
-        keys: what else it takes, to find nodes by.
-        rows: values of both.
-        reads: node tables that it finds nodes in; of an edge's statement those of its source and target.
-        exact: whether each row does exactly one thing.
-    """
-
-    name: str
-    table: str
-    columns: _Columns
-    keys: _Columns
-    rows: list[_Row]
-    reads: tuple[str, ...] = ()
-    exact: bool = True
-
-
-def _steps(net: NetEffect) -> Iterator[_Step]:
-    """What a net effect asks for, in the order that `NetEffect` wants."""
-    yield from _deletions(net)
-    created = dict(rows_by_table(net.created))
-    whole, links = _whole_episodes(created, net)
-    for table, rows in created.items():
-        yield _Step("create_node", table, NODE_TABLES[table], {}, rows)
-    if whole:
-        columns = NODE_TABLES["Episode"]
-        yield _Step("create_episode", "Episode", columns, _EPISODE_ENDS, whole, ("Session", "Task"))
-    for (table, names), rows in _patches(net.patched).items():
-        columns = {name: NODE_TABLES[table][name] for name in names}
-        yield _Step("set_node", table, columns, _KEY, rows, (table,))
-    renewed = {ends: links.pop(ends) for ends in net.unlinks if ends in links}
-    for name, chosen in (("merge_edge", renewed), ("create_edge", links)):
-        for (rel, *pair), rows in _edges(chosen).items():
-            yield _Step(name, rel, REL_TABLES[rel].columns, _ENDS, rows, tuple(pair))
-    yield from _relinked(net)
-
-
-def _relinked(net: NetEffect) -> Iterator[_Step]:
-    """Edges that get other values, those of the same columns together."""
-    groups: dict[tuple[str, ...], dict[Ends, dict[str, Any]]] = {}
-    for ends, values in net.relinked.items():
-        groups.setdefault(tuple(sorted(values)), {})[ends] = values
-    for names, edges in groups.items():
-        for (rel, *pair), rows in _edges(edges).items():
-            columns = {name: REL_TABLES[rel].columns[name] for name in names}
-            yield _Step("set_edge", rel, columns, {**_ENDS, **REL_TABLES[rel].identity}, rows, tuple(pair))
-
-
-def _cut(steps: Iterable[_Step], start: int, end: int) -> Iterator[_Step]:
-    """The rows from `start` to `end` of all steps, counted through."""
-    first = 0
-    for step in steps:
-        last = first + len(step.rows)
-        if start < last and first < end:
-            yield replace(step, rows=step.rows[max(0, start - first) : end - first])
-        first = last
-
-
-def _deletions(net: NetEffect) -> Iterator[_Step]:
-    """Edges that go, then edges of nodes that go, then those nodes. An edge that comes again isn't deleted."""
-    for (rel, *pair), rows in _edges({ends: {} for ends in net.unlinks if ends not in net.links}).items():
-        keys = {**_ENDS, **REL_TABLES[rel].identity}
-        yield _Step("delete_edge", rel, {}, keys, rows, tuple(pair), exact=False)
-    gone = _keys(net.gone)
-    for name, joined in REL_TABLES.items():
-        for source in dict.fromkeys(source for source, _ in joined.pairs if source in gone):
-            yield _Step("delete_out_edge", name, {}, _KEY, gone[source], (source,), exact=False)
-        for target in dict.fromkeys(target for _, target in joined.pairs if target in gone):
-            yield _Step("delete_in_edge", name, {}, _KEY, gone[target], (target,), exact=False)
-    for table, rows in gone.items():
-        yield _Step("delete_node", table, {}, _KEY, rows, (table,))
-
-
-class _Batch:
-    """Runs steps in one transaction, each row by row or in bulk, whichever is faster."""
-
-    def __init__(self, engine: str, transaction: Transaction, sizes: Mapping[str, int]) -> None:
-        self._engine = engine
-        self._transaction = transaction
-        self._sizes = sizes
-        self.thinned: set[tuple[str, str, str]] = set()
-        """Of which edges some were deleted: their table, and the tables at their ends."""
-
-    def run(self, step: _Step) -> None:
-        done = self._bulk(step) if self._bulk_pays(step) else self._each(step)
-        # a row whose node or end isn't there is dropped in silence; then the graph isn't what the log says
-        if step.exact and done != len(step.rows):
-            raise FollowerStopped(
-                f"{step.name} of {step.table}: {len(step.rows):,} asked for, {done:,} done",
-                where="graph",
-                hint="The graph differs from the log: run `graphsvc repair`.",
-            )
-        if done and step.name.startswith("delete_") and step.table in REL_TABLES:
-            self.thinned |= {(step.table, *pair) for pair in _pairs(step)}
-
-    def _bulk_pays(self, step: _Step) -> bool:
-        """Whether `LOAD FROM` is faster than a statement a row, given what it has to read of the tables."""
-        scanned = sum(self._sizes[table] for table in step.reads)
-        return len(step.rows) * ONE_ROW[self._engine] > BULK[self._engine] + scanned * SCAN[self._engine]
-
-    def _bulk(self, step: _Step) -> int:
-        columns = {**step.keys, **step.columns}
-        table = pa.table(
-            {name: pa.array([row.get(name) for row in step.rows], type=ARROW[type]) for name, type in columns.items()}
-        )
-        statement = _statement(step.name + "s", step.table, tuple(step.columns), step.reads)
-        return self._transaction.bulk_load(statement, table)
-
-    def _each(self, step: _Step) -> int:
-        names = (*step.keys, *step.columns)
-        statement = _statement(step.name, step.table, tuple(step.columns), step.reads)
-        return self._transaction.each(statement, ({name: row.get(name) for name in names} for row in step.rows))
-
-
-def _write_anew(transaction: Transaction, rel: str, source: str, target: str) -> None:
-    joined = REL_TABLES[rel]
-    rows = _one_of_each_group(transaction, rel, source, target).values()
-    for name, columns, keys in (("delete_edge", {}, joined.identity), ("create_edge", joined.columns, {})):
-        statement = _statement(name, rel, tuple(columns), (source, target))
-        names = (*_ENDS, *keys, *columns)
-        done = transaction.each(statement, ({name: row[name] for name in names} for row in rows))
-        if done != len(rows):
-            raise EngineError(f"{name} of {rel}: {len(rows)} asked for, {done} done", where="graph")
-
-
-def _one_of_each_group(transaction: Transaction, rel: str, source: str, target: str) -> dict[tuple[str, ...], _Row]:
-    """An edge for each group of nodes at either end that has one."""
-    columns = tuple(REL_TABLES[rel].columns)
-    found: dict[tuple[str, ...], _Row] = {}
-    for name, table in (("dump_edge_from", source), ("dump_edge_to", target)):
-        for group in groups(transaction, table):
-            for row in transaction.execute(_statement(name, rel, columns, (source, target)), group).rows:
-                values = dict(zip(("source_", "target_", *columns), row, strict=True))
-                found[row[0], row[1], *(values[name] for name in REL_TABLES[rel].identity)] = values
-    return found
-
-
-def _pairs(step: _Step) -> Iterator[tuple[str, str]]:
-    """The tables at the ends of the edges that a step deletes."""
-    for pair in REL_TABLES[step.table].pairs:
-        if {"delete_out_edge": pair[:1], "delete_in_edge": pair[1:]}.get(step.name, pair) == step.reads:
-            yield pair
-
-
-def _whole_episodes(created: dict[str, list[_Row]], net: NetEffect) -> tuple[list[_Row], dict[Ends, dict[str, Any]]]:
-    """Episodes that can be created with the edges to their session and task, taken out of `created`.
-
-    Returns: their rows, and the links that are left.
-    """
-    session: dict[str, Ends] = {}
-    task: dict[str, Ends] = {}
-    for ends in net.links:
-        if ends[0] == "IN_SESSION":
-            session[ends[2]] = ends
-        elif ends[0] == "ATTEMPTS":
-            task[ends[2]] = ends
-    links = dict(net.links)
-    whole: list[_Row] = []
-    rest: list[_Row] = []
-    for row in created.pop("Episode", []):
-        key = row["key"]
-        if key in session and key in task:
-            del links[session[key]], links[task[key]]
-            whole.append({**row, "session_": session[key][4], "task_": task[key][4]})
-        else:
-            rest.append(row)
-    if rest:
-        created["Episode"] = rest
-    return whole, links
-
-
-def _edges(links: Mapping[Ends, Mapping[str, Any]]) -> dict[tuple[str, str, str], list[_Row]]:
-    """Rows of edges by their type and the tables at their ends."""
-    tables: dict[tuple[str, str, str], list[_Row]] = {}
-    for (rel, source_table, source, target_table, target, id), values in links.items():
-        row = {"source_": source, "target_": target, **values}
-        if id:
-            row["key"] = id
-        tables.setdefault((rel, source_table, target_table), []).append(row)
-    return tables
-
-
-def _keys(nodes: Iterable[tuple[str, str]]) -> dict[str, list[_Row]]:
-    tables: dict[str, list[_Row]] = {}
-    for table, key in nodes:
-        tables.setdefault(table, []).append({"key_": key})
-    return tables
-
-
-def _patches(
-    patched: Mapping[tuple[str, str], Mapping[str, Any]],
-) -> dict[tuple[str, tuple[str, ...]], list[_Row]]:
-    """Patches of the same columns together: one statement sets them all."""
-    groups: dict[tuple[str, tuple[str, ...]], list[_Row]] = {}
-    for (table, key), values in patched.items():
-        if values:
-            groups.setdefault((table, tuple(sorted(values))), []).append({"key_": key, **values})
-    return groups

@@ -56,6 +56,12 @@ def asked(call: Sequence[Change]) -> Statement:
     return found
 
 
+def parts(call: Sequence[Change]) -> list[Sequence[Change]]:
+    """The statements of a call, mostly one: each begins where an entry names a table; behind it come more rows."""
+    begins = [at for at, change in enumerate(call) if at == 0 or asked([change]).table]
+    return [call[begin:end] for begin, end in zip(begins, [*begins[1:], len(call)], strict=True)]
+
+
 def calls(changes: Sequence[Change]) -> Iterable[Sequence[Change]]:
     """Changes parted: runs without a statement, and each statement's entries."""
     begun = 0

@@ -52,7 +52,7 @@ def changing(effects: Effects) -> Effects:
 
 
 def of_call(ask: Statement, call: Sequence[Change], catalog: Mapping[str, Table]) -> Effects:
-    """What a statement may do to the user's tables."""
+    """What a statement, with the entries that bring its rows, may do to the user's tables."""
     if ask.op == "cypher":
         return _of_cypher(ask, catalog)
     table = catalog.get(ask.table)

@@ -92,7 +92,7 @@ def move_to_engine(directory: Path, engine: str | None, report: Report) -> Migra
 
 def _expected(path: Path) -> str:
     """The digest that the records add up to. Needs no engine."""
-    from graphsvc.store.graph import digest_of
+    from graphsvc.store.contents import digest_of
     from graphsvc.store.verify import expected_graph
 
     pool = database.ReadPool(path, 4)
@@ -161,7 +161,7 @@ def _main(directory: Path, place: Path, engine: str) -> None:
         graph.close()
     finally:
         log.close(save=False)
-    if place == directory:
+    if place == directory and graph.sound:  # else the mark has the graph built anew
         end_use(in_use)
     _say(answer)
 

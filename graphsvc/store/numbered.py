@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Literal, NamedTuple, Protocol, cast
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Protocol
 from urllib.parse import quote, unquote
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from graphsvc.model.graph import NODE_TABLES
@@ -29,6 +30,25 @@ NOTHING = np.empty(0, np.int64)
 NO_STEPS = Steps(NOTHING, NOTHING, NOTHING)
 
 
+Held = tuple[pa.Table, int] | Mapping[str, Any]
+"""Values: a row of a table, or by name."""
+
+
+def read_held(held: Sequence[Held]) -> list[dict[str, Any]]:
+    """The values that lie in some places."""
+    found: list[dict[str, Any]] = [dict(one) if isinstance(one, Mapping) else {} for one in held]
+    by_table: dict[int, tuple[pa.Table, list[int], list[int]]] = {}
+    for place, one in enumerate(held):
+        if isinstance(one, tuple):
+            _, places, rows = by_table.setdefault(id(one[0]), (one[0], [], []))
+            places.append(place)
+            rows.append(one[1])
+    for table, places, rows in by_table.values():
+        for place, values in zip(places, table.take(pa.array(rows)).to_pylist(), strict=True):
+            found[place] = values
+    return found
+
+
 class Edges(Protocol):
     """Who knows the edges: the adjacency in memory, or the engine where that would be too large."""
 
@@ -39,6 +59,9 @@ class Edges(Protocol):
 
     def spaces(self) -> list[str]:
         """The namespaces that there are."""
+
+    def of_table(self, table: str) -> Numbers:
+        """Numbers of all nodes of a table, in no promised order."""
 
     def expand(self, numbers: Numbers, direction: Direction, rels: frozenset[str] | None) -> Steps:
         """The edges at some nodes, each node given once, grouped by node in no promised order.
@@ -51,6 +74,9 @@ class Edges(Protocol):
 
     def values(self, edges: Sequence[int]) -> list[dict[str, Any]]:
         """The values of edges."""
+
+    def held(self, edge: int) -> Held:
+        """Where the values of an edge lie, whatever becomes of the graph."""
 
 
 class Nodes:
@@ -131,11 +157,10 @@ class Nodes:
         codes = [self.agents.get(quote(agent, safe=""), NO_AGENT - 1) for agent in agents]
         return np.isin(self.agent[numbers], codes)
 
-    def ordered(self, numbers: Numbers) -> list[int]:
+    def ordered(self, numbers: Numbers | Collection[int]) -> list[int]:
         """Numbers by table and key of what they mean, whatever they are themselves."""
-        if len(numbers) == 0 or int(numbers.max()) < self.sorted:
-            return cast("list[int]", np.sort(numbers).tolist())
-        return sorted(numbers.tolist(), key=self.name)
+        found: list[int] = np.sort(numbers).tolist() if isinstance(numbers, np.ndarray) else sorted(numbers)
+        return found if not found or found[-1] < self.sorted else sorted(found, key=self.name)
 
 
 def grown(array: NDArray[Any]) -> NDArray[Any]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from graphsvc.config import resource
 from graphsvc.errors import NotFound
@@ -139,3 +139,22 @@ def table_holes(table: str, ends: tuple[str, ...] = ()) -> dict[str, str]:
     rel = REL_TABLES[table]
     assert all(any(end in pair for pair in rel.pairs) for end in ends), ends
     return {"table": table, "source": ends[0], "target": ends[-1]} if ends else {"table": table}
+
+
+@lru_cache(maxsize=512)
+def own_statement(name: str, table: str, columns: tuple[str, ...] = (), ends: tuple[str, ...] = ()) -> str:
+    """A template of `queries/`, filled in for one of the memory's own tables.
+
+    One file a table and statement would be seventy files that say the same, and patches set any subset of a table's
+    columns.
+    """
+    row = "" if name.endswith("s") else "$"  # a bulk statement names columns of $rows, one for a row parameters
+    rel = REL_TABLES.get(table)
+    variable, identity = ("r", rel.identity) if rel else ("n", {})
+    dumped = "" if "<columns>}" in load(name).text else projection(variable, columns)
+    return load(name).fill(
+        **table_holes(table, ends),
+        columns=dumped or assignments(columns, row=row),
+        settings=settings(variable, (column for column in columns if column not in identity), row=row),
+        which=f" {{{assignments(identity, row=row)}}}" if identity else "",
+    )

@@ -14,7 +14,7 @@ from graphsvc.model.names import parts_of
 from graphsvc.store.adjacency import EDGE_BYTES, NODE_BYTES, Adjacency, Table, TooMuch
 from graphsvc.store.arrow_rows import arrow_type
 from graphsvc.store.engine import Engine
-from graphsvc.store.numbered import NO_STEPS, Direction, Nodes, Numbers, Steps
+from graphsvc.store.numbered import NO_STEPS, Direction, Held, Nodes, Numbers, Steps
 from graphsvc.store.user_tables import Catalog, key_type, statement
 
 READ_SECONDS = 600.0
@@ -164,6 +164,11 @@ class Asked:
         """The namespaces that there are."""
         return [parts_of(key)[0] for (key,) in self._engine.execute(self._tables["Agent"].dump).rows]
 
+    def of_table(self, table: str) -> Numbers:
+        """Numbers of all nodes of a table."""
+        keys = [row[0] for rows in self._engine.stream(self._tables[table].dump) for row in rows]
+        return np.array([self.nodes.add(table, key) for key in keys], np.int64)
+
     def expand(self, numbers: Numbers, direction: Direction, rels: frozenset[str] | None) -> Steps:
         """The edges at some nodes; see `Edges.expand`."""
         by_table: dict[str, list[Any]] = {}
@@ -201,6 +206,10 @@ class Asked:
     def ends(self, edge: int) -> tuple[str, int, int]:
         """Type, source and target of an edge."""
         return self._edges[edge][:3]
+
+    def held(self, edge: int) -> Held:
+        """Where the values of an edge lie."""
+        return self._edges[edge][3]
 
     def values(self, edges: Sequence[int]) -> list[dict[str, Any]]:
         """The values of edges."""

@@ -15,14 +15,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from graphsvc.errors import GraphsvcError, Unsupported
+from graphsvc.errors import BadInput, GraphsvcError, Unsupported
 from graphsvc.log.log import Log
 from graphsvc.log.trim import Told, staged_entries
 from graphsvc.model.requests import Touched
 from graphsvc.model.statements import Outcome, Statement, tagged
 from graphsvc.model.tables import Table
 from graphsvc.store.arrow_rows import arrow_type, to_stream
-from graphsvc.store.graph import GraphProjection, digest_of
+from graphsvc.store.contents import digest_of
+from graphsvc.store.graph import GraphProjection
 from graphsvc.store.ledger import KnownOutcomes, Result, whole_calls
 from graphsvc.store.store import Store
 from graphsvc.store.unclean import REPLAYED
@@ -68,9 +69,12 @@ class Retold:
             tables = sorted(graph.tables.values(), key=lambda table: not table.nodes)
             rows = [told for table in tables for told in _rows(graph, table)]
             self._defaults = _defaults(graph)  # last, for it writes
+        try:
+            said = _tagged(self._defaults)
+        except BadInput as error:
+            raise _cannot("a default is of a type that can't be written into a definition") from error
         for table in (table for table in tables if not table.is_past):  # that is made with the table that it belongs to
-            defaults = {name: _tagged(value) for name, value in self._defaults.get(table.name, {}).items()}
-            define = Statement("define", table=table.name, declared=table, defaults=defaults)
+            define = Statement("define", table=table.name, declared=table, defaults=said.get(table.name, {}))
             self.statements.append((define, b""))
         self.statements += rows
 
@@ -86,13 +90,6 @@ class Retold:
             raise _cannot(str(error)) from error
         if not same:
             raise _cannot("what they make is something else")
-
-
-def _tagged(default: Any) -> Any:
-    try:
-        return tagged(default)
-    except GraphsvcError as error:
-        raise _cannot("a default is of a type that can't be written into a definition") from error
 
 
 def _cannot(why: str) -> Unsupported:
@@ -136,6 +133,32 @@ def _rows(graph: GraphProjection, table: Table) -> Iterator[Told]:
 
 
 # --- defaults of columns ------------------------------------------------------------------------------------
+
+
+def defaults_of(log: Log, store: Store) -> dict[str, dict[str, Any]]:
+    """What columns of the user's tables hold that a row doesn't name, by table and column, as a definition takes it.
+
+    Raises:
+        Unsupported: one is of a type that no definition can be given.
+    """
+    graph = store.graph
+    if not any(defaulted(graph.engine.execute, table) for table in graph.tables.values()):
+        return {}
+    with replayed(log, store, graph.applied) as beside:
+        found = _defaults(beside)
+    try:
+        return _tagged(found)
+    except BadInput as error:
+        raise Unsupported(
+            f"a default can't be written out: {error.what}", where=error.where, hint="Drop that column's default first."
+        ) from error
+
+
+def _tagged(found: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {
+        table: {name: tagged(value, f"{table}.{name}") for name, value in values.items()}
+        for table, values in found.items()
+    }
 
 
 def _defaults(graph: GraphProjection) -> dict[str, dict[str, Any]]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphsvc.config import Settings
 from graphsvc.embedding.service import EmbeddingService
-from graphsvc.errors import Closed, Corrupt, GraphsvcError, again
+from graphsvc.errors import Closed, Corrupt, GraphsvcError
 from graphsvc.log import trim
 from graphsvc.log.log import Log
 from graphsvc.model.change import Change
@@ -324,8 +324,8 @@ class GraphFollower(Follower):
 
     def _open(self) -> GraphProjection:
         # on this thread: an engine takes long to load
-        from graphsvc.store.engine import CommitUnclear
         from graphsvc.store.graph import GraphProjection
+        from graphsvc.store.transaction import CommitUnclear
 
         store = self._store
         directory, engine = store.directory, store.manifest.engine
@@ -369,10 +369,13 @@ class GraphFollower(Follower):
 
     def projection(self) -> GraphProjection:
         """The open graph; waits for it to open."""
+        projection = self._projection
+        if projection is not None and self._opened.is_set():
+            return projection
         deadline = time.monotonic() + GRAPH_OPEN_SECONDS
+        before = self.ask() if self.error is not None else 0
         while not self._opened.wait(0.05):
-            if self.error is not None:
-                raise again(self.error)
+            self.check(before)
             if self._ending or time.monotonic() > deadline:
                 raise Closed("the memory is closed" if self._ending else "the graph didn't open in time")
         projection = self._projection

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from graphsvc.cypher.reads import Read
 from graphsvc.cypher.tokens import tokens
 from graphsvc.cypher.values import Schema
 from graphsvc.errors import EngineError
@@ -35,10 +38,14 @@ def defines(statement: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """The tables of a graph: their columns, with the engine's types of those; and which are of nodes."""
+    """The tables of a graph: their columns, with the engine's types; which are of nodes, and the keys of those; what
+    the others join.
+    """
 
     columns: Schema
     nodes: tuple[str, ...]
+    ends: Mapping[str, tuple[tuple[str, str], ...]]
+    keys: Mapping[str, str]
 
 
 def read_tables(ask: Callable[[str], list[dict[str, Any]]]) -> Tables:
@@ -47,17 +54,20 @@ def read_tables(ask: Callable[[str], list[dict[str, Any]]]) -> Tables:
     Args:
         ask: the rows of a statement.
     """
-    columns, found = load("table_columns"), ask(query("show_tables"))
+    columns, ends, found = load("table_columns"), load("edge_ends"), ask(query("show_tables"))
+    within = {row["name"]: row["name"].replace("\\", "\\\\").replace("'", "\\'") for row in found}
+    nodes = tuple(row["name"] for row in found if row["type"] == "NODE")
+    of_nodes = load("node_columns")
+    shapes = {name: ask((of_nodes if name in nodes else columns).fill(name=text)) for name, text in within.items()}
     return Tables(
+        {name: {column["name"]: column["type"] for column in shape} for name, shape in shapes.items()},
+        nodes,
         {
-            row["name"]: {
-                column["name"]: column["type"]
-                for column in ask(columns.fill(name=row["name"].replace("\\", "\\\\").replace("'", "\\'")))
-            }
-            for row in found
+            row["name"]: tuple((pair["source"], pair["target"]) for pair in ask(ends.fill(name=within[row["name"]])))
+            for row in found if row["type"] == "REL"
         },
-        tuple(row["name"] for row in found if row["type"] == "NODE"),
-    )
+        {name: column["name"] for name in nodes for column in shapes[name] if column["key"]},
+    )  # fmt: skip
 
 
 def holds_times(schema: Schema) -> bool:
@@ -68,19 +78,38 @@ def holds_times(schema: Schema) -> bool:
     )
 
 
-def check_times(result: Any, *, elements: bool = True) -> None:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known while no statement changes tables.
+
+    Attributes:
+        timed: whether nodes and edges may hold times that aren't Python's.
+        reads: users' statements that were judged, the oldest first.
+    """
+
+    tables: Tables
+    timed: bool
+    reads: OrderedDict[str, Read]
+
+    @classmethod
+    def of(cls, ask: Callable[[str], list[dict[str, Any]]]) -> Known:
+        tables = read_tables(ask)
+        return cls(tables, holds_times(tables.columns), OrderedDict())
+
+
+def check_times(result: Any, *, elements: bool = True, kinds: Sequence[str] | None = None) -> None:
     """Refuse to make Python's values of times outside the years 1 to 9999: both engines end the process on them.
 
     The way by Arrow is safe, and tells.
 
     Args:
-        elements: whether nodes and edges may hold such a value.
+        elements: whether nodes and edges may hold such a value. kinds: of its columns, where they are known.
 
     Raises:
         EngineError: the result holds such a value.
     """
-    kinds = result.get_column_data_types()
-    if not any(_TIMES.search(kind) or (elements and _ELEMENTS.search(kind)) for kind in kinds):
+    kinds = result.get_column_data_types() if kinds is None else kinds
+    if not any(_may_be_times(kind, elements) for kind in kinds):
         return
     if result.get_num_tuples() > MAX_TIMED_ROWS:
         raise EngineError(f"gives more than {MAX_TIMED_ROWS:,} rows with times", where="statement", hint="LIMIT them.")
@@ -89,6 +118,11 @@ def check_times(result: Any, *, elements: bool = True) -> None:
     for column in table.columns:
         for chunk in column.chunks:
             _check_array(chunk)
+
+
+@lru_cache(maxsize=1_024)
+def _may_be_times(kind: str, elements: bool) -> bool:
+    return bool(_TIMES.search(kind) or (elements and _ELEMENTS.search(kind)))
 
 
 def _check_array(array: pa.Array) -> None:

@@ -7,12 +7,14 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any
 
+from msgspec.structs import replace
+
 from graphsvc.errors import Unsupported
 from graphsvc.model.graph import NODE_TABLES, REL_TABLES
 from graphsvc.model.requests import Touched
-from graphsvc.model.tables import PAST, Table, past_of, quoted
+from graphsvc.model.tables import NOTES, PAST, Table, kept_nodes, past_of, quoted, then
 from graphsvc.model.times import micros
-from graphsvc.store.engine import Rows
+from graphsvc.store.connection import Rows
 from graphsvc.store.queries import load, query
 
 Execute = Callable[[str], Rows]
@@ -37,19 +39,40 @@ def read_catalog(execute: Execute) -> Catalog:
     found: Catalog = {}
     there = dict(execute(query("show_tables")).rows)
     for name, type in sorted(there.items()):
-        past = name.startswith(PAST) and type == "REL"
-        if name in NODE_TABLES or name in REL_TABLES or (name.startswith(PAST) and not past):
+        if name in NODE_TABLES or name in REL_TABLES or name in NOTES:
             continue
         rows = execute(load("user_columns").fill(name=literal(name))).dicts()
         columns = {row["name"]: row["type"] for row in rows}
-        searchable = declared.get(name, ())
+        searchable, temporal = declared.get(name, ()), not name.startswith(PAST) and past_of(name) in there
         if type == "NODE":
             key = next(row["name"] for row in rows if row["primary key"])
-            found[name] = Table(name, columns, key, (), searchable)
+            found[name] = Table(name, columns, key, (), searchable, temporal)
         else:
             ends = execute(load("table_ends").fill(name=literal(name))).rows
             pairs = tuple(sorted((source, target) for source, target, *_ in ends))
-            found[name] = Table(name, columns, "", pairs, searchable, past_of(name) in there)
+            found[name] = Table(name, columns, "", pairs, searchable, temporal)
+    return found
+
+
+def carried(before: Catalog, after: Catalog) -> list[tuple[Table, Table | None]]:
+    """The searchable tables that a statement of DDL has altered: as they were, and with what is declared of them now.
+
+    It goes along with a table or column that is renamed, and away with one that is dropped.
+    """
+    gone, new = before.keys() - after.keys(), after.keys() - before.keys()
+    tables = dict(zip(gone, new, strict=True)) if len(gone) == len(new) == 1 else {}
+    found: list[tuple[Table, Table | None]] = []
+    for name, old in before.items():
+        now = after.get(tables.get(name, name))
+        if now is None or not old.searchable:
+            found += [(old, None)] if old.searchable else []
+            continue
+        lost, more = old.columns.keys() - now.columns.keys(), now.columns.keys() - old.columns.keys()
+        columns = dict(zip(lost, more, strict=True)) if len(lost) == len(more) == 1 else {}
+        kept = (columns.get(column, column) for column in old.searchable)
+        searchable = tuple(column for column in kept if column in now.columns)
+        if now.name != name or searchable != old.searchable:
+            found.append((old, replace(now, searchable=searchable)))
     return found
 
 
@@ -102,8 +125,10 @@ def statement(
         holes["columns"] = "".join(f", {variable}.{quoted(column)} AS c{at}" for at, column in enumerate(names))
     else:
         holes["columns"] = ", ".join(f"{quoted(column)}: {sign}c{at}" for at, column in enumerate(names))
-    if table.temporal:
+    if table.temporal and ends is not None:
+        kept = kept_nodes(catalog)
         holes["past"] = quoted(past_of(table.name))
+        holes["past_source"], holes["past_target"] = (quoted(then(end, kept)) for end in ends)
         holes["copied"] = ", ".join(f"{quoted(column)}: r.{quoted(column)}" for column in table.columns)
     items = ", ".join(f"{variable}.{quoted(column)} = {sign}c{at}" for at, column in enumerate(names))
     holes["settings"] = f"SET {items}" if items else ""
@@ -188,6 +213,15 @@ def rows_of(stream: Stream, catalog: Catalog, table: Table) -> Iterator[tuple[tu
         }
         for rows in stream(statement("table_dump_edges", catalog, table, columns, ends=ends)):
             yield from ((ends, row) for row in rows if hash(repr(row)) in back)
+
+
+def nodes_of(
+    stream: Stream, catalog: Catalog, table: Table, columns: tuple[str, ...]
+) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """The key and some columns of every node of a table, in no order."""
+    for rows in stream(statement("table_dump_nodes", catalog, table, columns)):
+        for key, *values in rows:
+            yield key, dict(zip(columns, values, strict=True))
 
 
 def user_contents(stream: Stream, catalog: Catalog) -> Iterator[Content]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from graphsvc.config import Settings
 from graphsvc.embedding.service import EmbeddingService
-from graphsvc.errors import Closed, EmbeddingMismatch, GraphsvcError, StorageFull, WaitTimeout, again
+from graphsvc.errors import Closed, EmbeddingMismatch, GraphsvcError, StorageFull, WaitTimeout
 from graphsvc.log.log import Log
 from graphsvc.model.change import Change
 from graphsvc.model.kinds import KINDS, SEARCHABLE, kind_of
@@ -258,10 +258,10 @@ class VectorStore:
             return
         self._flush_asked.set()
         self.log.wake()
+        before = self.follower.ask()
         deadline = time.monotonic() + FLUSH_SECONDS
         while self._flush_asked.is_set():
-            if self.follower.error is not None:
-                raise again(self.follower.error)
+            self.follower.check(before)
             if self.follower.ending:
                 raise Closed("the memory is closed")
             if time.monotonic() > deadline:

@@ -31,8 +31,8 @@ from graphsvc.model.names import key_of, task_key
 from graphsvc.model.records import Episode, Fact, Record, Row
 from graphsvc.model.requests import Follow
 from graphsvc.model.times import micros
+from graphsvc.store.contents import Content, digest_of, link_content, node_content, record_content
 from graphsvc.store.follower import Follower
-from graphsvc.store.graph import Content, digest_of, link_content, node_content, record_content
 from graphsvc.store.retold import replayed
 from graphsvc.store.store import Store
 from graphsvc.store.text import document_hash

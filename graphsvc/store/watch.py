@@ -57,17 +57,25 @@ class Watch:
         if not watched:
             yield
             return
+        self.begin(statement, until)
+        try:
+            yield
+        finally:
+            self.end(statement)
+
+    def begin(self, statement: Interruptible, until: float) -> None:
+        """Watch it until `end`."""
         with self._changed:
             self._watched[statement], self._until[statement] = None, until
             if not self._looking:
                 self._looking = True
                 threading.Thread(target=self._look, name="graphsvc-memory", daemon=True).start()
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._watched.pop(statement, None)
-                self._until.pop(statement, None)
+
+    def end(self, statement: Interruptible) -> None:
+        """It is over."""
+        with self._changed:
+            self._watched.pop(statement, None)
+            self._until.pop(statement, None)
 
     def _look(self) -> None:
         idle = 0

@@ -18,6 +18,8 @@ from typing import Any
 import graphsvc
 from graphsvc.errors import GraphsvcError
 from graphsvc.memory.statements import run
+from graphsvc.store.graph import digest_of
+from graphsvc.store.user_tables import SCHEMA
 
 WORDS = ("alpha", "beta", "gamma", "Größe", "'quoted'", "back\\slash", "", "line\nbreak")
 
@@ -38,7 +40,7 @@ class Steps:
         asked: list[Callable[[random.Random], Any]] = [
             self.define, self.add, self.add, self.add, self.upsert, self.update, self.delete, self.join, self.join,
             self.rejoin, self.part, self.create, self.create_many, self.set, self.merge, self.unjoin, self.detach,
-            self.alter, self.owned, self.drop if chance.random() < 0.3 else self.add, self.episode,
+            self.alter, self.owned, self.kept, self.kept, self.kept_edges, self.kept_edges, self.drop if chance.random() < 0.3 else self.add, self.episode,
         ]  # fmt: skip
         try:
             (asked[number % 5 and 0] if number < 6 else chance.choice(asked))(chance)
@@ -46,13 +48,18 @@ class Steps:
             return error.code
         return "ok"
 
-    # tables: A has texts as keys and is searched, B numbers; R leads from A to A, S from A to B, T from B to episodes
+    # tables: A has texts as keys and is searched, B numbers; R leads from A to A, S from A to B, T from B to episodes;
+    # V and W, from V to V, keep their past
 
     def define(self, chance: random.Random) -> None:
-        name = chance.choice("ABRST")
+        name = chance.choice("ABRSTVW")
         graph = self.memory.graph
         if name == "A":
             graph.define("A", {"id": str, "title": str, "n": int, "list": "INT64[]"}, key="id", searchable="title")
+        elif name == "V":
+            graph.define("V", {"id": str, "n": int, "note": str}, key="id", searchable="note", temporal=True)
+        elif name == "W":
+            graph.define("W", {"w": int}, source="V", target="V", temporal=True)
         elif name == "B":
             graph.define("B", {"id": int, "x": float, "at": "TIMESTAMP"}, key="id")
         else:
@@ -133,11 +140,38 @@ class Steps:
             "ALTER TABLE B RENAME less TO more", "ALTER TABLE A ADD extra INT64", "ALTER TABLE A DROP extra",
         )))  # fmt: skip
 
+    def _when(self, chance: random.Random) -> dict[str, Any]:
+        start = chance.randrange(2000, 2010)
+        whole = {"valid_from": f"{start}-01-01T00:00:00Z", "valid_to": f"{start + chance.randrange(1, 6)}-01-01T00:00:00Z"}
+        return chance.choice(({}, {"valid_from": whole["valid_from"]}, whole))
+
+    def kept(self, chance: random.Random) -> None:
+        graph, when = self.memory.graph, self._when(chance)
+        keys = [f"v{key}" for key in chance.sample(range(40), chance.choice((1, 2, 30)))]
+        op = chance.choice(("add", "add", "upsert", "upsert", "update", "delete"))
+        if op == "delete":
+            graph.delete("V", [{"id": key, **when} for key in keys[:1]])
+            return
+        rows = [{"id": key, "note": f"{chance.choice(WORDS)} {key}".strip(), **when} for key in keys]
+        if op == "update":
+            graph.update("V", [{**row, "n": chance.randrange(9)} for row in rows[:1]])
+        else:
+            (graph.add if op == "add" else graph.upsert)("V", rows)
+
+    def kept_edges(self, chance: random.Random) -> None:
+        graph, when = self.memory.graph, self._when(chance)
+        ends = {"source": f"v{chance.randrange(40)}", "target": f"v{chance.randrange(40)}"}
+        op = chance.choice(("add", "add", "upsert", "update", "delete"))
+        if op == "delete":
+            graph.delete("W", tuple(ends.values()))
+        else:
+            {"add": graph.add, "upsert": graph.upsert, "update": graph.update}[op]("W", {**ends, "w": chance.randrange(9), **when})
+
     def owned(self, chance: random.Random) -> None:
         self.cypher("MATCH (e:Episode) SET e.reward = 1.0")
 
     def drop(self, chance: random.Random) -> None:
-        self.memory.graph.drop(chance.choice("ABRST"))
+        self.memory.graph.drop(chance.choice("ABRSTVW"))
 
     def episode(self, chance: random.Random) -> None:
         self.memory.episodes.delete(f"step{chance.randrange(20)}")
@@ -174,6 +208,19 @@ def mark(memory: graphsvc.Memory, number: int) -> None:
         )  # fmt: skip
 
 
+def timeless(memory: graphsvc.Memory) -> str:
+    """A digest of the graph, for the times at which something was known only their order: each run has its own clock."""
+    graph = memory._opened.store.graph
+    found = [(table, keys, values, table.startswith("_") and table != SCHEMA and values != ()) for table, keys, values in graph.user_contents()]
+    times = sorted({time for _, _, values, kept in found if kept for time in values[-2:] if time is not None})
+    places = {None: None, **{time: place for place, time in enumerate(times)}}
+    users = [
+        (table, keys, (*values[:-2], *(places[time] for time in values[-2:])) if kept else values)
+        for table, keys, values, kept in found
+    ]
+    return graph.digest(own=True) + digest_of(users)
+
+
 def main() -> None:
     from tests.chaos.killing import die_at
 
@@ -190,7 +237,7 @@ def main() -> None:
             found = connection.execute("SELECT parent, body FROM record WHERE kind = 'row' AND state = 0 ORDER BY parent")
             rows = [(parent, json.loads(body)["texts"]) for parent, body in found]
         print(json.dumps({
-            "problems": [str(problem) for problem in report.problems], "digest": report.digest, "checked": report.checked,
+            "problems": [str(problem) for problem in report.problems], "digest": timeless(memory), "checked": report.checked,
             "outcomes": states, "rows": rows,
         }))  # fmt: skip
 

@@ -101,7 +101,7 @@ def rounds_of_kills(path: Path, engine: str, rounds: int) -> None:
 @pytest.mark.chaos
 @pytest.mark.parametrize("engine", ENGINES)
 def test_kill_9_while_writing_loses_nothing_acknowledged(path: Path, engine: str) -> None:
-    rounds_of_kills(path, engine, 5)
+    rounds_of_kills(path, engine, 3)
 
 
 @pytest.mark.chaos

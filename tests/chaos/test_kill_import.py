@@ -119,7 +119,7 @@ def rounds_of_kills(name: str, folder: Path, rounds: int) -> None:
 @pytest.mark.chaos
 @pytest.mark.parametrize("name", SOURCES)
 def test_killed_while_importing_it_is_completed_by_the_next_run(tmp_path: Path, name: str) -> None:
-    rounds_of_kills(name, tmp_path, 2)
+    rounds_of_kills(name, tmp_path, 1)
 
 
 @pytest.mark.chaos
@@ -171,7 +171,7 @@ def rounds_of_kills_of_modules(folder: Path, rounds: int) -> None:
 
 @pytest.mark.chaos
 def test_killed_while_importing_a_module_it_is_completed_by_the_next_run(tmp_path: Path) -> None:
-    rounds_of_kills_of_modules(tmp_path, 2)
+    rounds_of_kills_of_modules(tmp_path, 1)
 
 
 @pytest.mark.chaos

@@ -118,14 +118,22 @@ CALLS: dict[str, list[str]] = {
     "skills prune": ["--min-uses", "1", "--dry-run"],
     "skills stats": ["a"],
     "skills history": ["a"],
+    "page": ["episode"],
+    "get": ["episode:e1", "skill:a"],
+    "causal around": ["skill:a"],
+    "graph rows": ["Part"],
+    "graph joints": ["Skill:a"],
+    "config check": [],
 }
 """What to say after each command so that it works on the memory `filled`."""
 
-WALKS = ("export", "load", "neighbours", "node", "path", "paths", "similar", "subgraph")
+WALKS = ("export", "load", "neighbours", "node", "nodes", "path", "paths", "similar", "subgraph")
 SLOW = {
     "demo kill": "test_demo.py", "demo learn": "test_demo.py", "doctor": "its own test",
     "snapshot": "test_travel.py", "restore": "test_travel.py", "migrate": "test_travel.py", "trim": "test_travel.py",
     "demo calls": "test_demo.py",
+    "serve": "service/test_safe.py", "mcp": "service/test_mcp.py", "graphql schema": "service/graphql/test_schema.py",
+    **{f"keys {name}": "service/test_keys.py" for name in ("create", "list", "rotate", "revoke")},
     **dict.fromkeys((f"graph {name}" for name in (*ALGORITHMS, *WALKS)), "test_walks.py"),
 }  # fmt: skip
 

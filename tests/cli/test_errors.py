@@ -135,12 +135,13 @@ def test_a_command_leaves_the_programs_logging_as_it_was(there: graphsvc.Memory,
     assert (list(logger.handlers), logger.propagate) == before
 
 
-def test_a_memory_in_use_by_another_process_names_it(
-    there: graphsvc.Memory, path: Path, process: Callable[..., Any]
+def test_a_memory_in_use_by_another_process_that_does_not_share_it_names_that(
+    path: Path, process: Callable[..., Any]
 ) -> None:
     import os
 
-    result = process("stats", "--memory", str(path), "--json")
+    with graphsvc.open(path, embedder="hashing", share=False):
+        result = process("stats", "--memory", str(path), "--json")
     assert result.returncode == 1
     said = json.loads(result.stderr)["error"]
     assert said["code"] == "in_use"

@@ -36,6 +36,21 @@ def test_neighbours_and_parts_of_the_graph_are_listed(answer: Run, run: Run) -> 
     assert len(part["nodes"]) == 5
     assert len(part["edges"]) == 5
     assert answer("graph", "node", "Skill:a")["properties"]["description"] == "does a"
+    listed = answer("graph", "nodes", "Skill", "--where", '{"name": {"in": ["a", "b", "c"]}}', "--limit", "2")
+    assert ([(one["id"], one["properties"]["description"]) for one in listed["nodes"]], listed["more"]) == (
+        [("a", "does a"), ("b", "does b")], True)  # fmt: skip
+
+
+def test_nodes_of_a_temporal_table_are_shown_as_they_were(answer: Run, path: Path) -> None:
+    with graphsvc.open(path, embedder="hashing") as memory:
+        memory.graph.define("Plan", {"name": str, "price": int}, key="name", temporal=True)
+        memory.graph.add("Plan", {"name": "basic", "price": 10, "valid_to": "2026-01-01T00:00:00Z"})
+        memory.graph.upsert("Plan", {"name": "basic", "price": 8, "valid_from": "2026-01-01T00:00:00Z"})
+    for at, price in (("2025-06-01", 10), ("2026-06-01", 8)):
+        valid = ("--valid", f"{at}T00:00:00Z")
+        assert answer("graph", "node", "Plan:basic", *valid)["properties"]["price"] == price
+        assert [one["properties"]["price"] for one in answer("graph", "nodes", "Plan", *valid)["nodes"]] == [price]
+    assert answer("graph", "nodes", "Plan", "--known", "2020-01-01T00:00:00Z")["nodes"] == []
 
 
 def test_ways_are_found_and_told(answer: Run, run: Run) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from itertools import product
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from graphsvc.cypher.functions import FUNCTIONS
 from graphsvc.cypher.names import RESERVED, check_name
 from graphsvc.cypher.parse import parse
+from graphsvc.cypher.reads import check_read
 from graphsvc.cypher.tokens import parameters_of, tokens
 from graphsvc.errors import BadInput, GraphsvcError, NotAllowed, OwnedTable, TooLarge
 
@@ -89,3 +94,11 @@ def test_names_of_own_tables_are_taken_in_any_case(name: str) -> None:
     with pytest.raises(OwnedTable):
         check_name(name, own=["Episode"])
     check_name("Épisode", own=["Episode"])
+
+
+def test_functions_with_too_few_arguments_or_odd_ones_are_an_error_of_ours() -> None:
+    for function in FUNCTIONS:
+        for count in range(3):
+            for arguments in product(("'a'", "NULL", "x -> x"), repeat=count):
+                with suppress(GraphsvcError):
+                    check_read(f"RETURN {function}({', '.join(arguments)})", tables={})

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from graphsvc.cypher.parse import parse
-from graphsvc.cypher.writes import check_write
+from graphsvc.cypher.writes import TYPES, check_write
 from graphsvc.errors import BadInput, NotAllowed, NotDeterministic, OwnedTable
 from graphsvc.model.names import RESERVED_NODES, RESERVED_RELS
+from graphsvc.model.tables import SCALARS
 
 OWN = {"own_nodes": RESERVED_NODES, "own_rels": RESERVED_RELS}
 
@@ -42,8 +43,8 @@ ACCEPTED = [
     "MATCH (a:P)-[k:K]->(b:P) WHERE k.since < 3 DELETE k",
     "MATCH (e:Episode)-[:IN_SESSION]->(s:Session) WHERE e.id = $e MERGE (n:Note {id: $n}) CREATE (n)-[:ON_EPISODE]->(e)",
     "MATCH (p:P) WITH p SET p.x = 1 RETURN collect(p.x), id(p)",
-    "CREATE NODE TABLE P (id INT64, name STRING DEFAULT 'x', s STRUCT(a INT64, b STRING[])[], PRIMARY KEY (id))",
-    "CREATE NODE TABLE IF NOT EXISTS P (id INT64 PRIMARY KEY, d DECIMAL(10, 2), m MAP(STRING, INT64))",
+    "CREATE NODE TABLE P (id INT64, name STRING DEFAULT 'x', s STRING[], PRIMARY KEY (id))",
+    "CREATE NODE TABLE IF NOT EXISTS P (id INT64 PRIMARY KEY, d DOUBLE[], b BOOLEAN, m BLOB)",
     "CREATE REL TABLE K (FROM P TO Episode, FROM P TO P, since INT64 DEFAULT -1, MANY_MANY)",
     "ALTER TABLE P ADD IF NOT EXISTS age INT64",
     "ALTER TABLE P DROP IF EXISTS age",
@@ -69,6 +70,9 @@ REFUSED = [
     ("place", "MATCH (p:P) SET p.u = offset(id(p))"),
     ("place", "MATCH (p:P) WHERE offset(id(p)) < 3 DELETE p"),
     ("place", "MATCH (p:P) SET p.u = hash(p.x)"),
+    ("last_wins", "MATCH (p:P), (q:Q) SET q.x = P.x"),
+    ("last_wins", "UNWIND [1, 2] AS x MATCH (p:P {id: 1}) SET P.x = X"),
+    ("place", "MATCH (p:P) WITH id(P) AS u MATCH (q:Q {id: 1}) SET q.x = U"),
     ("last_wins", "MATCH (a:P)-[:K]->(b:P) SET a.x = b.x"),
     ("last_wins", "MATCH (a:P)-[:K]->(b:P) SET a.x = a.x + 1"),
     ("last_wins", "MATCH (a:P)-[k:K]-(b:P) SET k.w = a.age"),
@@ -89,7 +93,7 @@ REFUSED = [
     ("default", "CREATE NODE TABLE P (id SERIAL, PRIMARY KEY (id))"),
     ("default", "CREATE NODE TABLE P (id INT64, at TIMESTAMP DEFAULT current_timestamp(), PRIMARY KEY (id))"),
     ("default", "CREATE NODE TABLE P (id INT64, n INT64 DEFAULT nextval('s'), PRIMARY KEY (id))"),
-    ("default", "ALTER TABLE P ADD u UUID DEFAULT gen_random_uuid()"),
+    ("default", "ALTER TABLE P ADD u STRING DEFAULT cast(gen_random_uuid() AS STRING)"),
     ("procedure", "CALL page_rank('g') WITH node CREATE (:P {id: node.id})"),
     ("procedure", "CALL show_tables() WITH name CREATE (:P {id: name})"),
     ("files", "LOAD FROM 'x.csv' CREATE (:P {id: 1})"),
@@ -197,3 +201,13 @@ def test_a_name_that_no_user_may_give_is_refused() -> None:
     ):
         with pytest.raises(BadInput):
             check_write(statement, **OWN)
+
+
+def test_ddl_takes_the_types_that_define_takes() -> None:
+    assert TYPES - {"BOOLEAN", "INT"} == set(SCALARS)
+    for kind in ("UINT8", "INT128", "UUID", "INTERVAL", "BLOB[]", "INT64[][]", "DOUBLE[3]", "DECIMAL(10, 2)",
+                 "STRUCT(a INT64)", "MAP(STRING, INT64)", "UNION(a INT64)", "VARCHAR"):  # fmt: skip
+        for statement in (f"CREATE NODE TABLE P (id INT64, x {kind}, PRIMARY KEY (id))", f"ALTER TABLE P ADD x {kind}"):
+            with pytest.raises(NotAllowed, match="is no type of a column here") as refused:
+                check_write(statement, own_nodes=(), own_rels=())
+            assert refused.value.rule == "type"

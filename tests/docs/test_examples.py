@@ -30,6 +30,8 @@ FACTS = ROOT / "docs" / "facts.md"
 CAUSAL = ROOT / "docs" / "causal.md"
 RECALL = ROOT / "docs" / "recall.md"
 CYPHER = ROOT / "docs" / "cypher.md"
+SECURITY = ROOT / "docs" / "security.md"
+CLIENT = ROOT / "docs" / "client.md"
 
 
 def check(page: Path, directory: Path, **options: Any) -> None:
@@ -41,6 +43,10 @@ def check(page: Path, directory: Path, **options: Any) -> None:
 
 def test_the_guide_prints_what_it_shows(tmp_path: Path) -> None:
     check(GUIDE, tmp_path)
+
+
+def test_the_page_on_many_processes_prints_what_it_shows(tmp_path: Path) -> None:
+    check(CLIENT, tmp_path)
 
 
 def test_the_page_on_importing_prints_what_it_shows(tmp_path: Path) -> None:
@@ -77,6 +83,10 @@ def test_the_page_on_cypher_prints_what_it_shows(tmp_path: Path) -> None:
     check(CYPHER, tmp_path)
 
 
+def test_the_page_on_security_prints_what_it_shows(tmp_path: Path) -> None:
+    check(SECURITY, tmp_path)
+
+
 def test_the_readme_prints_what_it_shows_and_its_tour_run_again_the_same(tmp_path: Path) -> None:
     check(README, tmp_path)
     check(README, tmp_path, languages=["python"])
@@ -96,10 +106,10 @@ def test_every_operator_is_in_the_guide(operator: str) -> None:
 
 
 def test_every_block_that_can_be_run_is_run() -> None:
-    for page in (README, GUIDE, IMPORTING, TABLES, GRAPH, FACTS, CAUSAL, CYPHER, RECALL):
+    for page in (README, GUIDE, IMPORTING, TABLES, GRAPH, FACTS, CAUSAL, CYPHER, RECALL, SECURITY):
         text = page.read_text(encoding="utf-8")
         blocks = re.findall(r"^```(\w+)$", text, re.MULTILINE)
-        assert set(blocks) <= {"python", "text", "console", "sh"}
+        assert set(blocks) <= {"python", "text", "console", "sh", "json", "py"}
         found = list(examples(text))
         assert sum(example.language == "python" for example in found) == blocks.count("python")
         assert blocks.count("text") == sum(example.language == "python" and bool(example.shown) for example in found)

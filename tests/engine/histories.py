@@ -20,7 +20,7 @@ from graphsvc.model.graph import REL_TABLES, cause_edge, own_links
 from graphsvc.model.kinds import kind_of
 from graphsvc.model.names import key_of, task_key
 from graphsvc.model.records import Cause, Entity, Episode, Fact, Record, Skill, SkillVersion, Variable
-from graphsvc.store.graph import Content, link_content, record_content, ref_content
+from graphsvc.store.contents import Content, link_content, record_content, ref_content
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 CONTROL = "".join(map(chr, range(1, 32)))

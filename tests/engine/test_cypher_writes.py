@@ -150,6 +150,28 @@ def test_it_is_awaited_too(tmp_path: Path, engine_name: str) -> None:
     assert asyncio.run(story()) == [(i,) for i in range(5)]
 
 
+def test_what_is_searched_goes_along_with_a_table_or_column_that_is_renamed_and_away_with_one_that_is_dropped(
+    memory: graphsvc.Memory,
+) -> None:
+    def found(text: str) -> list[tuple[str, str]]:
+        memory.wait()
+        items = memory.recall(text, 20, kinds="row")
+        return sorted((item.record.table, item.record.node) for item in items if text in str(item.record))
+
+    for name in ("A", "B"):
+        memory.graph.define(name, {"id": str, "about": str, "more": str}, key="id", searchable=["about", "more"])
+        memory.graph.add(name, {"id": f"{name}1", "about": "swordfish", "more": "tuna"})
+    for statement in ("ALTER TABLE A RENAME TO AA", "ALTER TABLE AA RENAME about TO told", "ALTER TABLE AA DROP more",
+                      "ALTER TABLE B DROP about", "ALTER TABLE B ADD size INT64"):  # fmt: skip
+        memory.cypher(statement, write=True)
+    assert {name: memory.graph.schema()[name].searchable for name in ("AA", "B")} == {"AA": ("told",), "B": ("more",)}
+    memory.cypher("CREATE (:AA {id: 'A2', told: 'swordfish'})", write=True)
+    memory._opened.store.rebuild("graph")
+    assert found("swordfish") == [("AA", "A1"), ("AA", "A2")]
+    assert found("tuna") == [("B", "B1")]
+    assert memory.verify().problems == []
+
+
 # --- patterns without a table ---------------------------------------------------------------------------
 
 
@@ -199,7 +221,8 @@ def test_too_many_tables_for_too_many_nodes_are_refused() -> None:
     query = parse(statement)
     assert isinstance(query, Query)
     with pytest.raises(TooLarge, match="name no table"):
-        visible(statement, query, ["_Hidden", *(f"Table{i:04}" for i in range(200))])
+        names = ["_Hidden", *(f"Table{i:04}" for i in range(200))]
+        visible(statement, query, {name: {} for name in names}, names, {})
 
 
 # --- judged once ------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -18,6 +19,7 @@ from graphsvc.errors import (
     Closed,
     Corrupt,
     EngineError,
+    GraphsvcError,
     InUse,
     NotAllowed,
     QueryTimeout,
@@ -46,6 +48,66 @@ def test_a_limit_cuts_rows_and_says_so(engine: Engine) -> None:
     assert len(cut.rows) == 2500
     assert cut.more
     assert not engine.execute(many, limit=5000).more
+
+
+def test_a_read_that_ran_before_sees_what_was_written_and_defined_since(engine: Engine) -> None:
+    age = "MATCH (p:Person {name: $name}) RETURN p.age AS age"
+
+    def asked(statement: str = age) -> list[tuple[Any, ...]]:
+        return engine.answer(statement, {"name": "Ada"}, limit=10).rows
+
+    for _ in range(3):
+        assert asked() == [(36,)]
+    with engine.transaction() as transaction:
+        transaction.execute("MATCH (p:Person {name: 'Ada'}) SET p.age = 37")
+    assert asked() == [(37,)]
+    with engine.transaction() as transaction:
+        transaction.execute("ALTER TABLE Person DROP age")
+    with pytest.raises(EngineError):
+        asked()
+    with engine.transaction() as transaction:
+        transaction.execute("ALTER TABLE Person ADD age STRING DEFAULT 'old'")
+    assert asked() == asked() == [("old",)]
+    node = "MATCH (p:Person {name: $name}) RETURN p"
+    for _ in range(3):
+        assert [person.properties["age"] for (person,) in asked(node)] == ["old"]
+
+
+def test_a_read_that_ran_before_is_held_back_stopped_and_limited_as_at_first(engine: Engine) -> None:
+    slow = "UNWIND range(1, $n) AS a UNWIND range(1, $n) AS b RETURN a * b AS c LIMIT 100000"
+    for _ in range(2):
+        answer = engine.answer(slow, {"n": 30}, limit=5)
+        assert (len(answer), answer.more) == (5, True)
+    for _ in range(2):
+        with pytest.raises(GraphsvcError):
+            engine.answer("UNWIND range(1, 100000) AS a UNWIND range(1, 100000) AS b RETURN sum(a * b) AS s",
+                          timeout=0.1, limit=1)  # fmt: skip
+    with pytest.raises(BadInput):
+        engine.answer(slow, {}, limit=5)
+    assert engine._open_reads == 0
+    assert engine.checkpoint()
+
+
+def test_a_whole_number_finds_its_key_whatever_its_size(engine: Engine) -> None:
+    with engine.transaction() as transaction:
+        transaction.execute("CREATE NODE TABLE Part (id INT64, name STRING, PRIMARY KEY (id))")
+        transaction.execute("UNWIND [-5, 0, 5, 300, 70000, 1099511627776] AS id CREATE (:Part {id: id, name: string(id)})")
+    by_key = {
+        "MATCH (p:Part {id:$id}) RETURN p.name, $id": lambda key: key,
+        "MATCH (p:Part) WHERE $id=p.id RETURN p.name, $id": lambda key: key,
+        "MATCH (p:Part), (q:Part {id: $other}) WHERE p.id = $id AND q.id > $id RETURN p.name, $id + 1": lambda key: key + 1,
+    }
+    for statement, second in by_key.items():
+        for key in (0, 5, 300, 70_000, -5, 5) * 2:
+            given = {"id": key, "other": 1 << 40} if "$other" in statement else {"id": key}
+            assert engine.answer(statement, given, limit=10).rows == [(str(key), second(key))]
+    for _ in range(2):
+        assert len(set(engine.answer("MATCH (p:Part) RETURN p.id = $id", {"id": 5}, limit=10).columns)) == 1
+    by_id = "MATCH (p:Part {id: $id}) RETURN p.name"
+    assert engine.answer(by_id, {"id": 1 << 40}, limit=10).rows == [(str(1 << 40),)]
+    assert engine.answer(by_id, {"id": 6}, limit=10).rows == []
+    assert engine.answer(by_id, {"id": None}, limit=10).rows == []
+    assert engine.answer(by_id, {"id": 5.0}, limit=10).rows == [("5",)]
 
 
 def test_arrow_has_the_same_rows(engine: Engine) -> None:

@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 
 import graphsvc
-from graphsvc.errors import BadInput, NeedsUnbound, NotFound
+from graphsvc.errors import BadInput, Conflict, NeedsUnbound, NotFound
 
 
 @pytest.fixture
@@ -49,6 +49,25 @@ def test_a_networkx_graph_taken_in_comes_out_again(memory: Any) -> None:
         plain.add_edge(a, b, **{name: value for name, value in data.items() if name != "label"})
     assert comparable(plain) == comparable(odd())
     assert [node.key for node in memory.graph.neighbours(("group", "MATCH"), direction="out")] == ["删除"]
+
+
+def test_a_networkx_graph_is_taken_in_whole_or_not_at_all(memory: Any) -> None:
+    memory.graph.define("IN", {"end": str}, source="Episode", target="Episode")
+    before = memory.status()["head"]
+    with pytest.raises(BadInput):  # a column of that table is no number
+        memory.graph.from_networkx(odd(), nodes="group", edges="IN")
+    assert (list(memory.graph.schema()), memory.status()["head"]) == (["IN"], before)
+    memory.graph.drop("IN")
+    memory.graph.define("IN", {"end": int}, source="Episode", target="Episode")
+    with pytest.raises(NotFound):  # once the nodes were made within the transaction
+        memory.graph.from_networkx(odd(), nodes="group", edges="IN")
+    assert list(memory.graph.schema()) == ["IN"]
+    memory.graph.drop("IN")
+    assert memory.graph.from_networkx(odd(), nodes="group", edges="IN") == {"nodes": 3, "edges": 3}
+    with pytest.raises(Conflict):
+        memory.graph.from_networkx(odd(), nodes="group", edges="OTHER")
+    assert sorted(memory.graph.schema()) == ["IN", "group"]
+    assert memory.verify().problems == []  # replays it
 
 
 def test_graphml_written_is_read_again(memory: Any, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -308,3 +309,45 @@ def test_a_large_graph_is_walked_as_its_arrays_say(tmp_path: Path, engine_name: 
         degree = memory.graph.degree(direction="in", tables="node")
         assert degree.values.tolist() == np.bincount(target, minlength=count).tolist()
         assert memory._opened.store.graph.adjacency_of_all.too_much is False
+
+
+@pytest.mark.parametrize("size", [60_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
+def test_rows_of_one_call_have_no_time_limit_as_queries_have(tmp_path: Path, engine_name: str, size: int) -> None:
+    limit = 0.2 if size < 1_000_000 else 30.0
+    source, target = np.random.default_rng(4).integers(0, size // 10, (2, size))
+    with graphsvc.open(tmp_path / "memory", embedder="hashing", engine=engine_name, graph_timeout=limit) as memory:
+        memory.graph.define("node", {"id": int}, key="id")
+        memory.graph.define("edge", {}, source="node", target="node")
+        memory.graph.add("node", pa.table({"id": np.arange(size // 10)}), wait=600)
+        began = time.monotonic()
+        assert memory.graph.add("edge", pa.table({"source": source, "target": target}), wait=1_200) == size
+        assert size > 60_000 or time.monotonic() - began > limit
+        assert memory.cypher("MATCH (:node)-[e:edge]->(:node) RETURN count(e)", timeout=60).rows == [(size,)]
+
+
+@pytest.mark.parametrize("size", [500, pytest.param(1_000_000, marks=pytest.mark.slow)])
+def test_edges_of_one_call_are_counted_walked_asked_for_reopened_and_verified(
+    tmp_path: Path, engine_name: str, size: int
+) -> None:
+    count = size // 10
+    source, target = np.random.default_rng(5).integers(0, count, (2, size))
+    edges = pa.table({"source": source, "target": target, "weight": np.arange(size, dtype=np.float64)})
+    near = sorted(set(target[source == 7].tolist()) - {7})
+    by_key = "MATCH (n:node {id: $id})-[e:edge]->(m:node) RETURN m.id, e.weight ORDER BY e.weight"
+    for written in (False, True):
+        with graphsvc.open(tmp_path / "memory", embedder="hashing", engine=engine_name) as memory:
+            if not written:
+                memory.graph.define("node", {"id": int}, key="id")
+                memory.graph.define("edge", {"weight": float}, source="node", target="node")
+                memory.graph.add("node", pa.table({"id": np.arange(count)}), wait=600)
+                assert memory.graph.add("edge", edges, wait=1_200) == size
+            counted = memory.cypher("MATCH (:node)-[e:edge]->(:node) RETURN count(e), sum(e.weight)").rows
+            assert counted == [(size, float(np.arange(size, dtype=np.float64).sum()))]
+            found = memory.graph.neighbours(("node", 7), rel="edge", direction="out")
+            assert [node.key for node in found] == near
+            asked = memory.cypher(by_key, {"id": 7}).rows
+            assert asked == [(int(target[at]), float(at)) for at in np.flatnonzero(source == 7)]
+            if written:
+                report = memory.verify()
+                assert report.problems == []
+                assert report.checked["tables"] == size + count + 2

@@ -17,7 +17,8 @@ from histories import History, random_steps
 
 from graphsvc.config import Settings
 from graphsvc.errors import Corrupt
-from graphsvc.store.graph import GraphProjection, digest_of
+from graphsvc.store.contents import digest_of
+from graphsvc.store.graph import GraphProjection
 
 HERE = Path(__file__).parent
 STEPS = 4000

@@ -44,7 +44,8 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from histories import History
 from graphsvc.config import Settings
-from graphsvc.store.graph import GraphProjection, digest_of
+from graphsvc.store.contents import digest_of
+from graphsvc.store.graph import GraphProjection
 history = History.random(seed=7, steps=300)
 graph = GraphProjection(Path(sys.argv[2]), os.environ["GRAPHSVC_TEST_ENGINE"], Settings())
 for start in range(0, len(history.changes), 37):

@@ -30,7 +30,8 @@ from graphsvc.errors import (
 from graphsvc.log.log import Log
 from graphsvc.memory.statements import run
 from graphsvc.model.tables import TYPES
-from graphsvc.store.graph import GraphProjection, digest_of
+from graphsvc.store.contents import digest_of
+from graphsvc.store.graph import GraphProjection
 from graphsvc.store.ledger import LogLedger
 from graphsvc.store.statements import Run
 
@@ -465,3 +466,19 @@ def test_a_graph_that_was_not_closed_loses_no_edges_at_its_next_checkpoint(
     copy.settle()
     assert copy.digest() == graph.digest()
     copy.close()
+
+
+def test_an_edge_that_the_graph_lost_is_found_by_verify_and_made_by_repair(linked: graphsvc.Memory) -> None:
+    """However it was lost: by Kuzu's checkpoint, say, before what fences it off was there. Nothing mends it by itself."""
+    linked.wait()
+    before = linked._opened.store.graph.digest()
+    with linked._opened.store.graph.engine.transaction() as transaction:
+        gone = transaction.execute("MATCH (:Stop {no: 2})-[r:LINK]->(:Stop) DELETE r RETURN count(*)").one()
+    assert gone is not None
+    assert gone[0]
+    assert [(one.part, one.what) for one in linked.verify().problems] == [
+        ("graph", "rows of tables of one's own are missing")
+    ]
+    assert linked.repair().mended == ["graph rebuilt from the log"]
+    assert linked.verify().problems == []
+    assert linked._opened.store.graph.digest() == before

@@ -198,14 +198,28 @@ def temporal(tmp_path_factory: pytest.TempPathFactory, engine_name: str) -> Any:
     path = tmp_path_factory.mktemp("temporal") / "memory"
     with graphsvc.open(path, embedder="hashing", engine=engine_name) as memory:
         people(memory)
-        memory.graph.add("KNOWS", {"source": "a", "target": "b", "w": 1.0})
+        memory.graph.add("KNOWS", {"source": "a", "target": "b", "w": 2.0})
+        memory.graph.update("KNOWS", {"source": "a", "target": "b", "w": 1.0})
         yield memory
+
+
+@pytest.mark.parametrize(
+    ("statement", "rows"),
+    [("MATCH ()-[r]->() RETURN count(r)", [(1,)]), ("MATCH ()-->() RETURN count(*)", [(1,)]),
+     ("MATCH (a:P)--(b) RETURN count(*)", [(2,)]), ("MATCH (a)<-[r]-(b:P) RETURN label(r), count(*)", [("KNOWS", 1)]),
+     ("MATCH (a:P)<--(b)-->(c) RETURN count(*)", [(1,)]), ("MATCH p = (:P)-[*1..2]->(b) RETURN count(p)", [(1,)]),
+     ("MATCH (a:P)-[r* SHORTEST 1..3]-(b:P) RETURN count(r)", [(2,)]), ("MATCH (a)-[r*0..1]->(b) RETURN count(*)", [(5,)]),
+     ("MATCH (a:P) WHERE EXISTS { MATCH (a)-[{w: 1.0}]->() } RETURN count(*)", [(1,)]),
+     ("MATCH (a:P) RETURN sum(COUNT { MATCH (a)-[r]-() })", [(2,)]), ("MATCH (a:P) WHERE (a)-->(:P) RETURN a.n", [("a",)])],
+)  # fmt: skip
+def test_an_edge_without_a_type_is_of_no_past(
+    temporal: graphsvc.Memory, statement: str, rows: list[tuple[Any, ...]]
+) -> None:
+    assert temporal.cypher(statement).rows == rows
 
 
 def test_what_a_temporal_table_cannot_be_is_refused(temporal: graphsvc.Memory) -> None:
     define = temporal.graph.define
-    with pytest.raises(Unsupported):
-        define("Q", {"n": str}, key="n", temporal=True)
     with pytest.raises(Unsupported):
         define("R", {"n": list[str]}, source="P", target="P", temporal=True)
     with pytest.raises(BadInput):

@@ -16,7 +16,9 @@ from graphsvc.errors import BufferFull, FollowerStopped, StorageFull
 from graphsvc.model.change import Change, NodeRef, Put
 from graphsvc.model.names import key_of, task_key
 from graphsvc.model.records import Episode
-from graphsvc.store.graph import GraphProjection, _Step, digest_of
+from graphsvc.store.contents import digest_of
+from graphsvc.store.graph import GraphProjection
+from graphsvc.store.steps import Step
 
 SMALL = Settings(graph_buffer_bytes=32 << 20)
 
@@ -28,7 +30,7 @@ class Narrow(GraphProjection):
     writes = 0
     full_at: frozenset[int] = frozenset()
 
-    def _write(self, steps: Iterable[_Step], n: int, done: int = 0, **more: Any) -> bool:
+    def _write(self, steps: Iterable[Step], n: int, done: int = 0, **more: Any) -> bool:
         steps = list(steps)
         if sum(len(step.rows) for step in steps) > self.rows:
             raise BufferFull("so many rows don't fit")

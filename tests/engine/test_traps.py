@@ -26,9 +26,10 @@ from graphsvc.config import Settings
 from graphsvc.errors import BadInput, Corrupt, EngineError, FollowerStopped, InUse, TooLarge
 from graphsvc.model.change import Change, GoneRecord, Link, NodeRef, Put
 from graphsvc.model.records import Skill
+from graphsvc.store.contents import link_content
 from graphsvc.store.engine import Engine, open_engine
-from graphsvc.store.graph import GraphProjection, _statement, link_content
-from graphsvc.store.queries import every_query
+from graphsvc.store.graph import GraphProjection
+from graphsvc.store.queries import every_query, own_statement
 
 Script = Callable[..., CompletedProcess[str]]
 OpenRaw = Callable[..., Any]
@@ -318,7 +319,8 @@ from pathlib import Path
 from histories import History
 from graphsvc.config import Settings
 from graphsvc.errors import StorageFull
-from graphsvc.store.graph import GraphProjection, digest_of
+from graphsvc.store.contents import digest_of
+from graphsvc.store.graph import GraphProjection
 history = History.random(seed=5, steps=400)
 directory = Path(sys.argv[1])
 graph = GraphProjection(directory, ENGINE, Settings(graph_buffer_bytes=128 << 20))
@@ -613,7 +615,7 @@ def test_two_matches_written_as_one_are_a_cross_product(raw_graph: OpenRaw, grap
     ends = pa.table({"source_": ["1"], "target_": ["2"]})
     for name in ("create_edges", "delete_edges"):
         with graph.engine.transaction() as transaction:
-            statement = "EXPLAIN " + _statement(name, "NEXT", ends=("Episode", "Episode"))
+            statement = "EXPLAIN " + own_statement(name, "NEXT", ends=("Episode", "Episode"))
             assert "CROSS_PRODUCT" not in str(transaction._run(statement, {"rows": ends}, None).rows)
 
 
@@ -658,6 +660,22 @@ def test_an_empty_list_has_no_type_but_where_the_statement_gives_one(engine: Eng
     assert engine.execute("RETURN size(CAST($x AS STRING[])) AS n", {"x": []}).rows == [[0]]
     assert engine.execute("UNWIND $x AS x MATCH (p:Person {name: x}) RETURN p.name", {"x": []}).rows == []
     assert engine.execute("MATCH (p:Person) WHERE p.name IN $x RETURN p.name", {"x": []}).rows == []
+
+
+def test_a_small_whole_number_as_parameter_finds_no_key_on_kuzu(
+    raw_graph: OpenRaw, engine: Engine, engine_name: str
+) -> None:
+    table, by_key = "CREATE NODE TABLE Part (id INT64, PRIMARY KEY (id))", "MATCH (p:Part {id: $id}) RETURN p.id"
+    raw = raw_graph()
+    raw.run(table)
+    plans = [str(raw.run(f"EXPLAIN {by_key}", {"id": id})) for id in (5, 1 << 40)]
+    assert ["PRIMARY_KEY_SCAN" in plan for plan in plans] == [engine_name != "kuzu", True]
+
+    insert(engine, table)
+    engine.answer(by_key, {"id": 5}, limit=1)
+    assert engine._known is not None
+    text, values = engine._known.reads[by_key].with_keys({"id": 5})
+    assert "PRIMARY_KEY_SCAN" in str(engine.answer(f"EXPLAIN {text}", values, limit=10).rows)
 
 
 # --- crashes ------------------------------------------------------------------------------------------------
@@ -767,3 +785,49 @@ def test_the_engines_own_address_space_allows_no_limit(script: Script, tmp_path:
     )
     run = script(source, str(tmp_path / "graph"))
     assert run.stdout == "opened\n", run.stderr
+
+
+GROWTH = r"""
+import re, pyarrow as pa
+from pathlib import Path
+def own():
+    return int(re.search(r"RssAnon:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+def grown(run):
+    for k in range(300): run(k)
+    before = own()
+    for k in range(300, 900): run(k)
+    return own() - before
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="a process's own memory is read from /proc")
+def test_statements_with_lists_and_tables_stay_in_memory_with_their_connection(
+    script: Script, tmp_path: Path, engine_name: str
+) -> None:
+    source = GROWTH + """
+m = importlib.import_module(ENGINE)
+connection = m.Connection(m.Database(sys.argv[1], buffer_pool_size=128 << 20))
+connection.execute("CREATE NODE TABLE A (id INT64, x STRING, y STRING, PRIMARY KEY (id))")
+def run(k):
+    connection.execute("UNWIND $ids AS i CREATE (:A {id: i, x: 'x', y: 'y'})", {"ids": list(range(10 * k, 10 * k + 10))}).close()
+print(grown(run))
+"""
+    if engine_name == "kuzu":
+        raw = script(source, str(tmp_path / "raw"))
+        assert float(raw.stdout) > 3, raw.stderr  # MiB
+
+    source = GROWTH + """
+from graphsvc.config import Settings
+from graphsvc.store.engine import open_engine
+engine = open_engine(ENGINE, Path(sys.argv[1]), Settings(graph_buffer_bytes=64 << 20))
+with engine.transaction() as transaction:
+    transaction.execute("CREATE NODE TABLE A (id INT64, x STRING, y STRING, PRIMARY KEY (id))")
+def run(k):
+    with engine.transaction() as transaction:
+        rows = pa.table({"id": list(range(10 * k, 10 * k + 10)), "x": ["x"] * 10, "y": ["y"] * 10})
+        transaction.bulk_load("LOAD FROM $rows CREATE (:A {id: id, x: x, y: y}) RETURN count(*)", rows)
+print(grown(run))
+engine.close()
+"""
+    seam = script(source, str(tmp_path / "seam"))
+    assert float(seam.stdout) < 12, seam.stderr

@@ -19,7 +19,8 @@ from graphsvc.log.rebuild import Rebuilt, fold
 from graphsvc.model.change import Change, Trimmed, checksum, decode, encode
 from graphsvc.model.graph import NetEffect, net_effect
 from graphsvc.model.statements import Statement
-from graphsvc.store.graph import GraphProjection, digest_of
+from graphsvc.store.contents import digest_of
+from graphsvc.store.graph import GraphProjection
 
 
 def substitutes(changes: list[Change], folder: Path) -> list[Change]:

@@ -27,6 +27,12 @@ SETUP = (
     "CREATE NODE TABLE _Hidden (k INT64, v STRING, PRIMARY KEY (k))",
     "CREATE REL TABLE KNOWS (FROM Person TO Person, since INT64, w DOUBLE)",
     "CREATE REL TABLE LIVES (FROM Person TO City)",
+    "CREATE NODE TABLE Part (pid INT64, cost DOUBLE, PRIMARY KEY (pid))",
+    "CREATE NODE TABLE Whole (wid INT64, cost STRING, PRIMARY KEY (wid))",
+    "CREATE REL TABLE MADE_OF (FROM Whole TO Part, n INT64)",
+    "CREATE REL TABLE FITS (FROM Part TO Part, n STRING)",
+    "CREATE (:Whole {wid: 1, cost: 'more than anybody would pay'})-[:MADE_OF {n: 2}]->(:Part {pid: 1, cost: 1.5})",
+    "MATCH (p:Part) CREATE (p)-[:FITS {n: 'well'}]->(:Part {pid: 2, cost: 2.5})",
     "UNWIND range(1, 40) AS i CREATE (:Person {id: i, name: 'p' + cast(i AS STRING), age: i * 2, score: i / 3.0, "
     "tags: ['a', 'b'], born: date('2000-01-01'), seen: timestamp('2020-01-01 00:00:00'), emb: [1.0, 2.0, 3.0]})",
     "CREATE (:City {name: 'X', size: 10}), (:City {name: 'Y', size: 20}), (:_Hidden {k: 1, v: 'secret'})",

@@ -11,7 +11,7 @@ from functools import lru_cache
 from hashlib import blake2b, file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element, ParseError  # nosec B405
 
 from graphsvc.errors import BadInput, GraphsvcError
 from graphsvc.memory.importing.report import Acknowledged, ImportReport, Progress

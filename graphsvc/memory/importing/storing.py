@@ -82,7 +82,7 @@ class Storing:
     def _item(self, values: dict[str, Any]) -> NewRecord:
         space = values.get("agent")
         values["agent"] = self.agent if space is None else self.memory.episodes._namespaces.writes(space)
-        item = self.memory.episodes._new(values)
+        item: NewRecord = self.memory.episodes._new(values)
         if values.get("id") is not None:
             return item
         told = item.hash + (str(item.record.at).encode() if values.get("at") is not None else b"")

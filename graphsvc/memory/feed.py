@@ -1,0 +1,96 @@
+"""What changes, as it does: read on from a number, and wait for more. `memory.changes`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from graphsvc.errors import BadInput
+from graphsvc.memory.opened import Opened
+from graphsvc.model.change import Change
+from graphsvc.model.kinds import KINDS
+from graphsvc.model.times import from_micros
+
+READ = 1_000
+"""Entries of the log that are read at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """One thing that happened to a record.
+
+    Attributes:
+        n: number in the log. at: ISO 8601 time when it was acknowledged. verb: what was asked for.
+        what: `store`, `amend`, `delete` or `forget`. kind, agent, id: of the record.
+        values: the record as stored, or the fields that changed.
+    """
+
+    n: int
+    at: str
+    verb: str
+    what: str
+    kind: str
+    agent: str
+    id: str
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes(Sequence[Changed]):
+    """What changed, in order.
+
+    Attributes:
+        items: the changes. reached: number of the last entry that was looked at: go on from there.
+    """
+
+    items: tuple[Changed, ...]
+    reached: int
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.items[index]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+def changes(
+    opened: Opened, after: Any, kinds: Collection[str] | None, agents: tuple[str, ...] | None, wait: Any
+) -> Changes:
+    """See `Memory.changes`."""
+    if isinstance(after, bool) or not isinstance(after, int) or after < 0:
+        raise BadInput(f"expected the number of an entry, got {after!r}", where="after")
+    if isinstance(wait, bool) or not isinstance(wait, int | float) or not 0 <= wait <= 60:
+        raise BadInput(f"expected 0 to 60 seconds, got {wait!r}", where="wait")
+    for kind in kinds or ():
+        if kind not in KINDS:
+            raise BadInput(f"{kind!r} is not one of {', '.join(KINDS)}", where="kinds")
+    log = opened.log
+    if log.head <= after and wait:
+        log.wait_beyond(after, wait)
+    read = log.read(after, READ)
+    found = [
+        one
+        for change in read
+        for one in _of(change)
+        if (kinds is None or one.kind in kinds) and (agents is None or (one.agent in agents and one.kind != "row"))
+    ]
+    return Changes(tuple(found), read[-1].n if read else min(after, log.head))
+
+
+def _of(change: Change) -> Iterator[Changed]:
+    """What an entry did to records; nothing for one that stands for trimmed ones, whose changes are known no more."""
+    if change.trimmed is not None:
+        return
+    at = from_micros(change.at).isoformat()
+    for put in change.puts:
+        record = msgspec.json.decode(put.record)
+        yield Changed(change.n, at, change.verb, "store", put.kind, record["agent"], record["id"], record)
+    for patch in change.patches:
+        yield Changed(change.n, at, change.verb, "amend", patch.kind, patch.agent, patch.id, dict(patch.values))
+    forgotten = {one.row for one in change.forgotten}
+    for gone in change.gone:
+        what = "forget" if gone.row in forgotten else "delete"
+        yield Changed(change.n, at, change.verb, what, gone.kind, gone.agent, gone.id, {})

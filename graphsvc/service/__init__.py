@@ -1,0 +1,1 @@
+"""One memory for many: GraphQL, Cypher and calls over HTTP, MCP, and who may what. Made by `graphsvc serve`."""

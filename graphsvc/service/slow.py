@@ -1,0 +1,52 @@
+"""What took long, in the log: of Cypher the statement and its plan, so that it can be mended."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import structlog
+
+from graphsvc.errors import GraphsvcError
+from graphsvc.service.access import Caller
+from graphsvc.service.gate import Call, Gate
+from graphsvc.service.operations import Role
+
+logger = structlog.get_logger("graphsvc.slow")
+
+OURSELVES = Caller("slow log", Role.READER)
+PLAN_SECONDS = 5.0
+
+
+class SlowLog:
+    """Listens at the gate for what takes longer than `seconds`. Values of parameters are never logged."""
+
+    def __init__(self, gate: Gate, seconds: float) -> None:
+        self._gate = gate
+        self._seconds = seconds
+        self._plans: set[asyncio.Task[None]] = set()
+        gate.listeners.append(self._look)
+
+    def _look(self, call: Call) -> None:
+        if call.seconds < self._seconds or call.caller is OURSELVES:
+            return
+        about: dict[str, Any] = {
+            "operation": call.operation, "seconds": round(call.seconds, 3), "caller": call.caller.name,
+            "error": call.error.code if isinstance(call.error, GraphsvcError) else None,
+        }  # fmt: skip
+        statement = call.arguments.get("query") if call.operation == "cypher" else None
+        if not isinstance(statement, str):
+            logger.warning("slow", **about)
+            return
+        task = asyncio.get_running_loop().create_task(self._explain(statement, about))
+        self._plans.add(task)
+        task.add_done_callback(self._plans.discard)
+
+    async def _explain(self, statement: str, about: dict[str, Any]) -> None:
+        plan = ""
+        try:
+            found = await self._gate.call(OURSELVES, "cypher", f"EXPLAIN {statement}", timeout=PLAN_SECONDS)
+            plan = str(found.value())
+        except GraphsvcError as error:
+            plan = f"none: {error.code}"  # a plan with parameters takes their values, which aren't kept
+        logger.warning("slow", **about, statement=statement, plan=plan)

@@ -1,0 +1,9 @@
+// Notes of the edges of the past that go out from many nodes that what was known is known no more from a moment on.
+// for: user table
+// takes: $rows TABLE
+// gives: done INT64
+LOAD FROM $rows
+MATCH (n:<source>) WHERE n.<source_key> = key_
+MATCH (n)-[r:<table>]->(:<target>) WHERE r.known_to IS NULL
+SET r.known_to = at_
+RETURN count(*) AS done
