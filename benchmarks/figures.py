@@ -16,10 +16,11 @@ class Figure:
 
     Attributes:
         value: in the row's unit: median milliseconds, operations a second, or bytes.
-        median_ms, p95_ms: of single calls, where they were timed.
+        median_ms, p95_ms, p99_ms: of single calls, where they were timed.
         n: how many calls or records were measured.
         fsync: whether each acknowledged write is on the disk; None where nothing is written.
-        note: what must be known to compare it. low, high: ends of its 95 % interval.
+        note: what must be known to compare it. low, high: ends of its 95 % interval. best: the 10th
+            percentile, or the best of few rounds, in the row's unit: what the machine does beside counts least there.
     """
 
     value: float
@@ -30,6 +31,8 @@ class Figure:
     note: str = ""
     low: float | None = None
     high: float | None = None
+    p99_ms: float | None = None
+    best: float | None = None
 
     def with_note(self, note: str) -> Figure:
         """The same, annotated."""
@@ -47,8 +50,8 @@ Figures = dict[str, Figure]
 def of_durations(seconds: Sequence[float], *, fsync: bool | None = None, note: str = "") -> Figure:
     """Median and p95 of the durations of single calls; the value is the median, in milliseconds."""
     ms = np.array(seconds) * 1e3
-    median, p95 = np.percentile(ms, [50, 95]).round(5).tolist()
-    return Figure(median, median, p95, len(ms), fsync, note)
+    best, median, p95 = np.percentile(ms, [10, 50, 95]).round(5).tolist()
+    return Figure(median, median, p95, len(ms), fsync, note, best=best)
 
 
 def of_throughput(

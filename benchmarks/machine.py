@@ -45,6 +45,17 @@ def fsync_ms(folder: Path) -> float:
     return round(sorted(durations)[FSYNCS // 2] * 1e3, 3)
 
 
+def delayed(pid: int = 0) -> float:
+    """Seconds that this thread, or the first of a process, has waited for a core so far; 0 where the system doesn't
+    tell.
+    """
+    path = Path(f"/proc/{pid}/schedstat" if pid else "/proc/thread-self/schedstat")
+    try:
+        return int(path.read_text(encoding="ascii").split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
 def _cpu() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

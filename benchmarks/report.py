@@ -11,15 +11,16 @@ from rich.table import Table
 
 from benchmarks.figures import Figure
 from benchmarks.run import Outcome
-from benchmarks.table import GROUPS, OURS, PEERS, Row, Side
+from benchmarks.table import GROUPS, OURS, PEERS, Group, Row, Side
 
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 WIDTH = 178
 NONE = "–"
 
 LEGEND = (
-    "Times are medians; p95 behind the slash. × says how many times as fast (as small, as many a second) graphsvc "
-    "is: over 1 it is ahead. fsync: an acknowledged write is on the disk; no fsync: it may be lost with the power."
+    "Times are medians; p95 behind the slash; of requests over HTTP the median and p99 stand in brackets. × says how "
+    "many times as fast (as small, as many a second) graphsvc is: over 1 it is ahead. fsync: an acknowledged write is "
+    "on the disk; no fsync: it may be lost with the power."
 )
 
 
@@ -43,20 +44,22 @@ def show(outcome: Outcome, console: Console) -> None:
         console.print(f"[red]{name} failed[/red]: {escape(reason)}", soft_wrap=True)
 
 
-def markdown(outcome: Outcome) -> str:
-    """The same as Markdown."""
-    sides = _sides(outcome)
+def markdown(outcome: Outcome, groups: tuple[Group, ...] = GROUPS) -> str:
+    """The same as Markdown; or some groups alone, without the ceilings."""
+    sides = [side for side in _sides(outcome) if any(
+        row.id in outcome.figures[side.id] for group in groups for row in group.rows)]  # fmt: skip
     lines = [
         machine(outcome), "",
         f"| | {' | '.join(side.title for side in (OURS, *sides))} |",
         f"|---|{'---:|' * (1 + len(sides))}",
     ]  # fmt: skip
-    for group in GROUPS:
+    for group in groups:
         title = group.title.format_map({name: f"{value:,}" for name, value in outcome.sizes.by_name().items()})
         lines.append(f"| **{title}** |{' |' * (1 + len(sides))}")
         lines.extend(f"| {' | '.join(_cells(outcome, row, sides))} |" for row in group.rows)
-    notes = [f"- {line}" for line in (*_notes(outcome), *_ceilings(outcome), *outcome.notices)]
-    return "\n".join([*lines, "", LEGEND, "", *notes])
+    told = (*_notes(outcome), *_ceilings(outcome), *outcome.notices) if groups is GROUPS else ()
+    notes = [f"- {line}" for line in told]
+    return "\n".join([*lines, "", LEGEND, "", *notes]).rstrip()
 
 
 def write(text: str, page: Path) -> None:
@@ -97,7 +100,15 @@ def _cell(row: Row, figure: Figure | None) -> str:
     if row.unit == "ms":
         value = f"{value} / {_short(figure.p95_ms)} ms" if figure.p95_ms is not None else f"{value} ms"
     elif row.unit == "/s":
-        value = f"{value}/s"
+        value = f"{value}/s" + (f" ({_short(figure.median_ms)} / {_short(figure.p99_ms)} ms)" if figure.p99_ms else "")
+    elif row.unit == "times":
+        value = f"×{value}"
+    elif row.unit == "share":
+        value = f"{figure.value:.0%}"
+    elif row.unit == "MiB":
+        value = f"{value} MiB"
+    elif row.unit == "count":
+        value = f"{figure.value:,.0f}"
     else:
         value = f"{value} B"
     return value if figure.fsync is None else f"{value} {'fsync' if figure.fsync else 'no fsync'}"
@@ -123,10 +134,15 @@ def _notes(outcome: Outcome) -> Iterator[str]:
 
 def _ceilings(outcome: Outcome) -> Iterator[str]:
     titles = {row.id: row.title(outcome.sizes) for group in GROUPS for row in group.rows}
+    sides = {side.id: side.title for side in PEERS}
     for verdict in outcome.verdicts():
-        measured = f"{verdict.measured:,.1f} ms" if verdict.measured is not None else "not measured"
-        told = "met" if verdict.met else "MISSED"
-        yield f"ceiling {told}: {titles[verdict.row]}, {measured} of {verdict.ceiling:,.0f} ms"
+        kind, told = "aim" if verdict.aim else "ceiling", "met" if verdict.met else "MISSED"
+        measured, most = "not measured", f"{_short(verdict.ceiling)} ms"
+        if verdict.side:
+            most = f"×{_short(verdict.ceiling)} of what {sides[verdict.side]} takes"
+        if verdict.measured is not None:
+            measured = f"×{_short(verdict.measured)}" if verdict.side else f"{verdict.measured:,.3g} ms"
+        yield f"{kind} {told}: {titles[verdict.row]}, {measured} of {most}"
 
 
 def machine(outcome: Outcome) -> str:

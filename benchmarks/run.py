@@ -1,4 +1,7 @@
-"""One run: every section in a process of its own, one after the other, in one directory that goes at the end."""
+"""One run: every section in a process of its own, one after the other, in one directory that goes at the end.
+
+A quick run has all of them in one process: it says nothing about speed, and most of it would go into imports.
+"""
 
 from __future__ import annotations
 
@@ -17,34 +20,14 @@ from benchmarks import machine
 from benchmarks.ceilings import Verdict, verdicts
 from benchmarks.figures import Figure, Figures
 from benchmarks.peers import agentdb
+from benchmarks.section import SIDES
 from benchmarks.sizes import FULL, QUICK, Sizes
 
 ROOT = Path(__file__).resolve().parent.parent
-SECTION_SECONDS = 1_800
+SECTION_SECONDS = 7_200
 
-SECTIONS = (
-    ("peers.agentdb", "agentdb"),
-    ("peers.agentdb_durable", "agentdb_durable"),
-    ("peers.sqlite", "sqlite"),
-    ("ours.storing", "ours"),
-    ("ours.retrieval", "ours"),
-    ("ours.skills", "ours"),
-    ("ours.facts", "ours"),
-    ("ours.causal", "ours"),
-    ("ours.opening", "ours"),  # opens what `retrieval` built
-    ("ours.travel", "ours"),  # takes along what `retrieval` built, and goes on writing it
-    ("ours.recall", "ours"),  # widens what `retrieval` built
-    ("ours.graph", "ours"),
-    ("peers.kuzu", "kuzu"),
-    ("peers.networkx", "networkx"),
-    ("peers.lancedb", "lancedb"),
-    ("ours.embedding", "ours"),
-    ("quality.finding", "ours"),
-    ("quality.helping", "ours"),
-    ("peers.sentence_transformers", "sentence_transformers"),
-)
-"""Module and side, in the order in which they run: AgentDB first, for it writes the vectors that all use."""
-
+NOT_WHOLE = {"ours.crowds"}
+"""Takes long: `make bench-load` measures it, and a whole run shows what was found then."""
 NOT_QUICK = {"peers.agentdb", "peers.agentdb_durable", "peers.sentence_transformers", "quality.helping"}
 
 Say = Callable[[str], None]
@@ -55,7 +38,8 @@ class Outcome:
     """What a run measured.
 
     Attributes:
-        figures: by side, by row. notices: what was left out, and why. failures: sections that failed.
+        figures: by side, by row. notices: what was left out, and why. failures: sections that failed. seconds: that
+            each section took.
     """
 
     quick: bool
@@ -63,6 +47,7 @@ class Outcome:
     figures: dict[str, Figures] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def sizes(self) -> Sizes:
@@ -73,19 +58,34 @@ class Outcome:
         return self.figures.get("ours", {})
 
     def verdicts(self, *, slack: float = 1.0) -> list[Verdict]:
-        return verdicts(self.ours, slack=slack)
+        return verdicts(self.figures, slack=slack)
+
+    def carry(self, other: Outcome) -> None:
+        """Show what another run measured and this one didn't."""
+        carried = 0
+        for side, figures in other.figures.items():
+            mine = self.figures.setdefault(side, {})
+            carried += len(figures.keys() - mine.keys())
+            self.figures[side] = {**figures, **mine}
+        if carried:
+            about = other.machine
+            self.notices.append(
+                f"The crowds at the service were measured by `make bench-load`, {about['date'][:10]}, {about['cpu']}, "
+                f"{about['cores']} cores."
+            )
 
     def as_json(self) -> dict[str, Any]:
         figures = {
             side: {row: figure.as_json() for row, figure in found.items()} for side, found in self.figures.items()
         }
         ceilings = {
-            verdict.row: {"ceiling": verdict.ceiling, "measured": verdict.measured, "met": verdict.met}
+            verdict.name: {"ceiling": verdict.ceiling, "measured": verdict.measured, "met": verdict.met}
             for verdict in self.verdicts()
         }
         return {
             "quick": self.quick, "machine": self.machine, "sizes": self.sizes.by_name(), "figures": figures,
             "ceilings": ceilings, "notices": self.notices, "failures": self.failures,
+            "seconds": self.seconds,
         }  # fmt: skip
 
     @classmethod
@@ -94,7 +94,8 @@ class Outcome:
         figures = {
             side: {row: Figure(**figure) for row, figure in found.items()} for side, found in content["figures"].items()
         }
-        return cls(content["quick"], content["machine"], figures, content["notices"], content["failures"])
+        return cls(content["quick"], content["machine"], figures, content["notices"], content["failures"],
+                   content.get("seconds", {}))
 
 
 def run(*, quick: bool, only: str, say: Say) -> Outcome:
@@ -102,23 +103,27 @@ def run(*, quick: bool, only: str, say: Say) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="graphsvc-bench-", ignore_cleanup_errors=True) as folder:
         work = Path(folder)
         outcome = Outcome(quick, machine.describe(work))
-        for name, side in _chosen(outcome, only, say):
-            began = time.monotonic()
-            say(f"{name} …")
-            try:
-                outcome.figures.setdefault(side, {}).update(_section(name, work, quick))
-            except (RuntimeError, subprocess.TimeoutExpired) as error:
-                outcome.failures[name] = str(error)
-                say(f"{name} failed: {error}")
-            say(f"{name}: {time.monotonic() - began:.0f} s")
+        chosen = _chosen(outcome, only, say)
+        for names in [chosen] if quick else [[name] for name in chosen]:
+            say(f"{', '.join(names)} …")
+            for name, found in _sections(names, work, quick).items():
+                if "failed" in found:
+                    outcome.failures[name] = found["failed"]
+                    say(f"{name} failed: {found['failed']}")
+                for side, figures in found.get("figures", {}).items():
+                    outcome.figures.setdefault(side, {}).update(
+                        {row: Figure(**figure) for row, figure in figures.items()}
+                    )
+                outcome.seconds[name] = round(found["seconds"], 1)
+                say(f"{name}: {found['seconds']:.0f} s")
     return outcome
 
 
-def _chosen(outcome: Outcome, only: str, say: Say) -> list[tuple[str, str]]:
-    chosen = [section for section in SECTIONS if only in section[0]]
+def _chosen(outcome: Outcome, only: str, say: Say) -> list[str]:
+    chosen = [name for name in SIDES if only in name and (only or outcome.quick or name not in NOT_WHOLE)]
     if outcome.quick:
-        return [section for section in chosen if section[0] not in NOT_QUICK]
-    if any("agentdb" in name for name, _ in chosen):
+        return [name for name in chosen if name not in NOT_QUICK]
+    if any("agentdb" in name for name in chosen):
         notice = agentdb.missing(ROOT)
         if not notice:
             say("installing AgentDB, unless it is there …")
@@ -129,22 +134,30 @@ def _chosen(outcome: Outcome, only: str, say: Say) -> list[tuple[str, str]]:
         if notice:
             outcome.notices.append(notice)
             say(notice)
-            return [section for section in chosen if "agentdb" not in section[0]]
+            return [name for name in chosen if "agentdb" not in name]
     return chosen
 
 
-def _section(name: str, work: Path, quick: bool) -> Figures:
-    out = work / f"{name}.json"
+def _sections(names: list[str], work: Path, quick: bool) -> dict[str, dict[str, Any]]:
+    """What sections found in one process: `figures` by side, or why it `failed`, and in how many `seconds`."""
+    out = work / f"{names[0]}.json"
+    out.touch()
     command = [
-        sys.executable, "-m", "benchmarks.section", name, "--work", str(work), "--out", str(out),
+        sys.executable, "-m", "benchmarks.section", *names, "--work", str(work), "--out", str(out),
         "--vectors", str(agentdb.folder() / agentdb.VECTORS), *(["--quick"] if quick else []),
     ]  # fmt: skip
-    done = subprocess.run(
-        command, cwd=ROOT, env=_environment(), capture_output=True, text=True, check=False, timeout=SECTION_SECONDS
-    )
-    if done.returncode:
-        raise RuntimeError(done.stderr.strip()[-2000:] or f"ended with {done.returncode}")
-    return {row: Figure(**figure) for row, figure in json.loads(out.read_text()).items()}
+    began = time.monotonic()
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, env=_environment(), capture_output=True, text=True, check=False, timeout=SECTION_SECONDS
+        )
+        why = done.stderr.strip()[-2000:] or f"ended with {done.returncode}"
+    except subprocess.TimeoutExpired as error:
+        why = str(error)
+    found = {(line := json.loads(each)).pop("name"): line for each in out.read_text().splitlines()}
+    for name in names:
+        found.setdefault(name, {"failed": why, "seconds": time.monotonic() - began})
+    return found
 
 
 def _environment() -> dict[str, str]:

@@ -8,7 +8,14 @@ from typing import Literal
 from benchmarks.quality.measures import MEASURES
 from benchmarks.sizes import Sizes
 
-Unit = Literal["ms", "/s", "bytes", "share"]
+OPERATIONS = {
+    "cached": "recall of 10, cached", "trusted": "the same, its document by id",
+    "uncached": "recall of 10, uncached", "near": "2 steps in a graph, 50 nodes", "store": "store an episode",
+}  # fmt: skip
+"""What is asked of the service, and of its peers, over HTTP."""
+CONNECTIONS = (1, 16, 64)
+
+Unit = Literal["ms", "/s", "bytes", "share", "times", "MiB", "count"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +24,7 @@ class Row:
 
     Attributes:
         id: what sections file their figures under. label: what it is called; numbers are those of `Sizes`.
-        unit: `ms` is a median; less is better, of bytes too. extra: measured in full runs only.
+        unit: `ms` is a median; less is better, of bytes and times too. extra: measured in full runs only.
     """
 
     id: str
@@ -60,6 +67,8 @@ PEERS = (
     Side("networkx", "networkx"),
     Side("sqlite", "SQLite, synchronous=FULL"),
     Side("sentence_transformers", "sentence-transformers"),
+    Side("strawberry", "Strawberry, constants"),
+    Side("starlette", "Starlette, constants"),
 )
 
 
@@ -84,6 +93,26 @@ def _retrievals(name: str) -> tuple[Row, ...]:
         Row(f"retrieve.blend-rare.{name}", f"{of}, blend, filter passing 3 %"),
     )
 
+
+CROWDS = Group(
+    "A crowd at the service, {middle} episodes: operations a second, 30 of 100 store, the others recall",
+    (
+        *(row for name, words in (
+            ("clients", "{clients} clients, {each} operations each"),
+            ("crowd", "{crowd} clients, {each} operations each"),
+            ("burst", "{burst_first} clients, and {crowd} at once, {burst_each} operations each"),
+        ) for row in (
+            Row(f"crowd.{name}", words, "/s"),
+            Row(f"crowd.{name}.stores", "of these the stores", "/s"),
+            Row(f"crowd.{name}.again", "answers that told to come again (429, 503)", "count"),
+            Row(f"crowd.{name}.memory", "memory of the worker meanwhile, at most", "MiB"),
+        )),
+        Row("crowd.rest.memory", "memory of the worker before", "MiB"),
+        Row("crowd.failed", "operations that failed", "count"),
+        Row("crowd.lost", "acknowledged writes that are lost, of all of these", "count"),
+    ),
+)  # fmt: skip
+"""What `make bench-load` measures; a whole run shows it as it was measured then."""
 
 GROUPS = (
     Group(
@@ -144,12 +173,13 @@ GROUPS = (
     Group(
         "The graph: {graph_nodes} nodes, {graph_edges} edges of one's own",
         (
-            Row("graph.load", "nodes and edges taken in, durable", "/s"),
+            Row("graph.load", "nodes and edges taken in, durable, all edges in one call", "/s"),
             Row("graph.read", "the first walk: all edges read into memory"),
             Row("graph.key", "a node and its properties, by key"),
             Row("cypher.key", "a column by key, in Cypher"),
             Row("cypher.hop1", "nodes 1 step away, in Cypher"),
             Row("cypher.hop2", "nodes up to 2 steps away, in Cypher"),
+            Row("cypher.hop3", "nodes up to 3 steps away, in Cypher"),
             Row("cypher.path", "the length of a shortest way, in Cypher"),
             Row("cypher.arrow", "{graph_edges} rows of three columns as Arrow"),
             Row("graph.hop1", "nodes 1 step away"),
@@ -157,6 +187,14 @@ GROUPS = (
             Row("graph.hop3", "nodes up to 3 steps away"),
             Row("graph.path", "a shortest way between two"),
             Row("graph.cheapest", "a cheapest way between two"),
+        ),
+    ),
+    Group(
+        "As of a time: {figure_nodes} nodes, {figure_edges} edges, half of them written twice; as a multiple of now",
+        tuple(
+            Row(f"graph.then.{name}.{row}", f"{walk}, {what}", "times")
+            for name, what in (("edges", "edges keep their past"), ("both", "nodes too"))
+            for row, walk in (("hop1", "1 step"), ("hop3", "up to 3 steps"), ("path", "a shortest way"))
         ),
     ),
     Group(
@@ -193,6 +231,23 @@ GROUPS = (
             Row("bytes.hot", "hot.index and hot.columns", "bytes"),
         ),
     ),
+    Group(
+        "The service, over HTTP: {middle} episodes, requests a second, GraphQL",
+        (
+            *(Row(f"http.{name}.{number}", f"{words}, {number} connection{'s'[: number > 1]}", "/s")
+              for name, words in OPERATIONS.items() for number in CONNECTIONS),
+            Row("http.mixed.80", "80 of 100 recall, 20 store, 16 connections", "/s"),
+            Row("http.mixed.80.hits", "of these recalls answered by the cache", "share"),
+            Row("http.mixed.30", "30 of 100 recall, 70 store, 16 connections", "/s"),
+            Row("http.mixed.30.hits", "of these recalls answered by the cache", "share"),
+            Row("http.memory.rest", "memory of the worker at rest", "MiB"),
+            Row("http.memory.load", "after all of this", "MiB"),
+            Row("http.ready.hashing", "from the start to /ready"),
+            Row("http.ready.model", "the same, of a memory with a model"),
+            Row("http.ready.answered", "and to an answer whose text the model embedded"),
+        ),
+    ),
+    CROWDS,
     Group(
         "Travelling: {large} episodes with vectors, once each",
         (

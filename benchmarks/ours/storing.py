@@ -23,7 +23,6 @@ from benchmarks.vectors import Vectors
 AT_REST = {"linger": 3600.0}
 CALLERS = (1, 8, 64)
 CATCH_UP_SECONDS = 300.0
-FIRST_SECONDS = 4.0
 
 
 def measure(context: Context) -> Figures:
@@ -48,7 +47,7 @@ def _by_threads(context: Context, vectors: Vectors, state: str, settings: dict[s
             memory.episodes.store(**episode(number), vector=vectors[number])
 
         timed(20, store)
-        _settle(memory, lance=state == "followed")
+        memory.wait()
         first = memory.status()["head"]
         if callers == 1:
             durations = timed(calls, lambda number: store(number % len(vectors)))
@@ -66,19 +65,15 @@ def _first_seconds(context: Context, vectors: Vectors) -> Figures:
     """One thread storing from the opening on, for as long as a new process has to load everything."""
     durations: list[float] = []
     with graphsvc.open(context.work / "first", embedder=Precomputed()) as memory:
-        ending = time.perf_counter() + FIRST_SECONDS
+        ending = time.perf_counter() + context.sizes.first_seconds
         while (began := time.perf_counter()) < ending:
             number = len(durations)
             memory.episodes.store(**episode(number), vector=vectors[number % len(vectors)])
             durations.append(time.perf_counter() - began)
+        memory.wait()
+        while memory.stats()["vectors"]["waiting_for_lance"]:  # it is loaded then, for all that comes
+            time.sleep(0.05)
     return {"store.first": of_durations(durations, fsync=True)}
-
-
-def _settle(memory: graphsvc.Memory, *, lance: bool) -> None:
-    """Let followers that follow reach the head, and load LanceDB if it will be needed."""
-    memory.wait()
-    while lance and memory.stats()["vectors"]["waiting_for_lance"]:
-        time.sleep(0.05)
 
 
 def _catching_up(memory: graphsvc.Memory, first: int, elapsed: float, row: str) -> Figures:
@@ -105,8 +100,6 @@ async def _by_tasks(context: Context, vectors: Vectors, state: str, settings: di
         for number in range(20):
             await store(number)
         await memory.wait()
-        while state == "followed" and (await memory.stats())["vectors"]["waiting_for_lance"]:
-            await asyncio.sleep(0.05)
         elapsed, durations = await crowd.tasks(64, calls, store)
         return {f"store.tasks.{state}": of_throughput(calls, elapsed, durations, fsync=True)}
 

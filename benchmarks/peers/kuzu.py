@@ -12,10 +12,7 @@ from benchmarks.graphs import RandomGraph, pairs, random_graph
 from benchmarks.ours.graph import ARROW, IN_CYPHER, ROUNDS
 from benchmarks.section import Context
 
-STATEMENTS = {
-    **{row.replace("cypher.", "graph."): text for row, text in IN_CYPHER.items()},
-    "graph.hop3": "MATCH (n:P {id: $a})-[:E*1..3]->(m:P) RETURN DISTINCT m.id",
-}
+STATEMENTS = {row.replace("cypher.", "graph."): text for row, text in IN_CYPHER.items()}
 FIGURES = {
     "graph.pagerank": "page_rank",
     "graph.components": "weakly_connected_components",
