@@ -20,7 +20,7 @@ from graphsvc.errors import BadInput
 from graphsvc.memory.retrieval import check_k
 from graphsvc.memory.scores import Scores
 from graphsvc.memory.statements import check_unbound
-from graphsvc.memory.walks import Filters, Names, Ref, Walks, Wanted, weights
+from graphsvc.memory.walks import Filters, Names, Ref, Walks, Wanted, check_number, weights
 from graphsvc.store.adjacency import Adjacency
 
 Floats = NDArray[np.float64]
@@ -95,11 +95,12 @@ class Algorithms(Walks):
         """PageRank (Brin and Page 1998): how much of a random walk along the edges is spent at each node; sums to 1.
 
         Args:
-            damping: chance that the walk goes on, 0 to 1. start: where it starts anew, shares by node; everywhere
-            alike if not given. tolerance: change of all values together at which it ends.
+            damping: chance that the walk goes on, from 0 to less than 1. start: where it starts anew, shares by node;
+            everywhere alike if not given. tolerance: change of all values together at which it ends.
         """
-        if not 0 <= damping < 1:
+        if not 0 <= check_number(damping, "damping") < 1:
             raise BadInput(f"{damping!r} isn't from 0 to less than 1", where="damping")
+        check_number(tolerance, "tolerance")
         graph = self._matrix(Wanted(rel, "both", tables, where, edges), weight, default)
         if not len(graph):
             return graph.scores("pagerank", np.empty(0))
@@ -153,10 +154,13 @@ class Algorithms(Walks):
 
         Args:
             method: "louvain" (Blondel et al. 2008), or "leiden" (Traag et al. 2019), whose communities hang together.
-            resolution: above 1 gives smaller communities. seed: of the chance that breaks ties.
+            resolution: above 1 gives smaller communities; from 0. seed: of the chance that breaks ties, from 0 to
+            4,294,967,295.
         """
         if method not in ("louvain", "leiden"):
             raise BadInput(f"{method!r} is neither louvain nor leiden", where="method")
+        check_number(resolution, "resolution")
+        check_seed(seed)
         graph = self._matrix(Wanted(rel, "both", tables, where, edges), weight, default)
         matrix = graph.matrix()
         both = (matrix + matrix.T).tocsr()
@@ -241,12 +245,12 @@ class Algorithms(Walks):
         """Betweenness (Freeman 1977, Brandes 2001): the share of shortest ways between others that lead through a node.
 
         Args:
-            directed: along the edges only. sample: count from so many nodes, chosen by `seed`, and scale up; from all
-            if not given, which takes time that grows with nodes times edges. weight: column that says how long an edge
-            is; that takes networkx, and far longer.
+            directed: along the edges only. sample: count from so many nodes, chosen by `seed` (from 0 to
+            4,294,967,295), and scale up; from all if not given, which takes time that grows with nodes times edges.
+            weight: column that says how long an edge is; that takes networkx, and far longer.
         """
         graph = self._matrix(Wanted(rel, "both", tables, where, edges), weight, default)
-        count = len(graph)
+        count, seed = len(graph), check_seed(seed)
         starts = np.arange(count)
         if sample is not None and check_k(sample, 1 << 31, "sample") < count:
             starts = np.sort(np.random.default_rng(seed).choice(count, sample, replace=False))
@@ -307,8 +311,6 @@ class Algorithms(Walks):
             if search.edge_tests:
                 chosen = chosen[search.passing_edges(chosen)]
             length = np.ones(len(chosen)) if weight is None else weights(adjacency, chosen, weight, default)
-            if (length < 0).any():
-                raise BadInput("an edge has a weight below 0", where="weight")
             source, target = places[adjacency.source[chosen]], places[adjacency.target[chosen]]
             order = np.lexsort((length, target, source))
             return Matrix(adjacency, numbers, places, source[order], target[order], length[order])
@@ -320,12 +322,22 @@ class Algorithms(Walks):
         return place
 
     def _shares(self, graph: Matrix, start: Mapping[Ref, float]) -> Floats:
+        if not isinstance(start, Mapping):
+            raise BadInput(f"expected shares by node, got {type(start).__name__}", where="start")
         shares = np.zeros(len(graph))
         for ref, share in start.items():
-            shares[self._place(graph, ref)] += share
-        if not (shares >= 0).all() or not shares.sum() > 0:
-            raise BadInput("shares are not negative, and not all 0", where="start")
+            shares[self._place(graph, ref)] += check_number(share, "start")
+        if not shares.any():
+            raise BadInput("shares are not all 0", where="start")
+        shares /= shares.max()
         return np.asarray(shares / shares.sum())
+
+
+def check_seed(seed: Any) -> int:
+    """What chance starts from: 32 bits, as numpy's older generators take it. Raises BadInput."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 1 << 32:
+        raise BadInput(f"expected a whole number from 0 to {(1 << 32) - 1:,}, got {seed!r}", where="seed")
+    return int(seed)
 
 
 def _by_size(labels: NDArray[Any]) -> NDArray[np.int64]:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphsvc.errors import BadInput
 from graphsvc.store.adjacency import Adjacency
 from graphsvc.store.numbered import Direction, Edges, Numbers, Steps
 
@@ -258,9 +257,6 @@ class Search:
                 left, waiting = np.append(left, np.full(fresh, np.inf)), np.append(waiting, np.zeros(fresh, bool))
             costs = cost(steps.edge)
             if len(costs):
-                if costs.min() < 0:
-                    hint = "Weights can't be negative."
-                    raise BadInput(f"an edge has the weight {costs.min():g}", where="weight", hint=hint)
                 width = max(width, float(costs.mean()) / 4)
             price = costs + left[steps.source]
             nearer = (price < left[steps.target]) & (price <= left[start])

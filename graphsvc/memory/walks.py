@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -257,12 +258,21 @@ def _find(edges: Edges, table: str, agent: str, id: Any) -> int | None:
     return number
 
 
+def check_number(value: Any, where: str) -> float:
+    """A finite number from 0 on. Raises BadInput."""
+    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not number or not 0 <= value <= sys.float_info.max:
+        raise BadInput(f"expected a number from 0, got {value!r}", where=where)
+    return float(value)
+
+
 def weights(edges: Edges, numbers: Numbers, name: str, default: float) -> NDArray[np.float64]:
     """A column of edges as weights; `default` for edges that have no value there.
 
     Raises:
-        BadInput: a value is no number.
+        BadInput: a value is no number, below 0 or infinite.
     """
+    check_number(default, "default")
     edges = edges.now if isinstance(edges, Then) else edges
     if isinstance(edges, Adjacency):
         values = edges.column(name, numbers)
@@ -272,6 +282,10 @@ def weights(edges: Edges, numbers: Numbers, name: str, default: float) -> NDArra
             raise BadInput(f"{name} holds no numbers", where="weight")
         values = np.array([np.nan if value is None else value for value in given], np.float64)
     values[np.isnan(values)] = default
+    wrong = (values < 0) | (values == np.inf)
+    if wrong.any():
+        hint = "Weights are finite, and not below 0."
+        raise BadInput(f"an edge has the weight {values[wrong][0]:g}", where="weight", hint=hint)
     return values
 
 

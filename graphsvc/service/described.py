@@ -37,6 +37,13 @@ def summary(thing: object) -> str:
     return sections(thing)[0]
 
 
+_ELSEWHERE = re.compile(
+    r"^([Ff]ilter, see `F`|[Ww]hich part; see `Graph`)|(^|\.\s+)(The o|O)thers: (see|as for) `[\w.]+`(?=\.)"
+    r"|(^|[,;:.]?\s+)[Ss]ee `(F|Graph|AsOf|WEIGHTS|PAST|helpfulness|list)`"
+)
+"""Where a docstring sends its reader to another, which who has the text alone can't follow."""
+
+
 def entries(text: str, known: Iterable[str]) -> dict[str, str]:
     """What a section says of each name: `name: meaning. other, third: meaning.`"""
     names = set(known)
@@ -45,8 +52,9 @@ def entries(text: str, known: Iterable[str]) -> dict[str, str]:
         return {}
     found: dict[str, str] = {}
     for match, end in zip(places, [*(match.start() for match in places[1:]), len(text)], strict=True):
-        meaning = text[match.end() : end].strip()
-        found.update((name, _begun(meaning)) for name in match[1].split(", "))
+        meaning = _ELSEWHERE.sub("", text[match.end() : end].strip()).strip()
+        if meaning.rstrip("."):
+            found.update((name, _begun(meaning)) for name in match[1].split(", "))
     return found
 
 

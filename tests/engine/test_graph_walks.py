@@ -200,6 +200,31 @@ def test_algorithms_take_a_part_of_the_graph(random_graph: Any) -> None:
     assert len(memory.graph.pagerank(tables="Skill")) == 0
 
 
+def test_figures_of_no_sense_are_refused_by_name(random_graph: Any) -> None:
+    graph, of = random_graph[0].graph, {"tables": "order", "rel": "match"}
+    huge, nan = float("inf"), float("nan")
+    for verb, where, values in (
+        (graph.communities, "seed", (-1, 1 << 32, 0.5, True, None)),
+        (graph.communities, "resolution", (-1.23e275, huge, nan, "1", 1 << 2000)),
+        (graph.communities, "default", (-1, huge, nan, None)),
+        (graph.pagerank, "damping", (-0.1, 1, nan, None)),
+        (graph.pagerank, "tolerance", (-1.0, nan)),
+        (graph.pagerank, "start", (5, {("order", 1): -1}, {("order", 1): nan}, {("order", 1): 0})),
+    ):  # fmt: skip
+        for value in values:
+            with pytest.raises(BadInput) as raised:
+                verb(**{where: value}, weight="w" if where == "default" else None, **of)
+            assert raised.value.where == where, value
+    for seed in (-1, "1"):
+        with pytest.raises(BadInput, match="seed"):
+            graph.betweenness(sample=5, seed=seed, **of)
+    with pytest.raises(BadInput, match="default"):
+        graph.cheapest_path(("order", 1), ("order", 2), weight="w", default=-1, rel="match")
+    started = graph.pagerank(start={("order", 1): 1e308, ("order", 2): 1e308}, **of)
+    assert started.by_node() == graph.pagerank(start={("order", 1): 1, ("order", 2): 1}, **of).by_node()
+    assert len(graph.communities(method="leiden", seed=(1 << 32) - 1, resolution=0, **of)) == COUNT
+
+
 def test_what_was_computed_can_be_written_back(random_graph: Any) -> None:
     memory, _ = random_graph
     scores = memory.graph.pagerank(tables="order", rel="match")

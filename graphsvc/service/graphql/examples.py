@@ -56,7 +56,7 @@ VALUES: Mapping[str, Any] = {
     "code": "def sort(letters): ...", "column": "rank", "columns": {"name": "STRING", "size": "INT64"},
     "confidence": 0.9,
     "contains": "mail", "critique": "sort by date first", "damping": 0.85, "default": 1.0, "depth": 2,
-    "description": "Sorts letters by date.", "edges": ["CAUSES"], "effect": "latency", "embedder": "minilm",
+    "description": "Sorts letters by date.", "effect": "latency", "embedder": "minilm",
     "ends": ["City", "City"], "episode": "mail-1", "episodes": ["mail-1"], "evidence": ["mail-1"], "fanOut": 100,
     "feedback": 0.1, "first": 3, "gamma": 0.1, "goal": "latency", "halfLife": "30d", "id": "mail-1", "ids": ["mail-1"],
     "input": "200 letters", "interval": [0.1, 0.4], "k": 3, "keepMinPerTask": 1, "key": "Oslo", "keys": ["Oslo"],

@@ -111,7 +111,6 @@ COMMON = {
     "metadata": "Anything else, as JSON.",
     "rel": "Types of edges to take, like NEXT; all if not given.",
     "tables": "The only node tables to enter.",
-    "edges": "Filters of edges by type, like {\"USED\": {\"reward\": {\"ge\": 0.5}}}.",
     "fan_out": "Edges to take from each node at most.",
     "min_hops": "The fewest edges of a way.",
     "max_hops": "The most edges of a way.",
@@ -133,6 +132,14 @@ COMMON = {
     "type": "Of the link.",
     "embedder": "The model: `minilm`, a path, or the name of a model.",
 }  # fmt: skip
+OF_GROUP: Mapping[str, Mapping[str, str]] = {
+    "graph": {
+        "where": "Filters of nodes by table. Example: `{City: {size: {ge: 500}}}`.",
+        "edges": "Filters of edges by type. Example: `{CAUSES: {uplift: {ge: 0.5}}}`.",
+        "weight": "The column of edges that counts instead of 1. Example: `\"uplift\"`.",
+    },
+}
+"""What parameters of a group of verbs are, where other verbs mean something else by them."""
 SKIPPED = ("Callable",)
 """What parameters are of that can't come over a wire."""
 
@@ -331,7 +338,8 @@ def said_of(name: str) -> Mapping[str, str]:
     names = [parameter.name for parameter in parameters_of(name)]
     group = name.rpartition(".")[0]
     kind = KINDS.get(KIND_OF_GROUP.get(group, ""))
-    found = {one: COMMON[one] for one in names if one in COMMON}
+    common = {**COMMON, **OF_GROUP.get(group, {})}
+    found = {one: common[one] for one in names if one in common}
     if kind is not None:
         found |= {one: kind.fields[one].description for one in names if one in kind.fields and one != "id"}
     arguments = sections(verb)[1].get("Args", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from graphql import (
     is_enum_type,
     is_scalar_type,
     parse,
+    parse_const_value,
     validate,
     validate_schema,
 )
@@ -95,7 +97,7 @@ def test_every_operation_has_an_example_that_is_valid_and_every_value_one(schema
         for name, field in root.fields.items():
             wrong += [(name, error.message) for error in validate(schema, parse(shown_in(field.description)))]
     assert wrong == []
-    silent = []
+    silent, astray = [], []
     for name, type in schema.type_map.items():
         given = type.fields if isinstance(type, GraphQLInputObjectType) else {}
         if isinstance(type, GraphQLObjectType) and not name.startswith("__"):
@@ -103,7 +105,15 @@ def test_every_operation_has_an_example_that_is_valid_and_every_value_one(schema
         for field, one in given.items():
             if is_scalar_type(get_named_type(one.type)) and "Example: `" not in (one.description or ""):
                 silent.append(f"{name}.{field}")
+            if shown := shown_in((one.description or "").removesuffix(".")):
+                parse_const_value(shown)
+            if re.search(r"(^|\W)[Ss]ee `[A-Z]|thers: (see|as for)|^(Filter|Which part)\.", one.description or ""):
+                astray.append((name, field, one.description))
     assert silent == []
+    assert astray == [], "what the docstrings of Python refer to isn't there"
+    filters = schema.query_type.fields["pagerank"].args
+    assert "by table" in filters["filter"].description
+    assert "column" in filters["weight"].description
 
 
 def test_examples_are_answered(asked: Asked) -> None:
