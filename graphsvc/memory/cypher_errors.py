@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from graphsvc.errors import BadStatement, EngineError, GraphsvcError
+from graphsvc.errors import BadStatement, Conflict, EngineError, GraphsvcError
 from graphsvc.store.catalog import describe
 from graphsvc.store.engine import Engine
 
@@ -28,6 +28,7 @@ _WRONG_CALL = re.compile(
     r"Expected:\s*(?P<known>.*)",
     re.DOTALL,
 )
+_DUPLICATE = re.compile(r"Found duplicated primary key value (?P<key>.*), which violates the uniqueness", re.DOTALL)
 STATEMENT = "statement"
 
 
@@ -36,7 +37,7 @@ def explained(error: EngineError, statement: str, engine: Engine) -> GraphsvcErr
     if type(error) is not EngineError or error.where:
         return error  # of ours: a time limit, memory, an interruption
     text = error.what
-    for explain in (_syntax, _table, _property, _variable, _function, _arguments):
+    for explain in (_syntax, _table, _property, _variable, _function, _arguments, _key):
         found = explain(text, statement, engine)
         if found is not None:
             return found
@@ -138,6 +139,14 @@ def _arguments(text: str, statement: str, engine: Engine) -> GraphsvcError | Non
     name = found["name"].strip().lower()
     where = _where(statement, _word(name)) if name.isidentifier() else STATEMENT
     return BadStatement(f"{name} doesn't take ({found['given']})", where=where, hint=hint)
+
+
+def _key(text: str, statement: str, engine: Engine) -> GraphsvcError | None:
+    found = _DUPLICATE.search(text)
+    if not found:
+        return None
+    hint = "MERGE takes the node that is there, MATCH … SET changes it."
+    return Conflict(f"there is a node with the key {found['key']} already", where=STATEMENT, hint=hint)
 
 
 def _word(name: str) -> str:

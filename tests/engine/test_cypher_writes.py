@@ -101,7 +101,7 @@ def test_a_write_says_so_and_a_read_does_not(memory: graphsvc.Memory) -> None:
     ("MATCH (p:Person) WITH p LIMIT 1 SET p.age = 1", NotDeterministic, "LIMIT", "line 1, column"),
     ("MATCH (p:Person) SET p.agee = 1", BadStatement, "no property 'agee'", "line 1, column 24"),
     ("MATCH (p:Person) SET p.age = 1 RETURN q", BadStatement, "'q' isn't bound", "line 1, column 39"),
-    ("CREATE (:Person {name: 'Ada'})", EngineError, "duplicated", "statement"),
+    ("CREATE (:Person {name: 'Ada'})", Conflict, "the key Ada already.*MERGE", "statement"),
     ("MATCH (p:Person) SET p.age = p.age / 0", EngineError, "[Dd]ivide by zero", "statement"),
     ("CREATE (:_Applied {_row: 1})", NotAllowed, "begins with _", "line 1, column"),
     ("CREATE (:Person {name: $x})", BadInput, "no value for", "params"),

@@ -102,7 +102,7 @@ def test_a_write_takes_write_and_is_done_whole(url: str) -> None:
     assert ask(url, statement, params={"name": "Z"}, write=True).status_code == 200
     assert ask(url, "MATCH (c:City {name: 'Z'}) RETURN c.size").json()["rows"] == [[30]]
     again = ask(url, statement, params={"name": "Z"}, write=True)
-    assert (again.status_code, again.json()["error"]["code"]) == (422, "engine_error")
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "conflict")
     owned = ask(url, "MATCH (e:Episode) DETACH DELETE e", write=True)
     assert owned.json()["error"]["code"] == "owned_table"
 
