@@ -13,6 +13,7 @@ from graphsvc.errors import GraphsvcError
 from graphsvc.service.access import Caller
 from graphsvc.service.gate import Gate
 from graphsvc.service.graphql.context import Context
+from graphsvc.service.graphql.global_ids import global_id
 from graphsvc.service.graphql.schema import Schemas
 from graphsvc.service.mcp.tool import TOOLS, Asker
 from graphsvc.service.operations import OPERATIONS, Operation, Role
@@ -88,5 +89,35 @@ def test_a_subscription_tells_nothing_of_other_namespaces_and_how_far_the_whole_
             return
         one = found[name] if name == "episodeStored" else found[name]["node"]
         assert one["agent"] == ("b" if caller.namespaces is None else "a"), (caller.name, name)
+
+    asyncio.run(main())
+
+
+def test_changes_of_one_node_are_told_to_whom_it_can_be_shown(path: Path) -> None:
+    query = "subscription ($id: ID!) {nodeChanged(id: $id) {nodeId node {agent}}}"
+
+    async def main() -> None:
+        async with gate_of(path) as gate:
+            schemas = Schemas(gate)
+            for number, caller in enumerate(callers()):
+                streams: list[Any] = []
+                for agent in ("b", "a"):
+                    given = {"id": global_id("episode", agent, f"ep-{agent}")}
+                    stream: Any = subscribe(schemas.of(caller), parse(query), context_value=Context(gate, caller), variable_values=given)
+                    streams.append(stream if hasattr(stream, "__anext__") else await stream)
+                other, own = (asyncio.ensure_future(anext(stream)) for stream in streams)
+                await asyncio.sleep(0.02)  # they listen
+                for agent in ("b", "a"):
+                    await gate.call(OWNER, "episodes.amend", f"ep-{agent}", agent=agent, critique=f"{number}")
+                assert (await asyncio.wait_for(own, 10)).data["nodeChanged"]["node"]["agent"] == "a", caller.name
+                if caller.namespaces is None:
+                    assert (await asyncio.wait_for(other, 10)).data["nodeChanged"]["node"]["agent"] == "b", caller.name
+                else:
+                    await asyncio.sleep(0.02)
+                    assert not other.done(), (caller.name, "b was written before a, and is another's")
+                    other.cancel()
+                await asyncio.gather(other, return_exceptions=True)
+                for stream in streams:
+                    await stream.aclose()
 
     asyncio.run(main())
