@@ -129,9 +129,9 @@ class Reader:
         if self.takes("CONTAINS"):
             return Expr("op", at, "CONTAINS", (left, self._lookups()))
         if self.takes("IS"):
-            self.takes("NOT")
+            word = "IS NOT NULL" if self.takes("NOT") else "IS NULL"
             self.expects("NULL")
-            return Expr("op", at, "IS NULL", (left,))
+            return Expr("op", at, word, (left,))
         while self.now.word in ("IN", "["):
             at = self.now.at
             left = Expr("op", at, "IN", (left, self._lookups())) if self.takes("IN") else self._subscript(left)

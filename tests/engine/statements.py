@@ -58,7 +58,7 @@ _FORMS = {
         "size({text})", "length(p)", "cast({text} AS INT64)", "cast({number} AS INT8)", "list_sum({list})",
         "coalesce({number}, {number})", "CASE WHEN {truth} THEN {number} ELSE {number} END", "sqrt({number})",
         "list_reduce({list}, (u, v) -> u + v)", "COUNT {{ MATCH (q:Person)-[:KNOWS]->() WHERE q.id = {number} }}",
-        "levenshtein({text}, {text})", "date_part('year', {time})", "({list})[1]", "count({any})", "sum({number})",
+        "COUNT {{ MATCH (a)-[:KNOWS]->(q:Person) WHERE q.age > 3 }}", "levenshtein({text}, {text})", "date_part('year', {time})", "({list})[1]", "count({any})", "sum({number})",
         "min({number})", "({number} ^ {number})", "atan2({number}, {number})", "factorial(abs(a.id) % 5)", "nullif({number}, 1)",
         "({number} << {number})", "to_int64({number})", "list_position({list}, {number})", "{{a: {number}}}.a",
     ),
@@ -74,6 +74,7 @@ _FORMS = {
         "({text} =~ {text})", "({number} IN {list})", "({any}) IS NULL", "NOT {truth}", "({truth} AND {truth})",
         "({truth} OR {truth})", "({truth} XOR {truth})", "any(u IN {list} WHERE {truth})", "any(u IN {list} WHERE u IS NULL OR {truth})", "all(u IN {list} WHERE u = {number})",
         "EXISTS {{ MATCH (q:Person)-[:KNOWS]->() WHERE q.id = {number} }}", "list_contains({list}, {number})", "({time} < {time})",
+        "(a.age IS NOT NULL AND EXISTS {{ MATCH (q:Person)-[:KNOWS]->() WHERE q.id = a.age }})", "EXISTS {{ MATCH (a)-[:KNOWS]->(q) WHERE {truth} }}",
         "regexp_matches({text}, {text})", "({any} = {any})", "list_has_all({list}, {list})", "single(u IN {list} WHERE u = 1)",
     ),
     "list": (
