@@ -4,6 +4,7 @@ A subquery is joined to the rows outside by what it takes from there. Where that
 values of others, or ends the process where rows are gathered behind it; and both take the subquery for empty, whatever
 it asks. `COUNT {…}` that takes values, and not just nodes, counts wrongly on both even where none is null. So
 `EXISTS {…}` and patterns may take only what can't be null: what MATCH bound, and values that a WHERE has sorted out.
+Properties in a subquery's pattern of a node from outside, `EXISTS { MATCH (a {age: 3})-->() }`, sort out the rows outside.
 """
 
 from __future__ import annotations
@@ -123,6 +124,12 @@ def _check(statement: str, exprs: Iterable[Expr], scope: _Scope) -> None:
         paths = expr.value.paths if isinstance(expr.value, Match) else (expr.value,)
         joined = {folded(node.variable) for path in paths for node in path.nodes} & scope.names
         edges = {folded(edge.variable) for path in paths for edge in path.edges} & scope.names
+        kind = "a pattern" if expr.kind == "pattern" else f"{expr.kind.upper()} {{…}}"
+        for part in (part for path in paths for part in path.parts if part.properties):
+            if folded(part.variable) in scope.names:
+                what = f"properties of {part.variable}, bound outside of {kind}, are taken for a condition on all rows"
+                hint = f"Put it before: WHERE {part.variable}.{part.properties[0][0]} = … AND."
+                raise NotAllowed(what, where=place(statement, part.at), hint=hint, rule="wrong")
         values = [*((name, "") for name in sorted(edges)), *_taken(direct, scope.names)]
         values = [unit for unit in values if unit[1] or unit[0] not in joined]
         if expr.kind == "count" and values:
@@ -131,7 +138,6 @@ def _check(statement: str, exprs: Iterable[Expr], scope: _Scope) -> None:
         for unit in (*((name, "") for name in sorted(joined)), *values):
             if unit not in scope.sure:
                 name = _written(unit)
-                kind = "a pattern" if expr.kind == "pattern" else f"{expr.kind.upper()} {{…}}"
                 what = f"{kind} answers wrongly where {name}, which it takes from outside, is null"
                 hint = f"Put WHERE {name} IS NOT NULL AND before it, or write OPTIONAL MATCH, and WITH …, count(x)."
                 raise NotAllowed(what, where=place(statement, expr.at), hint=hint, rule="wrong")
