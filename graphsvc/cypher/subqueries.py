@@ -4,7 +4,7 @@ A subquery is joined to the rows outside by what it takes from there. Where that
 values of others, or ends the process where rows are gathered behind it; and both take the subquery for empty, whatever
 it asks. `COUNT {…}` that takes values, and not just nodes, counts wrongly on both even where none is null. So
 `EXISTS {…}` and patterns may take only what can't be null: what MATCH bound, and values that a WHERE has sorted out.
-Properties in a subquery's pattern of a node from outside, `EXISTS { MATCH (a {age: 3})-->() }`, sort out the rows outside.
+Properties, in its pattern, of a node from outside (`EXISTS { MATCH (a {age: 3})-->() }`) sort out the rows outside.
 """
 
 from __future__ import annotations
