@@ -374,6 +374,19 @@ def _from_file(directory: Path | None) -> dict[str, Any]:
         raise BadInput(f"is not TOML: {error}", where=str(path)) from None
 
 
+def whole_path(path: Any, where: str = "path") -> Path:
+    """A path from the root on, `~` replaced by the home directory. Raises BadInput where it is none."""
+    if not isinstance(path, str | os.PathLike):
+        raise BadInput(f"expected a path, got {type(path).__name__}", where=where)
+    text = os.fspath(path)
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise BadInput("is no path", where=where)
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:
+        raise BadInput(f"{text!r} names a home directory that there isn't", where=where) from None
+
+
 def listed(text: str) -> tuple[str, ...]:
     """The parts of a setting that is a list with commas."""
     return tuple(part for part in (part.strip() for part in text.split(",")) if part)
@@ -391,7 +404,7 @@ def secret(settings: ServiceSettings, name: str) -> str:
     if not path:
         return str(given)
     try:
-        return Path(path).expanduser().read_text(encoding="utf-8").strip()
+        return whole_path(path, f"{name}_file").read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it isn't text"
         raise BadInput(f"can't be read ({reason})", where=f"{name}_file") from None
@@ -400,7 +413,7 @@ def secret(settings: ServiceSettings, name: str) -> str:
 def cache_directory(settings: Settings) -> Path:
     """Where exported models and computed embeddings are kept. Made if it doesn't exist."""
     if settings.cache_dir:
-        path = Path(settings.cache_dir).expanduser()
+        path = whole_path(settings.cache_dir, "cache_dir")
     else:
         root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         path = Path(root) / "graphsvc"

@@ -461,3 +461,14 @@ def test_scores_of_what_is_no_table_of_nodes_are_refused(path: Path) -> None:
             memory.graph.write_back(Scores(["None"], ["a"], np.array([1.0]), "rank"), "rank")
         with pytest.raises(BadInput, match="edges"):
             memory.graph.write_back(Scores(["KNOWS"], ["a"], np.array([1.0]), "rank"), "rank")
+
+
+def test_a_home_directory_that_there_isnt_is_bad_input(tmp_path: Path) -> None:
+    nobodys = "~nobody-of-this-name/memory"
+    with graphsvc.open(tmp_path / "memory", embedder="hashing") as memory:
+        for act in (
+            lambda: graphsvc.open(nobodys), lambda: memory.snapshot(nobodys), lambda: memory.export(nobodys),
+            lambda: graphsvc.restore(nobodys, tmp_path / "new"), lambda: graphsvc.open(tmp_path / "other", embedder=nobodys),
+        ):  # fmt: skip
+            with pytest.raises(BadInput, match="home directory"):
+                act()

@@ -39,12 +39,12 @@ def serve(
     ] = None,
 ) -> Answer:
     """Serve a memory over HTTP: GraphQL, Cypher, MCP. Ends with Ctrl-C or SIGTERM, and closes the memory in order."""
-    from graphsvc.config import load_service
+    from graphsvc.config import load_service, whole_path
     from graphsvc.service.checked import check
     from graphsvc.service.logs import set_up
     from graphsvc.service.supervisor import Supervisor, address, listen
 
-    shell.directory = (directory or shell.directory).expanduser().absolute()
+    shell.directory = whole_path(directory or shell.directory)
     settings = load_service(
         shell.directory, host=host, port=port, authentication=authentication, tls_cert_file=tls_cert_file,
         tls_key_file=tls_key_file, cors_origins=cors_origins, rate=rate, audit_file=audit_file,

@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from graphsvc.config import Settings
+from graphsvc.config import Settings, whole_path
 from graphsvc.errors import BadInput, ModelNotFound
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
@@ -53,7 +53,7 @@ def absolute(embedder: str | os.PathLike[str]) -> str:
     """An embedder as it is kept: a path from the root on, for the next opening may be from another directory."""
     if isinstance(embedder, str) and not _is_path(embedder):
         return embedder
-    return str(Path(os.fspath(embedder)).expanduser().absolute())
+    return str(whole_path(embedder, "embedder"))
 
 
 def hub_name(embedder: str) -> str:
@@ -91,7 +91,7 @@ def _is_path(embedder: str) -> bool:
 
 
 def _at_path(embedder: str) -> Found:
-    directory = Path(embedder).expanduser().resolve()
+    directory = whole_path(embedder, "embedder").resolve()
     if lacking := missing_files(directory):
         hint = "Give the directory of a sentence-transformers model, or a model's name."
         raise ModelNotFound(lacking, where=str(directory), hint=hint)

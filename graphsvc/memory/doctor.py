@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from graphsvc.config import Settings, cache_directory, load
+from graphsvc.config import Settings, cache_directory, load, whole_path
 from graphsvc.errors import GraphsvcError
 from graphsvc.store.verify import Report as Report
 
@@ -149,7 +149,7 @@ def _model(settings: Settings) -> Iterator[Finding]:
 def _disk(directory: Path, settings: Settings) -> Iterator[Finding]:
     from graphsvc.store.directory import NETWORK_FILE_SYSTEMS, file_system
 
-    place = directory.expanduser().absolute()
+    place = whole_path(directory)
     while not os.path.exists(place):
         place = place.parent
     free = shutil.disk_usage(place).free

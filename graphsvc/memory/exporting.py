@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from graphsvc.config import whole_path
 from graphsvc.errors import BadInput, ReadOnly, StorageFull, UnknownField, WaitTimeout
 from graphsvc.log.state import unsigned
 from graphsvc.memory.exported import (
@@ -114,9 +115,7 @@ def _silent(share: float, what: str) -> None:
 
 
 def _target(path: Any) -> Path:
-    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
-        raise BadInput("expected a path", where="path")
-    target = Path(path).expanduser().absolute()
+    target = whole_path(path)
     if target.exists():
         raise BadInput("is there already", where=str(target), hint="Name a directory that doesn't exist yet.")
     return target

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from graphsvc.config import FORMAT, Settings, load
+from graphsvc.config import FORMAT, Settings, load, whole_path
 from graphsvc.embedding.choice import CALLABLE, HASHING, same_probes
 from graphsvc.embedding.locate import absolute
 from graphsvc.embedding.service import EmbeddingService
@@ -429,7 +429,7 @@ def acquire(
         BadInput: it is open with other settings than those asked for.
         InUse, NotAMemory, NewerFormat, ReadOnly, Corrupt, Unsupported, ModelNotFound: see `graphsvc.errors`.
     """
-    directory = directory_of(path)
+    directory = whole_path(path)
     embedder = spelt(embedder)
     with _opening:
         found = _open.get(_identity(directory))
@@ -485,16 +485,6 @@ def spelt(embedder: Embedder | None) -> Embedder | None:
     return embedder
 
 
-def directory_of(path: str | os.PathLike[str]) -> Path:
-    """The directory that a path names. Raises BadInput."""
-    if not isinstance(path, str | os.PathLike):
-        raise BadInput(f"expected a path, got {type(path).__name__}", where="path")
-    text = os.fspath(path)
-    if not text or "\0" in text:
-        raise BadInput("is no path", where="path")
-    return Path(text).expanduser().absolute()
-
-
 def _identity(directory: Path) -> tuple[int, int]:
     """What two paths to one directory have in common."""
     try:
@@ -538,7 +528,7 @@ os.register_at_fork(after_in_child=_after_fork)
 
 def remove(path: str | os.PathLike[str]) -> None:
     """Delete a memory's directory, if nobody has it open. Raises NotAMemory, InUse."""
-    directory = directory_of(path)
+    directory = whole_path(path)
     if read_manifest(directory) is None:
         raise NotAMemory("holds no memory", where=str(directory))
     lock = DirectoryLock(directory)

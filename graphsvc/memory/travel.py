@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graphsvc.config import whole_path
 from graphsvc.errors import BadInput, GraphsvcError
 from graphsvc.log.trim import substitutes
 from graphsvc.model.kinds import KINDS
@@ -32,18 +33,9 @@ def _silent(done: int, total: int) -> None:
     """Tell nobody."""
 
 
-def _path(path: Any, where: str) -> Path:
-    if not isinstance(path, str | os.PathLike):
-        raise BadInput(f"expected a path, got {type(path).__name__}", where=where)
-    text = os.fspath(path)
-    if not isinstance(text, str) or not text or "\0" in text:
-        raise BadInput("is no path", where=where)
-    return Path(text).expanduser().absolute()
-
-
 def snapshot(opened: Opened, path: AnyPath, report: Report | None) -> Snapshot:
     """See `Memory.snapshot`."""
-    return snapshots.take(opened.store, _path(path, "path"), report or _silent)
+    return snapshots.take(opened.store, whole_path(path, "path"), report or _silent)
 
 
 def registered(opened: Opened) -> list[dict[str, Any]]:
@@ -72,7 +64,7 @@ def verify_snapshot(path: AnyPath, *, report: Report | None = None) -> Snapshot:
         NotAMemory: there is no snapshot. Corrupt: a file is damaged or missing; `where` names it.
         NewerFormat: a newer graphsvc took it.
     """
-    return snapshots.verify(_path(path, "path"), report or _silent)
+    return snapshots.verify(whole_path(path, "path"), report or _silent)
 
 
 def restore(source: AnyPath, target: AnyPath, *, to: int | None = None, report: Report | None = None) -> Restored:
@@ -94,7 +86,7 @@ def restore(source: AnyPath, target: AnyPath, *, to: int | None = None, report: 
     """
     if to is not None and (isinstance(to, bool) or not isinstance(to, int)):
         raise BadInput(f"expected a number, got {type(to).__name__}", where="to")
-    return restoring.restore(_path(source, "source"), _path(target, "target"), to, report or _silent)
+    return restoring.restore(whole_path(source, "source"), whole_path(target, "target"), to, report or _silent)
 
 
 def migrate(path: AnyPath, *, engine: str | None = None, report: Report | None = None) -> Migrated:
@@ -112,7 +104,7 @@ def migrate(path: AnyPath, *, engine: str | None = None, report: Report | None =
         NotAMemory, InUse, NewerFormat: for the directory. EngineMissing: the engine isn't installed.
         Corrupt: the graph isn't what the records add up to; nothing was changed.
     """
-    directory = _path(path, "path")
+    directory = whole_path(path, "path")
     lock = DirectoryLock(directory) if directory.is_dir() else None
     try:
         bring_up(directory)

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graphsvc.config import load
+from graphsvc.config import load, whole_path
 from graphsvc.errors import InUse, Unavailable
 from graphsvc.memory.memory import Memory, check_binding, open_memory
-from graphsvc.memory.opened import Embedder, directory_of, owner_of, spelt
+from graphsvc.memory.opened import Embedder, owner_of, spelt
 from graphsvc.service.sharing import listen
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _owned_or_peer(path: str | os.PathLike[str], **options: Any) -> Memory | Pee
         try:
             return open_memory(path, listen=listen, **options)
         except InUse as error:
-            directory = directory_of(path)
+            directory = whole_path(path)
             said = owner_of(directory)
             if not said and time.monotonic() < began + SILENCE_SECONDS:
                 time.sleep(PAUSE_SECONDS)  # it is just letting go, and says nothing any more

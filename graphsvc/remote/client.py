@@ -153,7 +153,7 @@ class _Parts:
         if self._last is None:
             raise httpx.RemoteProtocolError("the answer was cut off")
         status, content = self._last
-        headers = {"content-type": wire.MEDIA, "graphsvc-era": answer.headers.get("graphsvc-era", "")}
+        headers = {"content-type": wire.MEDIA, wire.ERA: answer.headers.get(wire.ERA, "")}
         return httpx.Response(status, headers=headers, content=content, request=answer.request)
 
 

@@ -8,11 +8,11 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
 
+from graphsvc.config import whole_path
 from graphsvc.errors import (
     BadInput,
     Closed,
@@ -116,10 +116,10 @@ class Peer:
             own_id=own_id,
         )  # fmt: skip
         if not safe:
-            call.headers["idempotency-key"] = new_id()
+            call.headers[wire.KEY] = new_id()
             call.deadline = min(call.deadline, time.monotonic() + RETRY_SECONDS)
         if reports is not None:
-            call.headers["graphsvc-progress"] = "1"
+            call.headers[wire.PROGRESS] = "1"
         return call
 
     def check(self) -> None:
@@ -141,7 +141,7 @@ class Peer:
     def _portable(self, operation: Operation, options: dict[str, Any]) -> dict[str, Any]:
         """Options as the owner can use them: whole paths, for it has another directory, and a seed for a generator."""
         if operation.files and isinstance(options.get("path"), str | os.PathLike):
-            options["path"] = str(Path(os.fspath(options["path"])).expanduser().absolute())
+            options["path"] = str(whole_path(options["path"]))
         if isinstance(options.get("rng"), random.Random):
             options["rng"] = options["rng"].getrandbits(63)
         if isinstance(options.get("embedder"), str | os.PathLike):
@@ -156,14 +156,14 @@ class Peer:
         headers = dict(call.headers)
         if not call.safe and self.era is not None:
             if call.attempt == 1:
-                call.headers["graphsvc-again"] = self.era  # of all that follow
+                call.headers[wire.AGAIN] = self.era  # of all that follow
             elif not call.perhaps:
-                headers.pop("graphsvc-again", None)
+                headers.pop(wire.AGAIN, None)
         return headers
 
     def read(self, response: httpx.Response) -> Any:
         """The result in a response. Raises the error in it."""
-        self.era = response.headers.get("graphsvc-era", self.era)
+        self.era = response.headers.get(wire.ERA, self.era)
         if response.headers.get("content-type", "").partition(";")[0] != wire.MEDIA:
             raise self._foreign(response)
         content = wire.decode(response.content)

@@ -23,6 +23,8 @@ from graphsvc.errors import BadInput, GraphsvcError, every_error
 
 MEDIA = "application/vnd.graphsvc.v1+msgpack"
 """The media type of what this writes."""
+ERA, KEY, AGAIN, PROGRESS = "graphsvc-era", "idempotency-key", "graphsvc-again", "graphsvc-progress"
+"""Headers of calls, see `graphsvc.service.rpc`."""
 ARRAYS = "biufcSUmM"
 """Kinds of arrays that travel: numbers, texts and times of numpy."""
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from graphsvc.config import whole_path
 from graphsvc.errors import BadInput, GraphsvcError
 from graphsvc.service.gate import Call, Gate
 from graphsvc.service.operations import OPERATIONS, Role
@@ -40,7 +41,7 @@ class Audit:
     """
 
     def __init__(self, gate: Gate, path: str) -> None:
-        self._file = _opened(Path(path).expanduser()) if path else None
+        self._file = _opened(whole_path(path, "audit_file")) if path else None
         gate.listeners.append(self._note)
 
     def _note(self, call: Call) -> None:

@@ -135,20 +135,17 @@ class Authentication:
         except GraphsvcError as error:
             await problem(error)(scope, receive, send)
             return
-        await self._app(scope, receive, self._while_it_holds(scope, send))
+        await self._app(scope, *self._while_it_holds(scope, receive, send))
 
-    def _while_it_holds(self, scope: Scope, send: Send) -> Send:
-        """Send what is answered; of what stays open nothing more once the caller's key or token doesn't hold."""
+    def _while_it_holds(self, scope: Scope, receive: Receive, send: Send) -> tuple[Receive, Send]:
+        """Of what stays open nothing more is taken or sent once the caller's key or token doesn't hold."""
         looked = time.monotonic()
-        stream = scope["type"] == "websocket"
-        ended = False
+        socket = scope["type"] == "websocket"
+        stream, ended = socket, False
 
-        async def watched(message: Message) -> None:
-            nonlocal looked, stream, ended
-            if message["type"] == "http.response.start":
-                stream = is_stream(message)
-            if ended:
-                return
+        def holds_no_more() -> str:
+            """Why it doesn't, the first time that it is found; looked at once in a while."""
+            nonlocal looked, ended
             credential, now = scope["state"].get("credential"), time.monotonic()
             if stream and credential is not None and now - looked > LOOK_AGAIN_SECONDS:
                 looked = now
@@ -156,14 +153,33 @@ class Authentication:
                     self._authenticator.authenticate(credential)
                 except GraphsvcError as error:
                     ended = True
-                    message = (
-                        {"type": "websocket.close", "code": 1008, "reason": error.code}
-                        if scope["type"] == "websocket"
-                        else {"type": "http.response.body", "body": b"", "more_body": False}
-                    )
+                    return error.code
+            return ""
+
+        async def taken() -> Message:
+            message = await receive()
+            if ended or message["type"] != "websocket.receive":
+                return message if not ended else {"type": "websocket.disconnect", "code": 1008}
+            if why := holds_no_more():
+                await send({"type": "websocket.close", "code": 1008, "reason": why})
+                return {"type": "websocket.disconnect", "code": 1008}
+            return message
+
+        async def watched(message: Message) -> None:
+            nonlocal stream
+            if message["type"] == "http.response.start":
+                stream = is_stream(message)
+            if ended:
+                return
+            if why := holds_no_more():
+                message = (
+                    {"type": "websocket.close", "code": 1008, "reason": why}
+                    if socket
+                    else {"type": "http.response.body", "body": b"", "more_body": False}
+                )
             await send(message)
 
-        return watched
+        return (taken if socket else receive), watched
 
 
 def bearer(scope: Scope) -> str | None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -61,7 +62,7 @@ def routes(gate: Gate) -> list[Route]:
             return Response(status_code=CLIENT_CLOSED)
         if asked.explain:
             return Response(msgspec.json.encode({"plan": found.value()}), media_type=JSON)
-        return _answered(found, kind)
+        return await run_in_threadpool(_answered, found, kind)
 
     return [Route("/cypher", cypher, methods=["POST"])]
 
@@ -72,7 +73,7 @@ def _asked(request: Request, body: bytes) -> Asked:
         raise BadInput(f"expected {JSON}, got {kind or 'nothing'}", where="Content-Type")
     try:
         return msgspec.json.decode(body, type=Asked)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput(str(error), where="body") from None
 
 

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from graphsvc.config import ServiceSettings, listed
 from graphsvc.errors import BadInput, Forbidden, GraphsvcError
+from graphsvc.remote.wire import AGAIN, ERA, KEY, PROGRESS
 from graphsvc.service.authentication import is_loopback
 from graphsvc.service.problems import problem
 
@@ -29,9 +30,14 @@ HEADERS = (
 """Given with every answer that doesn't have them itself. https://owasp.org/www-project-secure-headers/"""
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 ALLOWED_METHODS = ("GET", "POST")
-ALLOWED_HEADERS = ("Authorization", "Content-Type", "Accept", "X-Request-Id", "Traceparent", "Idempotency-Key",
-                   "Mcp-Protocol-Version", "Mcp-Session-Id", "Last-Event-Id")  # fmt: skip
-EXPOSED_HEADERS = ("Retry-After", "X-Request-Id", "Mcp-Session-Id")
+AGENT, SHARED = "x-graphsvc-agent", "x-graphsvc-shared"
+"""By which a request of GraphQL asks to be bound to namespaces."""
+ALLOWED_HEADERS = (
+    "Authorization", "Content-Type", "Accept", "X-Request-Id", "Traceparent", "Mcp-Protocol-Version", AGENT, SHARED,
+    KEY, AGAIN, PROGRESS,
+)  # fmt: skip
+EXPOSED_HEADERS = ("Retry-After", "X-Request-Id", ERA)
+"""What pages of other origins may send and see, where they may call at all."""
 
 
 class SecurityHeaders:
@@ -91,7 +97,7 @@ class Sites:
         if origin:
             if origin in self._origins:
                 return
-            if urlsplit(origin).netloc != host:
+            if _netloc(origin) != host:
                 raise Forbidden("a page of another origin may not call this", where="Origin")
         site = found.get(b"sec-fetch-site", b"same-origin")
         followed = found.get(b"sec-fetch-mode") == b"navigate" and scope.get("method") in ("GET", "HEAD")
@@ -109,6 +115,13 @@ class Sites:
         raise Forbidden("the service isn't called that", where="Host", hint="The setting hosts lists its names.")
 
 
+def _netloc(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # `http://[`
+        return ""
+
+
 def _name(host: str) -> str:
     """The name or address in a Host header, without its port; empty if it is neither."""
     if host.startswith("["):
@@ -124,8 +137,8 @@ def origins(settings: ServiceSettings) -> list[str]:
     """The origins whose pages may call the service."""
     found = []
     for text in listed(settings.cors_origins):
-        parts = urlsplit(text.lower())
-        if parts.scheme not in ("http", "https") or not parts.netloc or text.lower() != f"{parts.scheme}://{parts.netloc}":
+        scheme, netloc = text.lower().partition(":")[0], _netloc(text.lower())
+        if scheme not in ("http", "https") or not netloc or text.lower() != f"{scheme}://{netloc}":
             raise BadInput(f"{text!r} is no origin", where="cors_origins", hint="Write https://example.org.")
         found.append(text.lower())
     return found

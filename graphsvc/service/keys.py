@@ -21,7 +21,7 @@ from typing import Literal
 import msgspec
 from msgspec.structs import asdict, replace
 
-from graphsvc.config import ServiceSettings
+from graphsvc.config import ServiceSettings, whole_path
 from graphsvc.errors import BadInput, Conflict, Corrupt, NotFound
 from graphsvc.model.names import check_name
 from graphsvc.model.times import seconds
@@ -74,7 +74,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 def path_of(directory: Path, settings: ServiceSettings) -> Path:
     """Where a memory's keys are kept."""
-    return Path(settings.keys_file).expanduser() if settings.keys_file else directory / FILE
+    return whole_path(settings.keys_file, "keys_file") if settings.keys_file else directory / FILE
 
 
 class Keys:
@@ -96,6 +96,8 @@ class Keys:
         except FileNotFoundError:
             self._seen, self._keys = None, {}
             return self._keys
+        except OSError as error:
+            raise BadInput(f"can't be read ({error.strerror})", where=str(self.path)) from None
         seen = (status.st_ino, status.st_mtime_ns, status.st_size)
         if seen != self._seen:
             if status.st_mode & 0o077:

@@ -47,13 +47,19 @@ def status_of(error: GraphsvcError) -> int:
     return STATUS.get(error.code, 400 if error.code in CALLERS_FAULT else 500)
 
 
+def headers_of(error: GraphsvcError) -> dict[str, str]:
+    """What the response to an error says in headers: when to come again, how to say who one is."""
+    wait: Any = getattr(error, "retry_after", None)
+    headers = {} if wait is None else {"Retry-After": later(wait)}
+    return {**headers, "WWW-Authenticate": "Bearer"} if status_of(error) == 401 else headers
+
+
+def later(seconds: float) -> str:
+    """Retry-After: whole seconds, never too few."""
+    return str(max(1, math.ceil(seconds)))
+
+
 def problem(error: GraphsvcError) -> JSONResponse:
     """An error as a response: `{"error": {code, what, where, hint, retryable}}`, with Retry-After where it has one."""
-    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-    wait: Any = getattr(error, "retry_after", None)
-    if wait is not None:
-        headers["Retry-After"] = str(max(1, math.ceil(wait)))
-    status = status_of(error)
-    if status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse({"error": error.as_dict()}, status_code=status, headers=headers)
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **headers_of(error)}
+    return JSONResponse({"error": error.as_dict()}, status_code=status_of(error), headers=headers)

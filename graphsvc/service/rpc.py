@@ -5,19 +5,19 @@ own, is simply done again. Any other carries an `Idempotency-Key`: under one key
 gets the same answer, from what is remembered here for a while. What is remembered ends with the process, or with the
 room for it; then `Graphsvc-Era` changes. A call that is sent again names the era that it was first sent in: of another
 era it isn't done, for it may have been before, but answered with `outcome_unknown`. So nothing is ever done twice.
+With `Graphsvc-Progress` the answer is a row of parts, each behind its length in four bytes: what was reported, and last
+(status, result).
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import functools
 import inspect
 import logging
 import secrets
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -26,23 +26,19 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 import graphsvc
-from graphsvc.errors import BadInput, Conflict, GraphsvcError, OutcomeUnknown
+from graphsvc.errors import BadInput, GraphsvcError, OutcomeUnknown
 from graphsvc.model.records import Record
 from graphsvc.remote import wire
+from graphsvc.remote.wire import AGAIN, ERA, KEY, PROGRESS
 from graphsvc.service.access import Caller, binding
 from graphsvc.service.gate import Gate
 from graphsvc.service.limits import Turn
 from graphsvc.service.operations import OPERATIONS
-from graphsvc.service.problems import status_of
+from graphsvc.service.problems import headers_of, status_of
+from graphsvc.service.repeats import Repeats, begun
 
-ERA, KEY, AGAIN, PROGRESS = "graphsvc-era", "idempotency-key", "graphsvc-again", "graphsvc-progress"
-"""Headers: see above; `graphsvc-again` is the era that a call was first sent in. With `graphsvc-progress` the answer
-is a row of parts, each behind its length in four bytes: what was reported, and last (status, result)."""
 REPORTS = ("progress", "report")
 """Arguments that are called while a verb is at work."""
-REMEMBERED_SECONDS = 300.0
-REMEMBERED = 20_000
-REMEMBERED_BYTES = 64 << 20
 SMALL = 64 << 10
 """Bytes that are read on the loop; more take a thread."""
 
@@ -51,47 +47,6 @@ logger = logging.getLogger("graphsvc.service")
 Place = tuple[Caller, str]
 """Who asked, with all that they may, and their key. Another caller's answer is nobody's, whatever the key: names aren't
 enough, since a token's subject may have the name of a key, and a token of the same subject may reach less far."""
-
-
-@dataclass(slots=True)
-class Asked:
-    """A call that came with a key.
-
-    Attributes:
-        digest: of what was asked. task: that does it, or did. at: when it was first asked. size: bytes that it holds.
-    """
-
-    digest: bytes
-    task: asyncio.Task[tuple[int, bytes]]
-    at: float
-    size: int = 0
-
-
-@dataclass(slots=True)
-class Remembered:
-    """Calls by their keys, for as long as they may be asked again."""
-
-    era: str = field(default_factory=lambda: secrets.token_hex(8))
-    calls: dict[Place, Asked] = field(default_factory=dict)
-    size: int = 0
-
-    def make_room(self) -> None:
-        """Forget what is old; what isn't, where there is no room, and begin another era then."""
-        now = time.monotonic()
-        for key in list(self.calls):
-            old = now - self.calls[key].at > REMEMBERED_SECONDS
-            if not old and len(self.calls) <= REMEMBERED and self.size <= REMEMBERED_BYTES:
-                return
-            if not self.calls[key].task.done():
-                continue
-            self.forget(key)
-            if not old:
-                self.era = secrets.token_hex(8)
-
-    def forget(self, key: Place) -> None:
-        """Forget one."""
-        if (asked := self.calls.pop(key, None)) is not None:
-            self.size -= asked.size
 
 
 class Calls:
@@ -104,7 +59,8 @@ class Calls:
     def __init__(self, gate: Gate, who: Callable[[Request], Caller]) -> None:
         self._gate = gate
         self._who = who
-        self._remembered = Remembered()
+        self._era = secrets.token_hex(8)
+        self._repeats: Repeats[Place] = Repeats(KEY, _weight, self._lost)
 
     async def hello(self, request: Request) -> Response:
         """What a client wants to know first: of which version this is, which memory, what the caller is bound to."""
@@ -136,9 +92,7 @@ class Calls:
         return self._response(status, content, None if status == 200 else wire.decode(content))
 
     def _response(self, status: int, content: bytes | AsyncIterator[bytes], error: Any = None) -> Response:
-        headers = {ERA: self._remembered.era}
-        if (wait := getattr(error, "retry_after", None)) is not None:
-            headers["retry-after"] = str(max(1, round(wait)))
+        headers = {ERA: self._era, **(headers_of(error) if isinstance(error, GraphsvcError) else {})}
         if isinstance(content, bytes):
             return Response(content, status, headers, wire.MEDIA)
         return StreamingResponse(content, status, headers, wire.MEDIA)
@@ -146,50 +100,24 @@ class Calls:
     def _begun(
         self, request: Request, caller: Caller, name: str, body: bytes, parts: asyncio.Queue[bytes] | None
     ) -> asyncio.Task[tuple[int, bytes]]:
-        """What does a call: begun now, or when it was asked before."""
+        """What does a call: begun now, or when it was asked before. It goes on also where who asked goes before."""
+        turn: Turn | None = request.scope.get("state", {}).get("turn")
+
+        def begin() -> asyncio.Task[tuple[int, bytes]]:
+            return begun(self._done(caller, name, body, parts), turn)
+
         key = request.headers.get(KEY)
         if key is None:
-            return self._started(request, caller, name, body, parts)
+            return begin()
         if not 8 <= len(key) <= 128:
             raise BadInput("a key has 8 to 128 characters", where=KEY)
-        digest = hashlib.blake2b(name.encode() + b"\0" + body, digest_size=16).digest()
-        remembered = self._remembered
-        place = (caller, key)
-        asked = remembered.calls.get(place)
-        if asked is None:
-            first = request.headers.get(AGAIN)
-            if first is not None and first != remembered.era:
-                raise OutcomeUnknown("it was sent before, and what came of that isn't known any more", where=name)
-            task = self._started(request, caller, name, body, parts)
-            asked = remembered.calls[place] = Asked(digest, task, time.monotonic())
-            task.add_done_callback(lambda task: self._remember(place, task))
-            remembered.make_room()
-        elif asked.digest != digest:
-            raise Conflict("another call came under this key", where=KEY, hint="Make a key for each call.")
-        return asked.task
+        first = request.headers.get(AGAIN)
+        if (caller, key) not in self._repeats and first is not None and first != self._era:
+            raise OutcomeUnknown("it was sent before, and what came of that isn't known any more", where=name)
+        return self._repeats.task((caller, key), name.encode() + b"\0" + body, begin)
 
-    def _started(
-        self, request: Request, caller: Caller, name: str, body: bytes, parts: asyncio.Queue[bytes] | None
-    ) -> asyncio.Task[tuple[int, bytes]]:
-        """What does a call. It holds the request's turn to its end, also where who asked goes before."""
-        task = asyncio.create_task(self._done(caller, name, body, parts))
-        turn: Turn | None = request.scope.get("state", {}).get("turn")
-        if turn is not None:
-            turn.share()
-            task.add_done_callback(lambda _: turn.leave())
-        return task
-
-    def _remember(self, place: Place, task: asyncio.Task[tuple[int, bytes]]) -> None:
-        """Keep what came of a call, unless it is one that may simply be asked again."""
-        asked = self._remembered.calls.get(place)
-        if asked is None or asked.task is not task:
-            return
-        if task.cancelled() or (task.result()[0] in (429, 503)):
-            self._remembered.forget(place)  # nothing was done
-            return
-        asked.size = len(task.result()[1])
-        self._remembered.size += asked.size
-        self._remembered.make_room()
+    def _lost(self) -> None:
+        self._era = secrets.token_hex(8)
 
     async def _done(
         self, caller: Caller, name: str, body: bytes, parts: asyncio.Queue[bytes] | None
@@ -212,6 +140,11 @@ class Calls:
             return 500, wire.encode(GraphsvcError("something went wrong in the service", where=name, hint=hint))
 
 
+def _weight(task: asyncio.Task[tuple[int, bytes]]) -> int | None:
+    status, content = task.result()
+    return None if status in (429, 503) else len(content)
+
+
 def _checked(name: str, asked: Any) -> tuple[str | None, tuple[str, ...], dict[str, Any]]:
     """Namespaces and options of a call. Raises BadInput where they aren't what the verb takes."""
     if not isinstance(asked, dict) or not set(asked) <= {"options", "agent", "shared"}:
@@ -227,13 +160,18 @@ def _checked(name: str, asked: Any) -> tuple[str | None, tuple[str, ...], dict[s
     operation = OPERATIONS.get(name)
     if operation is None:
         return agent, tuple(shared), dict(options)
-    signature = inspect.signature(operation.verb)
+    signature = _signature(name)
     given = {**dict.fromkeys(set(REPORTS) & set(signature.parameters), _unheard), **options}
     try:
         signature.bind(None, **given)
     except TypeError as error:
         raise BadInput(str(error), where=name) from None
     return agent, tuple(shared), given
+
+
+@functools.cache
+def _signature(name: str) -> inspect.Signature:
+    return inspect.signature(OPERATIONS[name].verb)
 
 
 def _unheard(*told: Any) -> None:

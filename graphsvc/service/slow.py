@@ -8,13 +8,10 @@ from typing import Any
 import structlog
 
 from graphsvc.errors import GraphsvcError
-from graphsvc.service.access import Caller
 from graphsvc.service.gate import Call, Gate
-from graphsvc.service.operations import Role
 
 logger = structlog.get_logger("graphsvc.slow")
 
-OURSELVES = Caller("slow log", Role.READER)
 PLAN_SECONDS = 5.0
 
 
@@ -28,25 +25,25 @@ class SlowLog:
         gate.listeners.append(self._look)
 
     def _look(self, call: Call) -> None:
-        if call.seconds < self._seconds or call.caller is OURSELVES:
+        if call.seconds < self._seconds:
             return
         about: dict[str, Any] = {
             "operation": call.operation, "seconds": round(call.seconds, 3), "caller": call.caller.name,
             "error": call.error.code if isinstance(call.error, GraphsvcError) else None,
         }  # fmt: skip
-        statement = call.arguments.get("query") if call.operation == "cypher" else None
+        statement = call.arguments.get("query") if call.operation.partition(".")[0] == "cypher" else None
         if not isinstance(statement, str):
             logger.warning("slow", **about)
             return
-        task = asyncio.get_running_loop().create_task(self._explain(statement, about))
+        task = asyncio.get_running_loop().create_task(self._explain(statement, call.arguments.get("params"), about))
         self._plans.add(task)
         task.add_done_callback(self._plans.discard)
 
-    async def _explain(self, statement: str, about: dict[str, Any]) -> None:
+    async def _explain(self, statement: str, params: Any, about: dict[str, Any]) -> None:
         plan = ""
         try:
-            found = await self._gate.call(OURSELVES, "cypher", f"EXPLAIN {statement}", timeout=PLAN_SECONDS)
+            found = await self._gate.memory.cypher(f"EXPLAIN {statement}", params, timeout=PLAN_SECONDS)
             plan = str(found.value())
         except GraphsvcError as error:
-            plan = f"none: {error.code}"  # a plan with parameters takes their values, which aren't kept
+            plan = f"none: {error.code}"
         logger.warning("slow", **about, statement=statement, plan=plan)

@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from graphsvc.config import ServiceSettings
+from graphsvc.config import ServiceSettings, whole_path
 from graphsvc.errors import GraphsvcError
 from graphsvc.memory.aio import AsyncMemory
 from graphsvc.service.metrics import Metrics
@@ -26,7 +26,7 @@ class Snapshots:
 
     def __init__(self, memory: AsyncMemory, settings: ServiceSettings, metrics: Metrics) -> None:
         self._memory = memory
-        self._directory = Path(settings.snapshot_dir).expanduser().absolute()
+        self._directory = whole_path(settings.snapshot_dir, "snapshot_dir")
         self._every = settings.snapshot_every
         self._keep = settings.snapshot_keep
         self._metrics = metrics
@@ -42,9 +42,10 @@ class Snapshots:
                 continue
             try:
                 await self.take()
-            except (GraphsvcError, OSError) as error:
+            except Exception as error:  # whatever it was, the next must be tried
                 self._metrics.snapshot_failures.inc()
-                logger.error("a snapshot on schedule failed: %s", error)
+                foreseen = isinstance(error, GraphsvcError | OSError)
+                logger.error("a snapshot on schedule failed: %s", error, exc_info=not foreseen)
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def take(self) -> Path:

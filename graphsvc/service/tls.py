@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from pathlib import Path
 
-from graphsvc.config import ServiceSettings, secret
+from graphsvc.config import ServiceSettings, secret, whole_path
 from graphsvc.errors import BadInput
 
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
@@ -27,7 +26,7 @@ def context(settings: ServiceSettings) -> ssl.SSLContext | None:
     made.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     # Without a password that is asked here, OpenSSL would ask at the terminal, and wait.
     password = secret(settings, "tls_key_password")
-    certificate, key = (Path(path).expanduser() for path in (settings.tls_cert_file, settings.tls_key_file))
+    certificate, key = (whole_path(getattr(settings, name), name) for name in ("tls_cert_file", "tls_key_file"))
     try:
         made.load_cert_chain(certificate, key, password=lambda: password)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError

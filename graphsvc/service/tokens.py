@@ -9,14 +9,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from graphsvc.config import ServiceSettings, listed, secret
+from graphsvc.config import ServiceSettings, listed, secret, whole_path
 from graphsvc.errors import BadInput, Corrupt, GraphsvcError, Unauthenticated
 from graphsvc.model.names import check_name
 from graphsvc.service.access import Caller
@@ -51,7 +50,7 @@ class Tokens:
                     "must be set where tokens are taken", where=name,
                     hint="Else a token that was issued for something else would do.",
                 )  # fmt: skip
-        self._path = Path(settings.jwt_key_file).expanduser() if settings.jwt_key_file else None
+        self._path = whole_path(settings.jwt_key_file, "jwt_key_file") if settings.jwt_key_file else None
         self._seen: tuple[int, int, int] | None = None
         shared = secret(settings, "jwt_secret")
         if bool(shared) == bool(self._path):
@@ -132,10 +131,10 @@ class Tokens:
                 return [(None, *self._usable(load_pem_public_key(data)))]
             told = json.loads(data)
             found: list[Checked] = []
-            for one in told["keys"][:KEYS]:
+            for one in told["keys"]:
                 # Others may stand beside ours: for encryption, or of kinds that aren't for signatures.
                 if one.get("use", "sig") == "sig" and one.get("kty") in ("RSA", "EC", "OKP"):
-                    with contextlib.suppress(BadInput):
+                    with contextlib.suppress(BadInput, jwt.PyJWTError):
                         found.append((one.get("kid"), *self._usable(jwt.PyJWK(one).key)))
         except GraphsvcError:
             raise
@@ -143,7 +142,7 @@ class Tokens:
             raise wrong from None
         if not found:
             raise wrong
-        return found
+        return found[:KEYS]
 
     def _usable(self, key: Any) -> tuple[Any, tuple[str, ...]]:
         """A public key, and what a token that it checks may be signed with."""

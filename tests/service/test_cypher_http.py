@@ -118,6 +118,7 @@ def test_a_write_takes_write_and_is_done_whole(url: str) -> None:
     (b'{"query": "RETURN 1", "write": true, "explain": true}', "application/json", 400),
     (b'{"query": "RETURN $x"}', "application/json", 400),
     (b'{"query": "RETUR 1"}', "application/json", 400),
+    pytest.param(b'{"query": "RETURN 1", "params": {"x": ' + b"[" * 3_000 + b"]" * 3_000 + b"}}", "application/json", 400, id="deep"),
 ])  # fmt: skip
 def test_what_is_malformed_is_refused_with_where_and_what_to_do(url: str, body: bytes, kind: str, status: int) -> None:
     found = httpx.post(f"{url}/cypher", content=body, headers={"Content-Type": kind})

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from graphql import build_schema, get_introspection_query, parse
 import graphsvc
 from graphsvc.config import ServiceSettings
 from graphsvc.service.graphql.documents import Asked, Documents, Refused
-from graphsvc.service.graphql.limits import Limits, check_length
+from graphsvc.service.graphql.limits import Limits, TooMuch, check, check_length
 from graphsvc.service.graphql.schema import build
 
 from ..conftest import ROOT
@@ -89,6 +90,24 @@ def test_a_bomb_is_refused_before_anything_is_done_and_at_once(url: str, bomb: s
             documents.ready(schema, Asked(text, None, None, None))
         took.append(time.thread_time() - began)
     assert min(took) < REFUSED_SECONDS
+
+
+@pytest.mark.parametrize(("query", "variables", "cost"), [
+    ("query($n: Int!) { episodes(first: $n) { nodes { id } } }", {"n": 50.0}, 1 + 50 + 50),
+    ("query($n: Int!) { episodes(first: $n) { nodes { id } } }", {"n": 50}, 1 + 50 + 50),
+    ("query($n: Int = 50) { episodes(first: $n) { nodes { id } } }", {}, 1 + 50 + 50),
+    ("query($n: Int) { episodes(first: $n) { nodes { id } } }", {"n": None}, 1 + 20 + 20),
+    ("{ episodes { nodes { id } } }", None, 1 + 20 + 20),
+    ('{ retrieve(text: "a") { items { score } } }', None, 1 + 10 + 10),
+    ("query($ids: [ID!]!) { nodes(ids: $ids) { id } }", {"ids": ["a"] * 70}, 1 + 70),
+    ('{ nodes(ids: ["a", "b", "c"]) { id } }', None, 1 + 3),
+    ('{ retrieveMany(texts: ["a", "b"], k: 5) { items { score } } }', None, 1 + 10 + 10),
+])  # fmt: skip
+def test_what_a_document_costs_is_how_many_values_its_answer_may_hold(query: str, variables: Any, cost: int) -> None:
+    schema, document = build(), parse(query)
+    check(schema, document, replace(Limits.of(ServiceSettings()), cost=cost), variables)
+    with pytest.raises(TooMuch, match="costs too much"):
+        check(schema, document, replace(Limits.of(ServiceSettings()), cost=cost - 1), variables)
 
 
 def test_fragments_that_validation_would_compare_in_pairs_are_limited(url: str) -> None:
@@ -249,6 +268,34 @@ def test_a_socket_that_breaks_the_protocol_is_closed_with_its_code(url: str) -> 
         assert await close_code(begin, protocol="graphql-ws") == 4406
 
     asyncio.run(main())
+
+
+def test_an_id_that_is_used_again_at_once_counts_and_ends_with_the_socket(tmp_path: Path) -> None:
+    from websockets.asyncio.client import connect
+
+    async def main(url: str) -> None:
+        lag = {"type": "subscribe", "payload": {"query": "subscription { lag { head } }"}}
+        async with connect(url.replace("http:", "ws:"), subprotocols=["graphql-transport-ws"]) as socket:  # type: ignore[list-item]
+            await socket.send('{"type": "connection_init"}')
+            for _ in range(6):  # each ends the one before, and takes its id
+                await socket.send('{"type": "complete", "id": "again"}')
+                await socket.send(json.dumps({**lag, "id": "again"}))
+            await socket.send(json.dumps({**lag, "id": "2"}))
+            await socket.send(json.dumps({**lag, "id": "3"}))
+            refused = []
+            while not refused:
+                told = json.loads(await asyncio.wait_for(socket.recv(), 5))
+                refused += [told["id"]] if told["type"] == "error" else []
+            assert refused == ["3"]
+            begin = {"id": "q", "type": "subscribe", "payload": {"query": "{ __typename }"}}
+            await socket.send('{"type": "complete", "id": "2"}')
+            for _ in range(3):  # of a query that is complete the id is free
+                await socket.send(json.dumps(begin))
+                while json.loads(await asyncio.wait_for(socket.recv(), 5))["type"] != "complete":
+                    pass
+
+    with serving(tmp_path / "m", GRAPHSVC_SERVICE_GRAPHQL_SUBSCRIPTIONS="2") as address:
+        asyncio.run(main(f"{address}/graphql"))
 
 
 def test_an_event_stream_tells_changes_and_says_when_it_is_complete(url: str) -> None:

@@ -18,6 +18,7 @@ from graphsvc.config import ServiceSettings
 from graphsvc.errors import BadInput, Conflict, Corrupt, NotFound, Unauthenticated, Unavailable
 from graphsvc.service.access import Caller
 from graphsvc.service.authentication import Authenticator
+from graphsvc.service.checked import check
 from graphsvc.service.keys import FILE, Keys
 from graphsvc.service.operations import Role
 
@@ -205,3 +206,17 @@ def test_a_key_says_its_reach_and_belongs_to_a_memory(tmp_path: Path) -> None:
     assert "--all-namespaces" in run(directory, "create", "x", "--namespace", "a", "--all-namespaces").stderr
     assert "not_a_memory" in run(tmp_path / "none", "list").stderr
     assert not (directory / FILE).exists()
+
+
+def test_a_file_that_cant_be_looked_at_is_an_error_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="can't be read"):
+        Keys(tmp_path / "file" / "keys.json").all()
+    for name, settings in (
+        ("keys_file", ServiceSettings(keys_file="~nobody-of-this-name/keys")),
+        ("jwt_key_file", ServiceSettings(jwt_key_file="~nobody-of-this-name/key", jwt_audience="a", jwt_issuer="i")),
+        ("tls_cert_file", ServiceSettings(tls_cert_file="~nobody-of-this-name/c", tls_key_file="~nobody-of-this-name/k")),
+    ):
+        with pytest.raises(BadInput, match="home directory") as raised:
+            check(tmp_path, settings)
+        assert raised.value.where == name

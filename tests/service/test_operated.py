@@ -7,6 +7,7 @@ import json
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -15,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import graphsvc
 from graphsvc.config import ServiceSettings
 from graphsvc.errors import MissingExtra, NotFound
+from graphsvc.service import snapshots
 from graphsvc.service.access import Caller
 from graphsvc.service.app import application
 from graphsvc.service.gate import Gate
@@ -82,6 +84,9 @@ def test_each_request_is_a_line_of_json_with_its_id_and_none_of_its_texts(tmp_pa
     assert secret not in running.log.read_text()
 
 
+WITH_VALUE = "MATCH (e:Episode) WHERE e.task = $task RETURN count(*)"
+
+
 def test_what_is_slow_is_logged_with_its_plan(path: Path) -> None:
     import structlog
 
@@ -89,14 +94,23 @@ def test_what_is_slow_is_logged_with_its_plan(path: Path) -> None:
         async with graphsvc.aopen(path, embedder="hashing") as memory:
             gate = Gate(memory)
             slow = SlowLog(gate, 0.0)
+            noted: list[Any] = []
+            gate.listeners.append(noted.append)
             await gate.call(ADMIN, "cypher", query="MATCH (e:Episode) RETURN count(*)")
+            await gate.call(ADMIN, "cypher", query=WITH_VALUE, params={"task": "a secret"})
+            await memory.graph.define("P", {"n": str}, key="n")
+            await gate.call(ADMIN, "cypher", query="CREATE (:P {n: 'x'})", write=True)
             await asyncio.gather(*slow._plans)
+            assert len(noted) == 3, "looking at a plan is no operation of anybody's"
 
     with structlog.testing.capture_logs() as told:
         asyncio.run(main())
-    assert [line["operation"] for line in told] == ["cypher"]
-    assert "SCAN" in told[0]["plan"].upper()
-    assert told[0]["statement"] == "MATCH (e:Episode) RETURN count(*)"
+    by_statement = {line["statement"]: line for line in told}
+    assert {line["operation"] for line in told} == {"cypher", "cypher.write"}
+    for statement in ("MATCH (e:Episode) RETURN count(*)", WITH_VALUE):
+        assert "SCAN" in by_statement[statement]["plan"].upper(), told
+    assert "CREATE (:P {n: 'x'})" in by_statement
+    assert "a secret" not in str(told)
 
 
 def test_tracing_is_asked_for_and_may_be_missing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,6 +145,35 @@ def test_tracing_is_asked_for_and_may_be_missing(path: Path, monkeypatch: pytest
 
     asyncio.run(main(missing=True))
     asyncio.run(main(missing=False))
+
+
+def test_a_snapshot_that_fails_in_a_way_that_nobody_foresaw_is_counted_and_tried_again(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "RETRY_SECONDS", 0.05)
+
+    async def main() -> None:
+        async with graphsvc.aopen(path, embedder="hashing") as memory:
+            metrics = Metrics(Gate(memory))
+            schedule = Snapshots(memory, ServiceSettings(snapshot_dir=str(tmp_path / "kept")), metrics)
+            (tmp_path / "kept").mkdir()
+            whole = memory.snapshot
+            fails = iter([RuntimeError("of the engine"), ValueError("of a library")])
+
+            async def snapshot(place: Path) -> Any:
+                for error in fails:
+                    raise error
+                return await whole(place)
+
+            monkeypatch.setattr(memory, "snapshot", snapshot)
+            task = asyncio.create_task(schedule.run())
+            while not schedule.taken():
+                await asyncio.sleep(0.05)
+            assert not task.done()
+            task.cancel()
+            assert figures(metrics.text().decode())["graphsvc_snapshot_failures_total", ()] == 2
+
+    asyncio.run(main())
 
 
 def test_snapshots_are_taken_on_schedule_kept_for_a_time_and_can_be_restored(path: Path, tmp_path: Path) -> None:

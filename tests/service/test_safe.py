@@ -197,10 +197,11 @@ def test_pages_of_others_can_have_nothing_done_on_an_open_service(tmp_path: Path
         ):  # fmt: skip
             assert asked(**headers).status_code == 403, headers
         assert asked(Host="").status_code == 400
+        assert asked(Origin="http://[").status_code == 403
         assert asked("GET", "/ready", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="no-cors").status_code == 403
         assert asked("GET", "/ready", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate").status_code == 200
         # The page that is named may, and no other gets to know anything.
-        preflight = {"Access_Control_Request_Method": "POST", "Access_Control_Request_Headers": "authorization, content-type"}
+        preflight = {"Access_Control_Request_Method": "POST", "Access_Control_Request_Headers": "authorization, content-type, x-graphsvc-agent, graphsvc-again"}
         allowed = asked("OPTIONS", Origin="https://app.example", Sec_Fetch_Site="cross-site", **preflight)
         assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (200, "https://app.example")
         assert "authorization" in allowed.headers["access-control-allow-headers"].lower()

@@ -30,8 +30,8 @@ from .conftest import listening
 
 
 @contextlib.contextmanager
-def running(tmp_path: Path) -> Iterator[str]:
-    """A WebSocket and a stream of events behind authentication."""
+def running(tmp_path: Path, heard: list[str] | None = None) -> Iterator[str]:
+    """A WebSocket and a stream of events behind authentication; `heard` is what came over it."""
     settings = ServiceSettings(authentication="required")
     known = Authenticator(tmp_path, settings)
 
@@ -40,6 +40,8 @@ def running(tmp_path: Path) -> Iterator[str]:
         with contextlib.suppress(WebSocketDisconnect):
             while True:
                 said = await socket.receive_text()
+                if heard is not None:
+                    heard.append(said)
                 if said.startswith("gsvc_"):
                     try:
                         known.admit(socket.scope, said)
@@ -125,6 +127,22 @@ def test_a_websocket_whose_key_was_revoked_hears_nothing_more(tmp_path: Path) ->
             assert caught.value.rcvd is not None
             assert caught.value.rcvd.code == 1008
         text = key(tmp_path)
+
+
+@pytest.mark.usefixtures("looking_often")
+def test_of_a_websocket_whose_key_was_revoked_nothing_more_is_taken(tmp_path: Path) -> None:
+    text, heard = key(tmp_path), list[str]()
+    with running(tmp_path, heard) as url, talking(url, Authorization=f"Bearer {text}") as socket:
+        socket.send("before")
+        assert socket.recv() == "ada"
+        Keys(tmp_path / FILE).revoke("ada", datetime.now(UTC))
+        asyncio.run(asyncio.sleep(0.2))
+        with pytest.raises(ConnectionClosed) as caught:
+            for _ in range(5):  # at once, before any is answered
+                socket.send("after")
+            socket.recv()
+        assert caught.value.rcvd is not None
+        assert (caught.value.rcvd.code, heard) == (1008, ["before"])
 
 
 @pytest.mark.usefixtures("looking_often")

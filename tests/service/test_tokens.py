@@ -26,6 +26,13 @@ EC = ec.generate_private_key(ec.SECP256R1())
 ED = ed25519.Ed25519PrivateKey.generate()
 
 
+FOREIGN = [
+    {"kty": "OKP", "crv": "X25519", "x": "hSDwCYkwp1R0i33ctD73Wg2_Og0mOBr066SpjqqbTmo"}, {"kty": "EC", "crv": "P-192", "x": "AA", "y": "AA"},
+    {"kty": "RSA", "alg": "RSA-OAEP", "n": "AQAB", "e": "AQAB"},
+]  # fmt: skip
+"""Keys that aren't for signatures, or of curves that aren't known here: they stand beside others in an issuer's file."""
+
+
 def claims(**changes: Any) -> dict[str, Any]:
     now = time.time()
     made = {"sub": "ada", "aud": "memory", "iss": "https://issuer.example", "exp": now + 60, "nbf": now - 1, "role": "writer",
@@ -104,7 +111,7 @@ def jwks(*keys: tuple[str, Any]) -> str:
     for kid, key in keys:
         kind = jwt.algorithms.RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else jwt.algorithms.ECAlgorithm
         made.append({**json.loads(kind.to_jwk(key.public_key())), "kid": kid, "use": "sig"})
-    return json.dumps({"keys": [*made, {"kty": "oct", "k": "c2VjcmV0", "kid": "shared"}, {"kty": "RSA", "use": "enc"}]})
+    return json.dumps({"keys": [*made, {"kty": "oct", "k": "c2VjcmV0", "kid": "shared"}, {"kty": "RSA", "use": "enc"}, *FOREIGN]})
 
 
 def test_keys_of_an_issuer_are_taken_by_their_id_and_read_again_when_they_change(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from inspect import isawaitable
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -24,7 +23,7 @@ from graphql import (
 )
 from graphql.execution import ExecutionResult
 
-from graphsvc.config import ServiceSettings
+from graphsvc.config import ServiceSettings, whole_path
 from graphsvc.errors import BadInput
 from graphsvc.service.graphql.context import Context
 from graphsvc.service.graphql.limits import Limits, check, check_length
@@ -75,9 +74,9 @@ class Refused(Exception):
         super().__init__(what)
 
     @property
-    def error(self) -> GraphQLError:
-        """The first of them."""
-        return self.errors[0]
+    def told(self) -> list[Any]:
+        """The errors, as a response has them."""
+        return [error.formatted for error in self.errors]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +110,7 @@ class Documents:
         hidden = () if settings.graphql_introspection else (NoSchemaIntrospectionCustomRule,)
         self._rules = [*specified_rules, *hidden]
         self._trusted = _trusted(settings.graphql_documents)
-        self._kept: OrderedDict[str, tuple[GraphQLSchema, DocumentNode | tuple[GraphQLError, ...]]] = OrderedDict()
+        self._kept: OrderedDict[tuple[GraphQLSchema, str], DocumentNode | tuple[GraphQLError, ...]] = OrderedDict()
 
     def ready(self, schema: GraphQLSchema, asked: Asked) -> Ready:
         """The operation that is asked for. Raises Refused."""
@@ -139,14 +138,14 @@ class Documents:
         return text
 
     def _document(self, schema: GraphQLSchema, text: str) -> DocumentNode:
-        kept = self._kept.get(text)
-        if kept is not None and kept[0] is schema:
-            self._kept.move_to_end(text)
-            found = kept[1]
+        place = (schema, text)
+        found = self._kept.get(place)
+        if found is not None:
+            self._kept.move_to_end(place)
         else:
             found = self._validated(schema, text)
             if len(text) <= KEPT_CHARACTERS:
-                self._kept[text] = (schema, found)
+                self._kept[place] = found
             if len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         if isinstance(found, tuple):  # a new one each time: an exception that is kept grows by where it was raised
@@ -179,6 +178,6 @@ def _trusted(path: str) -> dict[str, str] | None:
     if not path:
         return None
     try:
-        return msgspec.json.decode(Path(path).expanduser().read_bytes(), type=dict[str, str])
+        return msgspec.json.decode(whole_path(path, "graphql_documents").read_bytes(), type=dict[str, str])
     except (OSError, msgspec.DecodeError) as error:
         raise BadInput(f"can't be read as a JSON object of documents by id: {error}", where=path) from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import secrets
 from collections.abc import Mapping
 from typing import Any
@@ -30,15 +29,15 @@ from graphsvc.service.graphql.documents import Asked, Documents, Ready, Refused
 from graphsvc.service.graphql.once import Once
 from graphsvc.service.graphql.schema import Schemas
 from graphsvc.service.graphql.streams import Socket, event_stream
+from graphsvc.service.headers import AGENT, SHARED
 from graphsvc.service.limits import Buckets, Work, in_time
+from graphsvc.service.problems import later
 
 logger = logging.getLogger("graphsvc.service")
 
 JSON, GRAPHQL, STREAM = "application/json", "application/graphql-response+json", "text/event-stream"
 UTF8 = "; charset=utf-8"
 BODY_FIELDS = frozenset({"query", "documentId", "operationName", "variables", "extensions"})
-AGENT, SHARED = "x-graphsvc-agent", "x-graphsvc-shared"
-"""Headers by which a request asks to be bound to namespaces."""
 CLIENT_CLOSED = 499
 
 
@@ -89,7 +88,7 @@ class OverHTTP:
         except ClientGone:
             return Response(status_code=CLIENT_CLOSED)
         except Refused as refusal:
-            return _response(refusal.status, {"errors": [refusal.error.formatted]}, kind, refusal.headers)
+            return _response(refusal.status, {"errors": refusal.told}, kind, refusal.headers)
         return _response(status, answer, kind)
 
     def _context(self, request: Request | WebSocket, caller: Caller | None = None) -> Context:
@@ -124,10 +123,12 @@ class OverHTTP:
             raise Refused(what, code="too_large")
         buckets: Buckets | None = request.scope["state"].get("buckets")
         if buckets is not None and (wait := buckets.take(caller_of(request).identity, len(batch) - 1)):
-            later = {"Retry-After": str(max(1, math.ceil(wait)))}
-            raise Refused("more documents than this key may send", status=429, code="rate_limited", headers=later)
-        work = asyncio.gather(*(self._settled(request, asked, kind) for asked in batch))
-        answers = await unless_gone(request, _awaited(work))
+            raise Refused("more documents than this key may send", status=429, code="rate_limited",
+                          headers={"Retry-After": later(wait)})  # fmt: skip
+        async def all_of_them() -> list[Mapping[str, Any]]:
+            return await asyncio.gather(*(self._settled(request, asked, kind) for asked in batch))
+
+        answers = await unless_gone(request, all_of_them())
         return _response(200, answers, kind)
 
     async def _settled(self, request: Request, asked: Asked, kind: str) -> Mapping[str, Any]:
@@ -135,7 +136,7 @@ class OverHTTP:
         try:
             return (await self._one(request, asked, kind))[1]
         except Refused as refusal:
-            return {"errors": [refusal.error.formatted]}
+            return {"errors": refusal.told}
 
     async def _one(self, request: Request, asked: Asked, kind: str) -> tuple[int, Mapping[str, Any]]:
         """Status and body for one document."""
@@ -145,7 +146,7 @@ class OverHTTP:
             ready = await self._ready(context, asked)
         except Refused as refusal:
             return (wrong if refusal.status == 400 and refusal.of_document else refusal.status), {
-                "errors": [error.formatted for error in refusal.errors]
+                "errors": refusal.told
             }
         if request.method == "GET" and ready.operation.operation is not OperationType.QUERY:
             raise Refused("a mutation is sent by POST", status=405, headers={"Allow": "POST"})
@@ -161,10 +162,6 @@ class OverHTTP:
 def _before(found: ExecutionResult) -> bool:
     """Whether it failed before anything was done: variables that don't fit."""
     return found.data is None and all(not error.path for error in found.errors or ())
-
-
-async def _awaited(work: asyncio.Future[Any]) -> Any:
-    return await work
 
 
 def formatted(found: ExecutionResult) -> Mapping[str, Any]:

@@ -1,7 +1,8 @@
 """What a document may ask at most, looked at before anything of it is done.
 
 The cost of a field is 1, and that of what stands in it times the size of the page that it asks for (`first`, `last`,
-`k`, `limit`): the number of values that an answer may hold. Fragments count wherever they are spread.
+`k`, `limit`), and times the length of a list that it takes (`ids`, `texts`): the number of values that an answer may
+hold. Fragments count wherever they are spread.
 """
 
 from __future__ import annotations
@@ -17,11 +18,15 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    GraphQLArgument,
     GraphQLError,
     GraphQLField,
+    GraphQLList,
+    GraphQLNonNull,
     GraphQLSchema,
     InlineFragmentNode,
     IntValueNode,
+    ListValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
     VariableNode,
@@ -29,14 +34,13 @@ from graphql import (
 )
 
 from graphsvc.config import ServiceSettings
+from graphsvc.service.graphql.connections import FIRST
 
 FRAGMENTS = 100
 """Of a document: validation compares each with each."""
 TOKEN = re.compile(r'''#[^\n\r]*|"""(?:\\"""|[^"]|"(?!""))*"""|"(?:\\.|[^"\\\n\r])*"|\.\.\.|[!$&()\[\]{}:=@|]|\w+|-''')
 """About what the lexer takes for a token, or a comment; found at the speed of C."""
 SIZES = ("first", "last", "k", "limit")
-DEFAULT_SIZE = 10
-"""Of a page whose size is said by no one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +49,19 @@ class Limits:
 
     Attributes:
         depth: fields within fields. cost: values that its answer may hold. aliases: fields under other names.
-        tokens: of the text. batch: documents in one request.
+        tokens: of the text.
     """
 
     depth: int
     cost: int
     aliases: int
     tokens: int
-    batch: int
 
     @classmethod
     def of(cls, settings: ServiceSettings) -> Limits:
         """As the settings say."""
         return cls(
             settings.graphql_depth, settings.graphql_cost, settings.graphql_aliases, settings.graphql_tokens,
-            settings.graphql_batch,
         )  # fmt: skip
 
 
@@ -154,21 +156,37 @@ class _Counted:
 
     def _size(self, field: FieldNode, definition: GraphQLField) -> int:
         """How many of what stands in a field its answer may hold."""
-        if not any(name in definition.args for name in SIZES):
-            return 1
         given = {argument.name.value: argument.value for argument in field.arguments or ()}
-        sizes = [self._number(given[name]) for name in SIZES if name in given]
-        if not sizes:
-            declared = [definition.args[name].default_value for name in SIZES if name in definition.args]
-            sizes = [value for value in declared if isinstance(value, int)] or [DEFAULT_SIZE]
-        return max(1, *sizes)
+        size = 1
+        for name, argument in definition.args.items():
+            if isinstance(argument.type, GraphQLNonNull) and isinstance(argument.type.of_type, GraphQLList):
+                size *= max(1, self._length(given.get(name)))
+        pages = {name: definition.args[name] for name in SIZES if name in definition.args}
+        said = [self._number(given[name], argument) for name, argument in pages.items() if name in given]
+        return size * max(1, *(said or map(_default, pages.values())), 1)
 
-    def _number(self, value: Any) -> int:
+    def _value(self, value: Any) -> Any:
+        """What a variable stands for: a value, or a literal."""
         if isinstance(value, VariableNode):
-            given = self._variables.get(value.name.value, self._defaults.get(value.name.value))
-            if isinstance(given, int) and not isinstance(given, bool):
-                return given
-            value = given
-        if isinstance(value, IntValueNode):
-            return int(value.value) if len(value.value) < 12 else self._limits.cost + 1
-        return DEFAULT_SIZE
+            return self._variables.get(value.name.value, self._defaults.get(value.name.value))
+        return value
+
+    def _number(self, value: Any, argument: GraphQLArgument) -> int:
+        found = self._value(value)
+        if isinstance(found, IntValueNode):
+            found = int(found.value) if len(found.value) < 12 else self._limits.cost + 1
+        if isinstance(found, int | float) and not isinstance(found, bool) and found < self._limits.cost:
+            return int(found)
+        if isinstance(found, int | float):
+            return self._limits.cost + 1
+        return _default(argument)  # null, or nothing that it could be
+
+    def _length(self, value: Any) -> int:
+        found = self._value(value)
+        return len(found.values) if isinstance(found, ListValueNode) else len(found) if isinstance(found, list) else 1
+
+
+def _default(argument: GraphQLArgument) -> int:
+    """The size of a page that isn't said: the argument's own, else that of a page of records."""
+    value = argument.default.value if argument.default is not None else None
+    return value if isinstance(value, int) else FIRST

@@ -224,19 +224,26 @@ class Socket:
         try:
             ready = await self._prepare(context, checked(payload))
         except Refused as refusal:
-            self._operations.pop(id, None)
-            await self._send({"id": id, "type": "error", "payload": [error.formatted for error in refusal.errors]})
+            self._ended(id)
+            await self._send({"id": id, "type": "error", "payload": refusal.told})
             return
         try:
             async with aclosing(results(ready, context)) as found:
                 async for result in found:
                     await self._send({"id": id, "type": "next", "payload": self._formatted(result)})
+            self._ended(id)
             await self._send({"id": id, "type": "complete"})
         except Exception as error:
             told = self._formatted(failed(error))
+            self._ended(id)
             await self._send({"id": id, "type": "error", "payload": told["errors"]})
         finally:
-            self._operations.pop(id, None)
+            self._ended(id)
+
+    def _ended(self, id: str) -> None:
+        """Free the id of the operation that this task does, before its client hears of the end and may use it again."""
+        if self._operations.get(id) is asyncio.current_task():
+            del self._operations[id]
 
     async def _keep_alive(self) -> None:
         while True:

@@ -11,9 +11,10 @@ import pytest
 from graphsvc.errors import Conflict, NotFound, Overloaded
 from graphsvc.service.access import Caller
 from graphsvc.service.graphql.fields import MAKING
-from graphsvc.service.graphql.once import CALLS, Once
+from graphsvc.service.graphql.once import Once
 from graphsvc.service.graphql.verbs import MUTATIONS
 from graphsvc.service.operations import Role
+from graphsvc.service.repeats import CALLS
 
 from .conftest import Asked
 
@@ -151,9 +152,22 @@ def test_what_is_kept_is_bounded() -> None:
         async def work() -> str:
             return "x"
 
+        async def long() -> str:
+            await asyncio.sleep(60)
+            return "x"
+
+        first = asyncio.ensure_future(once.do((CALLER, "m", "long"), 0, None, long))
+        await asyncio.sleep(0)
         for number in range(CALLS + 10):
             await once.do((CALLER, "m", str(number)), number, None, work)
         await asyncio.sleep(0)
-        assert len(once._sent) == CALLS
+        kept = once._repeats._sent
+        assert len(kept) == CALLS, "what isn't done yet keeps nothing else from being forgotten"
+        assert (CALLER, "m", "long") in kept
+        assert (CALLER, "m", "0") not in kept
+        assert once._repeats._size == sum(sent.size for sent in kept.values())
+        kept[CALLER, "m", "long"].task.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        assert (CALLER, "m", "long") not in once._repeats
 
     asyncio.run(main())
