@@ -67,15 +67,14 @@ class Done(msgspec.Struct):
 
     Attributes:
         elapsed: seconds from the first request to the last answer. reads, writes: seconds of each operation, with all
-            that was sent again. again: answers that told to come again. reconnected: connections that the service
-            ended after an answer. failures: the first ones. failed: how many. ids: of acknowledged writes.
+            that was sent again. again: answers that told to come again. failures: the first
+            ones. failed: how many. ids: of acknowledged writes.
     """
 
     elapsed: float
     reads: list[float]
     writes: list[float]
     again: int = 0
-    reconnected: int = 0
     failures: list[str] = []
     failed: int = 0
     ids: list[str] = []
@@ -251,7 +250,6 @@ class Caller(asyncio.Protocol):
         closes = _header(head, b"connection") == b"close"
         if closes:
             self.transport.close()
-            self._crowd.done.reconnected += 1
         go_on = self.connect if closes else self._send
         operation = self._operation
         assert operation is not None

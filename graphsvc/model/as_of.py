@@ -72,11 +72,6 @@ def refuse_as_of(value: Any, what: str) -> None:
         raise NotTemporal(f"{what} keeps no times", where="as_of", hint="Ask without as_of: it is as it is now.")
 
 
-def in_force(start: int | None, end: int | None, moment: int) -> bool:
-    """Whether a moment lies in [start, end); None is an open end."""
-    return (start is None or start <= moment) and (end is None or moment < end)
-
-
 def check_interval(start: datetime | None, end: datetime | None, *, where: str = "valid_to") -> None:
     """Raise BadInput unless the interval holds a moment."""
     if end is not None and (start or EARLIEST) >= end:

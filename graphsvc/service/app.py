@@ -33,7 +33,7 @@ from graphsvc.service.problems import problem
 from graphsvc.service.slow import SlowLog
 from graphsvc.service.snapshots import Snapshots
 
-__all__ = ["application", "caller_of", "guards"]
+__all__ = ["application", "guards"]
 
 logger = logging.getLogger("graphsvc.service")
 
@@ -99,7 +99,6 @@ def application(memory: AsyncMemory, settings: ServiceSettings, *, restarts: int
     )
     app.state.gate = gate
     app.state.authenticator = authenticator
-    app.state.settings = settings
     return app
 
 

@@ -88,7 +88,6 @@ class RequestLog:
                 MutableHeaders(scope=message)[REQUEST_ID] = id
             await send(message)
 
-        scope.setdefault("state", {})["request_id"] = id
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(**context)
         try:

@@ -37,7 +37,6 @@ logger = logging.getLogger("graphsvc.service")
 
 JSON, GRAPHQL, STREAM = "application/json", "application/graphql-response+json", "text/event-stream"
 UTF8 = "; charset=utf-8"
-BODY_FIELDS = frozenset({"query", "documentId", "operationName", "variables", "extensions"})
 CLIENT_CLOSED = 499
 
 

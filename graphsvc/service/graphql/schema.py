@@ -40,7 +40,7 @@ from graphsvc.service.graphql.user_tables import TABLES, UserTables
 from graphsvc.service.graphql.verbs import LISTED, LOOKUPS, MUTATIONS, QUERIES
 
 
-def build(gate: Gate | None = None) -> GraphQLSchema:
+def build() -> GraphQLSchema:
     """The schema that callers of some namespaces have: without tables of the user's own, the same of every memory."""
     return made({})
 

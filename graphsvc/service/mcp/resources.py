@@ -12,7 +12,6 @@ import msgspec
 from graphsvc.errors import BadInput, NotFound
 from graphsvc.service.mcp.tool import Asker
 
-SCHEME = "graphsvc://"
 RECENT = 20
 
 

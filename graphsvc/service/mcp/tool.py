@@ -13,8 +13,6 @@ from graphsvc.errors import BadInput, UnknownField
 from graphsvc.service.access import Caller
 from graphsvc.service.gate import Gate
 
-SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
-
 
 @dataclass(frozen=True, slots=True)
 class Asker:
