@@ -448,8 +448,11 @@ class OutcomeUnknown(GraphsvcError):
 
 def told(data: dict[str, Any]) -> GraphsvcError:
     """An error from what `as_dict` made of it, in another process."""
-    kind = next((kind for kind in every_error() if kind.code == data.get("code")), GraphsvcError)
+    code = data.get("code")
+    kind = next((kind for kind in every_error() if kind.code == code), None)
     more = {name: value for name, value in data.items() if name not in ("code", "what", "where", "hint", "retryable")}
+    if kind is None:  # of a newer service
+        kind, more = GraphsvcError, {**more, "code": str(code), "retryable": bool(data.get("retryable"))}
     return _rebuild(kind, str(data.get("what", "")), str(data.get("where", "")), str(data.get("hint", "")), more)
 
 

@@ -25,6 +25,7 @@ from graphsvc.errors import (
     RateLimited,
     Unavailable,
     Unsupported,
+    told,
 )
 from graphsvc.memory.opened import absolute
 from graphsvc.memory.verbs import new_id
@@ -185,9 +186,7 @@ class Peer:
         """The error in a response that isn't of the calls: of what stands before them, or of another program."""
         try:
             said = response.json()["error"]
-            kind = wire.error_class(said["code"])
-            error = kind.__new__(kind)
-            GraphsvcError.__init__(error, said["what"], where=said.get("where", ""), hint=said.get("hint", ""))
+            error = told({"code": said["code"], "what": said["what"], **said})
         except (ValueError, KeyError, TypeError):
             if response.status_code in (502, 503, 504):
                 return Unavailable(f"answered with status {response.status_code}", where=self.name)

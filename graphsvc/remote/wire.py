@@ -19,7 +19,7 @@ from uuid import UUID
 
 import msgspec
 
-from graphsvc.errors import BadInput, GraphsvcError, every_error
+from graphsvc.errors import BadInput, GraphsvcError, told
 
 MEDIA = "application/vnd.graphsvc.v1+msgpack"
 """The media type of what this writes."""
@@ -397,25 +397,7 @@ def _graph(data: memoryview) -> Any:
 
 
 def _error(data: memoryview) -> GraphsvcError:
-    content = _decoder.decode(data)
-    known = {name: content.pop(name) for name in ("code", "what", "where", "hint", "retryable")}
-    kind = error_class(known["code"])
-    error = kind.__new__(kind)
-    GraphsvcError.__init__(error, str(known["what"]), where=str(known["where"]), hint=str(known["hint"]))
-    if known["code"] not in _errors():  # of a newer service
-        content |= {"code": str(known["code"]), "retryable": bool(known["retryable"])}
-    error.__dict__.update(content)
-    return error
-
-
-def error_class(code: Any) -> type[GraphsvcError]:
-    """The class of errors that have this code; the root's for a code that isn't known here."""
-    return _errors().get(code, GraphsvcError)
-
-
-@functools.cache
-def _errors() -> dict[str, type[GraphsvcError]]:
-    return {kind.code: kind for kind in every_error()}
+    return told(_decoder.decode(data))
 
 
 def _all(make: Callable[[Any], Any]) -> Callable[[memoryview], Any]:
