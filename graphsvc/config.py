@@ -171,6 +171,9 @@ class ServiceSettings(_Checked):
         "0: four fifths of what the machine, or its container, has.", least=0,
     )
     worker_silence: float = _setting(60.0, "After how long without a sign of life the worker is started anew.", least=1)
+    warm: bool = _setting(
+        True, "Whether the embedding model is loaded at the start, in the background, and not at the first question."
+    )
 
     graphql_depth: int = _setting(15, "Fields within fields that a GraphQL document may ask.", least=1)
     graphql_cost: int = _setting(

@@ -447,12 +447,17 @@ class OutcomeUnknown(GraphsvcError):
 
 
 def told(data: dict[str, Any]) -> GraphsvcError:
-    """An error from what `as_dict` made of it, in another process."""
-    code = data.get("code")
+    """An error from what `as_dict` made of it, in another process.
+
+    Raises:
+        TypeError: these data are of no error.
+    """
+    if not isinstance(code := data.get("code"), str):
+        raise TypeError("an error has a code")
     kind = next((kind for kind in every_error() if kind.code == code), None)
     more = {name: value for name, value in data.items() if name not in ("code", "what", "where", "hint", "retryable")}
     if kind is None:  # of a newer service
-        kind, more = GraphsvcError, {**more, "code": str(code), "retryable": bool(data.get("retryable"))}
+        kind, more = GraphsvcError, {**more, "code": code, "retryable": bool(data.get("retryable"))}
     return _rebuild(kind, str(data.get("what", "")), str(data.get("where", "")), str(data.get("hint", "")), more)
 
 

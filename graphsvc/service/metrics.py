@@ -153,6 +153,9 @@ class _Memory(Collector):
         yield GaugeMetricFamily("graphsvc_log_head", "Number of the log's last entry.", value=stats["head"])
         yield GaugeMetricFamily("graphsvc_pending_vectors", "Records not embedded yet.", value=stats["pending"])
         yield GaugeMetricFamily(
+            "graphsvc_model_loaded", "1 where the embedding model is in memory.", value=stats["embedder"]["loaded"]
+        )
+        yield GaugeMetricFamily(
             "graphsvc_writes_waiting", "Writes in the queue before the log.", value=stats["writes_waiting"]
         )
         yield GaugeMetricFamily(

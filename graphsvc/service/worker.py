@@ -89,6 +89,8 @@ async def serve(order: Order, tell: Told) -> None:
             ssl_context_factory=(lambda *_: secured) if secured is not None else None,
         ), tell)  # fmt: skip
         orphaned = asyncio.create_task(_orphaned(server))
+        if settings.warm:
+            await memory.warm()
         try:
             await server.serve(sockets=[listener])
         finally:
