@@ -46,10 +46,20 @@ class UnknownVariable(UserWarning):
 _told: set[str] = set()
 
 
+MOST_THREADS = 256
+"""Of one kind: each takes memory, and a machine has tens of thousands at most for all."""
+
+
 def _setting(
-    default: Any, doc: str, *, choices: tuple[str, ...] = (), least: float | None = None, secret: bool = False
+    default: Any,
+    doc: str,
+    *,
+    choices: tuple[str, ...] = (),
+    least: float | None = None,
+    most: float | None = None,
+    secret: bool = False,
 ) -> Any:
-    metadata = {"doc": doc, "choices": choices, "least": least, "secret": secret}
+    metadata = {"doc": doc, "choices": choices, "least": least, "most": most, "secret": secret}
     return field(default=default, metadata=metadata, repr=not secret)
 
 
@@ -88,9 +98,9 @@ class Settings(_Checked):
     embedder_runtime: str = _setting(
         "onnx", "What runs the model.", choices=("onnx", "onnx-int8", "sentence-transformers")
     )
-    embedder_threads: int = _setting(1, "Threads that one model instance computes with.", least=1)
+    embedder_threads: int = _setting(1, "Threads that one model instance computes with.", least=1, most=MOST_THREADS)
     embedder_batch: int = _setting(32, "Texts per forward pass.", least=1)
-    workers: int = _setting(0, "Embedding processes beside this one; 0 embeds in this process.", least=0)
+    workers: int = _setting(0, "Embedding processes beside this one; 0 embeds in this process.", least=0, most=64)
     allow_network: bool = _setting(False, "Whether a missing model may be fetched from the model hub.")
     cache_dir: str = _setting(
         "", "Where exported models and computed embeddings are kept; empty means the user's cache directory."
@@ -113,15 +123,20 @@ class Settings(_Checked):
         1.0, "How long a read waits for graph, text and vectors to reach what was acknowledged.", least=0
     )
     readers: int = _setting(
-        4, "Connections kept for reading; also the threads of an asynchronous memory.", least=1
+        4, "Connections kept for reading; also the threads of an asynchronous memory.", least=1, most=MOST_THREADS
     )
 
     hot_index_bytes: int = _setting(
         2 << 30, "Vectors searched exactly in memory; past it LanceDB's approximate index answers.", least=0
     )
     query_cache_entries: int = _setting(1_000, "Answers kept; 0 keeps none.", least=0)
+    query_cache_bytes: int = _setting(
+        64 << 20, "What the answers kept may take together; one that takes more than a tenth of it isn't kept.", least=0
+    )
     query_cache_ttl: float = _setting(300.0, "How long an answer may be given again.", least=0)
-    blas_threads: int = _setting(1, "Threads of numpy's BLAS in this process; 0 leaves them alone.", least=0)
+    blas_threads: int = _setting(
+        1, "Threads of numpy's BLAS in this process; 0 leaves them alone.", least=0, most=MOST_THREADS
+    )
 
     recall_similarity: float = _setting(
         0.7, "α of `memory.recall`: what likeness counts in an item's utility.", least=0
@@ -138,7 +153,7 @@ class Settings(_Checked):
     graph_memory_bytes: int = _setting(
         1 << 30, "Memory that a user's statement may take beyond the buffer pool before it is stopped.", least=16 << 20
     )
-    graph_threads: int = _setting(2, "Threads that one graph query may use.", least=1)
+    graph_threads: int = _setting(2, "Threads that one graph query may use.", least=1, most=MOST_THREADS)
     adjacency_bytes: int = _setting(
         512 << 20, "Who is joined to whom, kept in memory for traversal; past it the graph engine answers.", least=0
     )
@@ -161,7 +176,7 @@ class ServiceSettings(_Checked):
     """The settings of the service. Durations are seconds, sizes are bytes, unless the name says else."""
 
     host: str = _setting("127.0.0.1", "Address to listen on; any but loopback takes authentication.")
-    port: int = _setting(8080, "Port to listen on; 0 takes a free one.", least=0)
+    port: int = _setting(8080, "Port to listen on; 0 takes a free one.", least=0, most=65_535)
     backlog: int = _setting(2_048, "Connections that may wait to be taken.", least=1)
     keep_alive: int = _setting(75, "How long a connection may rest between two requests.", least=1)
     drain: float = _setting(20.0, "When it is stopped: how long requests under way may take to end.", least=0)
@@ -269,13 +284,15 @@ def _checked(setting: dataclasses.Field[Any], kind: type, value: Any) -> Any:
         raise BadInput(f"expected {kind.__name__}, got {shown}", where=name)
     if isinstance(value, float) and not math.isfinite(value):
         raise BadInput(f"expected a finite number, got {value!r}", where=name)
-    choices, least = setting.metadata["choices"], setting.metadata["least"]
+    choices, least, most = (setting.metadata[name] for name in ("choices", "least", "most"))
     if choices and isinstance(value, str):
         value = value.lower()
     if choices and value not in choices:
         raise BadInput(f"{value!r} is not one of {', '.join(choices)}", where=name)
     if least is not None and not value >= least:
         raise BadInput(f"{value!r} is less than {least}", where=name)
+    if most is not None and not value <= most:
+        raise BadInput(f"{value!r} is more than {most}", where=name)
     return value
 
 

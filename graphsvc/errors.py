@@ -249,6 +249,14 @@ class Corrupt(GraphsvcError):
     code = "corrupt"
 
 
+class NoResources(GraphsvcError):
+    """The system gave no memory, thread or file handle. The files of the memory are as they were."""
+
+    code = "no_resources"
+    retryable = True
+    default_hint = "Raise the limits of this process (ulimit -a), or end what else runs."
+
+
 class StorageFailed(GraphsvcError):
     """SQLite failed a statement, for a reason that says nothing of the file."""
 

@@ -452,3 +452,49 @@ def test_records_made_anew_give_the_same_adjacency(memory: Memory) -> None:
     assert memory._opened.log.adjacent().edges == before
     assert micros(memory.causal.get("1").at) == before[min(before)].known
     assert memory.repair().ok
+
+
+# --- what is no input, and what has no end --------------------------------------------------------------------------
+
+
+def test_an_edge_that_has_ended_is_not_ended_anew(memory: Memory) -> None:
+    named(memory, "v", "w")
+    edge = memory.causal.add("v", "w", 0.5, valid_from="2020-01-01T00:00:00Z")
+    memory.causal.expire(edge.id, at="2023-01-01T00:00:00Z")
+    again = memory.causal.expire(edge.id)
+    assert again.valid_to == datetime(2023, 1, 1, tzinfo=UTC)
+    assert len(memory.causal.effects("v", as_of=("2024-01-01T00:00:00Z", None))) == 0
+    moved = memory.causal.expire(edge.id, at="2022-01-01T00:00:00Z")
+    assert moved.valid_to == datetime(2022, 1, 1, tzinfo=UTC), "said by name it may still be corrected"
+
+
+@pytest.mark.parametrize("uplift", [1e308, -1e19, math.inf, math.nan])
+def test_an_uplift_whose_products_are_no_numbers_is_refused(memory: Memory, uplift: float) -> None:
+    named(memory, "v", "w")
+    with pytest.raises(BadInput, match="uplift"):
+        memory.causal.add("v", "w", uplift)
+
+
+@pytest.mark.parametrize("ask", [
+    lambda causal: causal.around([("variable", "default", ["x"])]), lambda causal: causal.around(5),
+    lambda causal: causal.around("variable"), lambda causal: causal.paths("v", "w", rule=["product"]),
+], ids=["a list for an id", "a number", "a text", "a list for a rule"])  # fmt: skip
+def test_what_is_no_node_and_no_rule_is_bad_input(memory: Memory, ask: Any) -> None:
+    named(memory, "v", "w")
+    with pytest.raises(BadInput):
+        ask(memory.causal)
+
+
+def test_a_search_from_nodes_with_many_edges_ends_by_what_it_makes() -> None:
+    asked = 0
+
+    def out(node: CausalNode) -> list[CausalEdge]:
+        nonlocal asked
+        asked += 1
+        depth = int(node.id.partition(".")[0]) + 1
+        targets = [CausalNode("variable", "default", f"{depth}.{node.id.partition('.')[2]}{n:03}") for n in range(1_000)]
+        return [CausalEdge(n, str(n), "default", node, target, 0.5, 1.0, 0, BEGINNING, FOREVER, ()) for n, target in enumerate(targets)]
+
+    _, complete = downstream(RULES["weakest"], out, CausalNode("variable", "default", "0."), 4)
+    assert not complete
+    assert asked <= 101

@@ -507,3 +507,40 @@ def test_a_critique_that_says_nothing_is_no_lesson(memory: graphsvc.Memory) -> N
         memory.episodes.store(id=id, session="s", task="cross the road", critique=critique, success=False)
     memory.wait()
     assert [lesson.text for lesson in memory.episodes.critiques("cross the road")] == ["look first"]
+
+
+def test_a_search_that_others_write_into_spoils_no_later_one(memory: graphsvc.Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks = {"e0": "alpha apples", "e1": "beta bananas", "e2": "gamma grapes", "e3": "delta dates"}
+    for id, task in tasks.items():
+        memory.episodes.store(session="s", task=task, id=id, wait="searchable")
+    vectors = memory._opened.store.vectors
+    real = vectors.encode_one
+
+    def between(text: str) -> Any:
+        """One goes and one comes between the filter and the comparison: as many rows, but others."""
+        monkeypatch.setattr(vectors, "encode_one", real)
+        memory.episodes.delete("e0")
+        memory.episodes.store(session="s", task="epsilon elderberries", id="e4", wait="searchable")
+        return real(text)
+
+    monkeypatch.setattr(vectors, "encode_one", between)
+    memory.episodes.retrieve("whatever", 4, mode="vector")
+    for task in (*list(tasks.values())[1:], "epsilon elderberries"):
+        best = memory.episodes.retrieve(task, 1, mode="vector")[0]
+        assert (best.episode.task, best.score) == (task, pytest.approx(1.0, abs=1e-5))
+
+
+def test_answers_that_are_kept_take_no_more_than_the_setting_says(path: Path) -> None:
+    with graphsvc.open(path, embedder="hashing", query_cache_bytes=1_000_000) as memory:
+        memory.episodes.store_many([{"session": "s", "task": f"task {n}", "output": "x" * 5_000} for n in range(40)])
+        memory.wait()
+        for number in range(60):
+            memory.episodes.retrieve(f"task {number}", 5)
+        kept = memory.stats()["query_cache"]
+        assert 5 < kept["entries"] < 60
+        assert 500_000 < kept["bytes"] <= 1_000_000
+        before = kept["entries"]
+        memory.episodes.retrieve("another", 40)  # of 200 kB: not kept
+        assert memory.stats()["query_cache"]["entries"] == before
+        memory.episodes.retrieve("task 59", 5)
+        assert memory.stats()["query_cache"]["hits"] == 1

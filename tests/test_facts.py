@@ -585,3 +585,56 @@ def test_facts_can_be_awaited(path: Path) -> None:
             return [fact.object for fact in await memory.facts.current("Ada")]
 
     assert asyncio.run(story()) == ["o19"]
+
+
+# --- searched as of a pair of times ------------------------------------------------------------------------------
+
+
+def searched(memory: graphsvc.Memory, text: str, **options: Any) -> list[tuple[str, str, Any, Any]]:
+    return sorted((fact.agent, fact.object, fact.until, fact.closed_by) for fact in memory.facts.search(text, **options).records)
+
+
+def listed(memory: graphsvc.Memory, **options: Any) -> list[tuple[str, str, Any, Any]]:
+    return sorted((fact.agent, fact.object, fact.until, fact.closed_by) for fact in memory.facts.list(**options))
+
+
+@pytest.mark.parametrize("mode", ["blend", "vector", "text"])
+def test_a_search_of_the_past_finds_what_was_believed_then_as_it_was_known_to_end(memory: graphsvc.Memory, mode: Any) -> None:
+    facts = memory.facts
+    facts.predicate("boss", single=True)
+    facts.add("x", "boss", "Ann", id="same", at=year(2021), valid_from=year(2020))
+    facts.add("x", "boss", "Bob", at=year(2023), valid_from=year(2021))
+    facts.add("x", "boss", "Cat", id="same", agent="other", at=year(2023), valid_from=year(2020))
+    memory.wait()
+    for as_of in ((year(2022), year(2022)), (year(2022), year(2024)), (None, year(2022))):
+        assert searched(memory, "x boss", as_of=as_of, mode=mode) == listed(memory, as_of=as_of)
+    assert searched(memory, "x boss", as_of=(year(2022), year(2022)), mode=mode) == [("default", "Ann", None, None)]
+    assert [fact.object for fact in facts.search("x boss", as_of=(None, year(2022)), agent="other", mode=mode).records] == []
+
+
+def test_a_kept_answer_about_the_past_ends_when_a_predicate_becomes_single(memory: graphsvc.Memory) -> None:
+    facts = memory.facts
+    for month, town in ((1, "Berlin"), (2, "Munich")):
+        facts.add("alice", "lives_in", town, id=town, at=datetime(2024, month, 1, tzinfo=UTC), valid_from=year(2018 + month))
+    for month, town in ((3, "Berlin"), (4, "Munich")):
+        facts.retract(town, at=datetime(2024, month, 1, tzinfo=UTC))
+    memory.wait()
+    as_of = (year(2022), datetime(2024, 2, 15, tzinfo=UTC))
+    for _ in range(2):
+        assert {fact.object for fact in facts.search("alice lives in", as_of=as_of).records} == {"Berlin", "Munich"}
+        assert {item.record.object for item in memory.recall("alice lives in", kinds="fact", as_of=as_of)} == {"Berlin", "Munich"}  # type: ignore[union-attr]
+    facts.predicate("lives_in", single=True)
+    assert [fact.object for fact in facts.search("alice lives in", as_of=as_of).records] == ["Munich"]
+    assert [item.record.object for item in memory.recall("alice lives in", kinds="fact", as_of=as_of)] == ["Munich"]  # type: ignore[union-attr]
+
+
+def test_what_was_learnt_last_of_a_line_is_known_after_a_deletion_too(memory: graphsvc.Memory) -> None:
+    facts = memory.facts
+    facts.add("a", "p", "1", id="f1", at=year(2020))
+    facts.add("a", "p", "2", id="f2", at=year(2022))
+    with pytest.raises(BadInput):
+        facts.add("a", "p", "3", at=year(2021))
+    memory.forget("f2")
+    facts.add("a", "p", "3", at=year(2021))
+    with pytest.raises(BadInput):
+        facts.add("a", "p", "4", at=datetime(2020, 6, 1, tzinfo=UTC))

@@ -337,3 +337,17 @@ def step(memory: graphsvc.Memory, what: str, id: str, task: str) -> None:
             memory.skills.record_outcome(id, success=True, episode=id)
         case "forget skill":
             memory.forget(id, kind="skill")
+
+
+def test_a_bound_handle_is_told_nothing_of_namespaces_that_it_does_not_see(path: Path) -> None:
+    with graphsvc.open(path, embedder="hashing") as memory:
+        one, other = memory.as_agent("one"), memory.as_agent("other", shared=["one"])
+        one.episodes.store(session="s", task="t", id="e")
+        other.facts.add("x", "knows", "y", source="e", id="of other")
+        other.causal.variable("v")
+        other.causal.add("episode:e", "v", 0.5)
+        other.feedback("q", ["e"])
+        told, whole = one.forget("e", dry_run=True), memory.forget("e", dry_run=True)
+        assert (told.records, told.derived) == ({"episode": 1}, [])
+        assert whole.records == {"cause": 1, "episode": 1, "feedback": 1}
+        assert [named.agent for named in whole.derived] == ["other"]

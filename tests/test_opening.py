@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 import graphsvc
 from graphsvc.errors import BadInput, Corrupt, EmbeddingMismatch, GraphsvcError, InUse, StorageFull
+from graphsvc.memory import opened
 from graphsvc.store.directory import Manifest, set_aside
 from graphsvc.store.store import Store
 from graphsvc.store.text import TextIndex
@@ -372,3 +374,41 @@ def test_what_stops_a_reembedding_in_the_background_is_said_in_the_status(path: 
             time.sleep(0.02)
         assert "no more" in memory.status()["errors"]["reembedding"]
         assert len(memory.episodes.retrieve("task", k=5, mode="vector")) == 5
+
+
+def test_an_opening_that_nobody_waits_for_any_more_leaves_nothing_open(path: Path) -> None:
+    graphsvc.open(path, embedder="hashing").close()
+
+    async def gives_up() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(graphsvc.aopen(path, embedder="hashing"), 0.001)
+
+    asyncio.run(gives_up())
+    deadline = time.monotonic() + 30
+    while path in opened._open and time.monotonic() < deadline:
+        time.sleep(0.01)
+    program = f"import graphsvc; graphsvc.open({str(path)!r}, share=False).close()"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of address space are Linux's")
+def test_a_graph_for_which_there_is_no_memory_is_not_taken_for_damaged(path: Path) -> None:
+    with graphsvc.open(path, embedder="hashing") as memory:
+        memory.episodes.store(session="s", task="t", id="e")
+        memory.wait()
+    before = sorted(file.name for file in path.iterdir())
+    program = textwrap.dedent(f"""
+        import resource, graphsvc
+        memory = graphsvc.open({str(path)!r}, share=False)
+        resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+        try:
+            memory.cypher("MATCH (e:Episode) RETURN e.id")
+        except graphsvc.errors.GraphsvcError as error:
+            print(error.code, type(error.__cause__ or error).__name__)
+    """)
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60)
+    assert "no_resources" in done.stdout, done.stdout + done.stderr
+    assert sorted(file.name for file in path.iterdir()) == before, "nothing was set aside"
+    with graphsvc.open(path, embedder="hashing") as memory:
+        assert memory.cypher("MATCH (e:Episode) RETURN e.id").rows == [("e",)]
+        assert memory.verify().problems == []

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 import graphsvc
 from graphsvc.errors import BadInput, NeedsUnbound, NotFound, TooLarge, UnknownField
 from graphsvc.memory.retrieval import min_max
+from graphsvc.model.requests import TakeLinks, TakenLink
 
 
 def filled(memory: graphsvc.Memory) -> None:
@@ -407,3 +408,17 @@ def test_a_kept_answer_is_awaited_without_a_thread(path: Path) -> None:
             assert done.value.value.records == first.records
 
     asyncio.run(ask())
+
+
+def test_a_kept_answer_ends_when_an_import_brings_what_skills_were_derived_from(memory: graphsvc.Memory) -> None:
+    memory.causal.variable("r", is_reward=True)
+    memory.episodes.store(session="s", task="parse json", id="e")
+    memory.skills.create(name="other", id="k")
+    memory.causal.add("skill:k", "r", 0.9)
+    memory.wait()
+    for _ in range(2):
+        assert [item.uplift for item in memory.recall("parse json", kinds="episode")] == [0.0]
+    memory._opened.log.submit(
+        TakeLinks([TakenLink("DERIVED_FROM", ("skill", "default", "k"), ("episode", "default", "e"), {})])
+    )
+    assert [item.uplift for item in memory.recall("parse json", kinds="episode")] == [0.9]

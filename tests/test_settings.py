@@ -73,3 +73,9 @@ def test_config_check_says_where_each_setting_comes_from(tmp_path: Path) -> None
     assert wrong.returncode == 1
     error = json.loads(wrong.stderr)["error"]
     assert (error["code"], error["hint"]) == ("unknown_field", "Did you mean 'port'?")
+
+
+@pytest.mark.parametrize("name", ["graph_threads", "embedder_threads", "readers", "blas_threads", "workers"])
+def test_no_setting_asks_for_more_threads_than_a_machine_has(name: str) -> None:
+    with pytest.raises(BadInput, match="is more than"):
+        Settings(**{name: 999_999_999_999})

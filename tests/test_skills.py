@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import graphsvc
 from graphsvc.errors import BadInput, Conflict, Cycle, Gone, NotFound
 from graphsvc.model.records import Outcome, Skill
+from graphsvc.model.requests import TakeLinks, TakenLink
 from graphsvc.model.skills import after_outcome, plan
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -189,3 +190,14 @@ def test_a_choice_can_be_kept_to_what_is_near(memory: graphsvc.Memory) -> None:
     chosen = [memory.skills.choose("deploy the service", min_similarity=0.9, rng=seed) for seed in range(20)]
     assert {hit.skill.id for hit in chosen if hit} == {"deploy"}
     assert memory.skills.choose("bake bread", min_similarity=0.99) is None
+
+
+def test_evidence_in_a_namespace_that_is_not_seen_is_not_shown(memory: graphsvc.Memory) -> None:
+    seen, hidden = memory.as_agent("seen"), memory.as_agent("hidden")
+    hidden.episodes.store(session="s", task="t", output="a secret", id="e")
+    seen.skills.create(name="skill", id="k")
+    memory._opened.log.submit(
+        TakeLinks([TakenLink("DERIVED_FROM", ("skill", "seen", "k"), ("episode", "hidden", "e"), {})])
+    )
+    assert seen.skills.evidence("k") == []
+    assert [episode.id for episode in memory.skills.evidence("k")] == ["e"]

@@ -88,7 +88,7 @@ def add_edge(shell: Shell, cause: str, effect: str, **values: Any) -> Answer:
     known = given(values)
     interval = _low_high(known.pop("low", None), known.pop("high", None))
     with shell.open() as memory:
-        made = memory.causal.add(cause, effect, float(known.pop("uplift")), interval=interval, **known)
+        made = memory.causal.add(cause, effect, known.pop("uplift"), interval=interval, **known)
     return records.one(made) if shell.json else records.told(records.one(made).data, f"added {made.id}")
 
 

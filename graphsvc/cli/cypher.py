@@ -151,7 +151,7 @@ def show(console: Console, result: Result, format: str) -> None:
     text = _WRITERS[format](result)
     if console.is_terminal:
         text = safe(text)
-    console.print(text, soft_wrap=True, end="")
+    console.file.write(text)  # as it is: Rich would widen tabs and leave out what it takes for control characters
 
 
 def _table(result: Result) -> Any:

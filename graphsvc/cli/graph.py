@@ -15,6 +15,8 @@ from graphsvc.errors import BadInput
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from graphsvc.memory.memory import Memory
+
 graph = typer.Typer(no_args_is_help=True, help="How things are joined, and tables of one's own.")
 
 _Table = Annotated[str, typer.Argument(metavar="TABLE", help="The table's name.")]
@@ -90,32 +92,36 @@ def schema(shell: Shell) -> Answer:
 @command(graph, "add", example="graphsvc graph add Person people.csv")
 def add(shell: Shell, name: _Table, file: _File, ends: _Ends = None) -> Answer:
     """Add the rows of a file: new nodes, or edges between nodes that there are; all or none."""
+    pair = _pair(ends)
     with shell.open() as memory:
-        count = memory.graph.add(name, _rows(file), ends=_pair(ends))
+        count = memory.graph.add(name, _rows(memory, name, file, pair), ends=pair)
     return records.told({"created": count}, f"added {count:,}")
 
 
 @command(graph, "upsert", example="graphsvc graph upsert Person people.parquet")
 def upsert(shell: Shell, name: _Table, file: _File, ends: _Ends = None) -> Answer:
     """Add the rows of a file, or give those that are there the values given; all or none."""
+    pair = _pair(ends)
     with shell.open() as memory:
-        done = memory.graph.upsert(name, _rows(file), ends=_pair(ends))
+        done = memory.graph.upsert(name, _rows(memory, name, file, pair), ends=pair)
     return records.told(done, ", ".join(f"{count:,} {what}" for what, count in done.items()))
 
 
 @command(graph, "update", example="graphsvc graph update Person ages.jsonl")
 def update(shell: Shell, name: _Table, file: _File, ends: _Ends = None) -> Answer:
     """Give rows that are there the values of a file; all or none."""
+    pair = _pair(ends)
     with shell.open() as memory:
-        count = memory.graph.update(name, _rows(file), ends=_pair(ends))
+        count = memory.graph.update(name, _rows(memory, name, file, pair), ends=pair)
     return records.told({"updated": count}, f"updated {count:,}")
 
 
 @command(graph, "delete", example="graphsvc graph delete Person gone.csv")
 def delete(shell: Shell, name: _Table, file: _File, ends: _Ends = None) -> Answer:
     """Delete the nodes whose keys a file has, with their edges, or edges by source and target; all or none."""
+    pair = _pair(ends)
     with shell.open() as memory:
-        count = memory.graph.delete(name, _rows(file), ends=_pair(ends))
+        count = memory.graph.delete(name, _rows(memory, name, file, pair), ends=pair)
     return records.told({"deleted": count}, f"deleted {count:,}")
 
 
@@ -137,25 +143,9 @@ def _pair(ends: str | None) -> tuple[str, str] | None:
     return source, target
 
 
-def _rows(file: Path) -> pa.Table:
-    """The rows of a file."""
-    import pyarrow as pa
+def _rows(memory: Memory, name: str, file: Path, ends: tuple[str, str] | None) -> pa.Table:
+    """The rows of a file for a table, with the types that it has."""
+    from graphsvc.memory.graph_files import read_rows
 
-    try:
-        match file.suffix.lower():
-            case ".csv":
-                from pyarrow import csv
-
-                options = csv.ConvertOptions(strings_can_be_null=True, quoted_strings_can_be_null=False)
-                return csv.read_csv(file, convert_options=options)
-            case ".parquet":
-                from pyarrow import parquet
-
-                return parquet.read_table(file)
-            case ".jsonl" | ".ndjson":
-                from pyarrow import json
-
-                return json.read_json(file)
-    except (OSError, pa.ArrowException) as error:
-        raise BadInput(f"can't be read: {error}", where=str(file)) from None
-    raise BadInput("is no file of rows", where=str(file), hint="Its name ends in .csv, .parquet or .jsonl.")
+    known = memory.graph.schema()
+    return read_rows(file, known.get(name), known, ends)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection, Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 
@@ -56,7 +56,8 @@ def _option(field: Field, required: bool) -> inspect.Parameter:
     metavar = "JSON" if field.type == "metadata" else "TIME" if field.type == "time" else None
     help = field.description + _HINTS.get(field.type, "")
     if required:
-        annotation: Any = Annotated[str, typer.Option(declared, help=help)]
+        kind = _TYPES[field.type]
+        annotation: Any = Annotated[next(iter(get_args(kind)), kind), typer.Option(declared, help=help)]
         default: Any = inspect.Parameter.empty
     else:
         annotation = Annotated[_TYPES[field.type], typer.Option(declared, help=help, metavar=metavar)]

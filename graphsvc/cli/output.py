@@ -48,12 +48,24 @@ def as_json(data: Any, *, indent: bool = False) -> bytes:
     """One JSON document and a line end. What a terminal would obey is escaped, which JSON allows in texts."""
     import msgspec
 
-    encoded = msgspec.json.encode(data, enc_hook=str)
+    try:
+        encoded = msgspec.json.encode(data, enc_hook=str)
+    except UnicodeEncodeError:  # a name of a file that isn't UTF-8
+        encoded = msgspec.json.encode(_readable(msgspec.to_builtins(data, enc_hook=str)))
     if indent:
         encoded = msgspec.json.format(encoded, indent=2)
     # Below 0x20 the encoder escapes itself; what it left are the line ends of the layout.
     text = re.sub(r"[\x7f-\x9f\u200e-\u2069]", lambda found: f"\\u{ord(found[0]):04x}", encoded.decode())
     return text.encode() + b"\n"
+
+
+def _readable(data: Any) -> Any:
+    """The same with half characters shown by their numbers: no JSON holds them."""
+    if isinstance(data, str):
+        return data.encode(errors="backslashreplace").decode()
+    if isinstance(data, dict):
+        return {_readable(name): _readable(value) for name, value in data.items()}
+    return [_readable(value) for value in data] if isinstance(data, list | tuple) else data
 
 
 def console(*, error: bool = False) -> Console:

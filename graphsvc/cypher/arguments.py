@@ -22,6 +22,10 @@ _TEXTS: dict[str, int] = {
     "REGEXP_SPLIT_TO_ARRAY": 2, "SPLIT_PART": 2, "STR_SPLIT": 2, "STRING_SPLIT": 2, "STRING_TO_ARRAY": 2, "=~": 2,
 }  # fmt: skip
 """What takes any value for a text, and how many of its arguments it takes so."""
+_SPLITS = frozenset({"STRING_SPLIT", "STR_SPLIT", "STRING_TO_ARRAY", "SPLIT_PART"})
+_PATTERNS = frozenset({"REGEXP_EXTRACT", "REGEXP_EXTRACT_ALL", "REGEXP_REPLACE", "REGEXP_SPLIT_TO_ARRAY"})
+_BYTE = "\\C"
+"""Of a regular expression: one byte, which needn't be a character. The engines take two backslashes for one."""
 _SPANS = (
     "TO_DAYS",
     "TO_HOURS",
@@ -80,6 +84,19 @@ def why_refused(name: str, expr: Expr, values: list[Value]) -> tuple[str, str]:
     ):
         return f"{shown} takes no node, edge or path", "Choose between properties."
     return _numbers(name, expr, values)
+
+
+def why_no_text(name: str, values: list[Value], writes: bool) -> tuple[str, str]:
+    """Why a function of texts may make what is no text, and what to do; ('', '') if it can't.
+
+    Engines cut texts into bytes by an empty separator, and where a regular expression says so.
+    """
+    given = values[1].text if len(values) > 1 else None
+    if name in _SPLITS and not given:
+        return f"{name.lower()} cuts by a known text that isn't empty", "Give it a literal, or a parameter: ','."
+    if name in _PATTERNS and ((given is None and writes) or (given is not None and _BYTE in given)):
+        return f"{name.lower()} may cut characters apart", "Give it a pattern that is known, without \\C."
+    return "", ""
 
 
 def _numbers(name: str, expr: Expr, values: list[Value]) -> tuple[str, str]:

@@ -12,6 +12,9 @@ from graphsvc.errors import NotAllowed
 
 _T = TypeVar("_T")
 
+MAX_DIGITS = 39
+"""Of a whole number: the engines' longest have 128 bits."""
+
 _LEVELS = (
     ("OR",), ("XOR",), ("AND",), (), ("=", "<>", "<", "<=", ">", ">="), ("|",), ("&",), ("<<", ">>"), ("+", "-"),
     ("*", "/", "%"), ("^",),
@@ -177,7 +180,7 @@ class Reader:
             case "text":
                 return Expr("literal", self.step().at, token.value)
             case "int":
-                return Expr("literal", self.step().at, int(token.text))
+                return Expr("literal", token.at, self.whole())
             case "float":
                 return Expr("literal", self.step().at, float(token.text))
             case "parameter":
@@ -343,6 +346,8 @@ class Reader:
     def whole(self) -> int:
         if self.now.kind != "int":
             raise self.error("expected a whole number")
+        if len(self.now.text) > MAX_DIGITS:
+            raise self.error(f"a whole number has at most {MAX_DIGITS} digits", at=self.now.at)
         return int(self.step().text)
 
     # patterns

@@ -14,11 +14,12 @@ from typing import Any
 
 from graphsvc.cypher.arguments import (
     all_shortest_unseen,
+    why_no_text,
     why_reduce_refused,
     why_refused,
     why_unused,
 )
-from graphsvc.cypher.functions import AGGREGATES, ELEMENTS, FUNCTIONS, GIVES, LENGTHS, PASSES, Growth
+from graphsvc.cypher.functions import AGGREGATES, ELEMENTS, FUNCTIONS, GIVES, HOLDING, LENGTHS, PASSES, Growth
 from graphsvc.cypher.names import folded
 from graphsvc.cypher.syntax import (
     Call,
@@ -57,7 +58,7 @@ from graphsvc.cypher.values import (
     of_type,
     struct,
 )
-from graphsvc.errors import NotAllowed
+from graphsvc.errors import NotAllowed, NotDeterministic
 
 MAX_VALUE = 1_000_000
 """Elements and characters of one value."""
@@ -85,20 +86,24 @@ _SMALL = 100
 class Budget:
     """What a statement's values may grow to, clause by clause."""
 
-    def __init__(self, statement: str, parameters: Mapping[str, Any] | None, schema: Schema | None) -> None:
+    def __init__(
+        self, statement: str, parameters: Mapping[str, Any] | None, schema: Schema | None, writes: bool
+    ) -> None:
         self._statement = statement
+        self._writes = writes
         self._parameters = parameters
         self._schema = schema
         self._names: dict[str, Value] = {}
         self._unwound = 1.0
         self._matched = False
+        self._guessed = False
         self._grown = 0.0
         self._work = 0.0
 
     def query(self, query: Query) -> None:
         """Raises: NotAllowed, if it would grow too far."""
         for part in query.parts:
-            self._names, self._unwound, self._matched = {}, 1.0, False
+            self._names, self._unwound, self._matched, self._guessed = {}, 1.0, False, False
             self._check_part(part)
             for clause in part:
                 self._clause(clause)
@@ -134,10 +139,10 @@ class Budget:
                     self._path(path)
                 if isinstance(clause, Merge):
                     for item in (*clause.on_create, *clause.on_match):
-                        self._value(item.value)
+                        self._given(item.value)
             case Set():
                 for item in clause.items:
-                    self._value(item.value)
+                    self._given(item.value)
 
     def _match(self, clause: Match) -> None:
         self._matched = True
@@ -150,7 +155,7 @@ class Budget:
         length = len(path.nodes) + len(path.edges)
         for part in path.parts:
             for _, value in part.properties:
-                self._value(value)
+                self._given(value)
             if part.variable:
                 self._bind(part)
         for edge in path.edges:
@@ -160,9 +165,15 @@ class Budget:
                 inner = dict.fromkeys(map(folded, edge.hops.names), STORED)
                 for expr in (*filter(None, [edge.hops.where]), *edge.hops.shown):
                     self._within(expr, inner, 1)
-                self._names[folded(edge.variable)] = Value(STORED_SIZE * length, length, kind="path")
+                self._names[folded(edge.variable)] = Value(STORED_SIZE * length, length, kind="path", sure=True)
         if path.variable:
-            self._names[folded(path.variable)] = Value(STORED_SIZE * length, length, kind="path")
+            self._names[folded(path.variable)] = Value(STORED_SIZE * length, length, kind="path", sure=True)
+
+    def _given(self, expr: Expr) -> None:
+        """What a property is to be, or to equal."""
+        if self._writes and self._value(expr).holds_element:
+            raise self._placed("a property", expr)
+        self._value(expr)
 
     def _bind(self, part: Node | Edge) -> None:
         kind, tables = ("node", part.labels) if isinstance(part, Node) else ("edge", part.types)
@@ -178,11 +189,19 @@ class Budget:
     def _unwind(self, clause: Unwind) -> None:
         value = self._value(clause.expr)
         self._unwound *= max(1, value.elements)
+        self._guessed = self._guessed or not value.sure
         if self._unwound > MAX_UNWOUND:
             raise self._refuse(f"UNWIND would make more than {MAX_UNWOUND:,} rows", clause.at)
         self._names[folded(clause.name)] = value.element
 
     def _projection(self, clause: Projection) -> None:
+        writes, self._writes = self._writes, self._writes and not clause.final
+        try:
+            self._project(clause)
+        finally:
+            self._writes = writes
+
+    def _project(self, clause: Projection) -> None:
         values = {_name(item): self._value(item.expr) for item in clause.items}
         large = [item for item in clause.items if values[_name(item)].size > MAX_GIVEN]
         for item in large if clause.final else ():
@@ -191,7 +210,7 @@ class Budget:
         groups = [item for item in clause.items if not aggregates(item.expr)]
         outer = self._names
         if len(groups) < len(clause.items) and not groups and not clause.star:
-            self._unwound, self._matched = 1, False
+            self._unwound, self._matched, self._guessed = 1, False, False
         self._names = {**(outer if clause.star or clause.final else {}), **values}
         for expr in clause.order:
             self._within(expr, outer, 1)
@@ -199,10 +218,16 @@ class Budget:
             if bound is not None:
                 most = self._value(bound).most
                 if bound is clause.limit and most is not None:
-                    self._unwound = min(self._unwound, max(1, most))
-                    self._matched = self._matched and most > _MATCHED
+                    self._limited(max(1, most))
         if clause.where:
             self._value(clause.where)
+
+    def _limited(self, most: float) -> None:
+        """No more rows than so many: of those that MATCH finds nothing was known before."""
+        if not self._matched and not self._guessed:
+            self._unwound = min(self._unwound, most)
+        elif most <= _MATCHED:
+            self._unwound, self._matched, self._guessed = most, False, False
 
     # expressions
 
@@ -292,6 +317,18 @@ class Budget:
         what, hint = why_refused(name, expr, values)
         if what:
             raise NotAllowed(what, where=place(self._statement, expr.at), hint=hint, rule="crash")
+        if self._parameters is not None:
+            what, hint = why_no_text(name, values, self._writes)
+            if what:
+                raise NotAllowed(what, where=place(self._statement, expr.at), hint=hint, rule="wrong")
+        if self._writes and name not in HOLDING and any(value.holds_element for value in values):
+            raise self._placed(name.lower(), expr)
+
+    def _placed(self, what: str, expr: Expr) -> NotDeterministic:
+        return NotDeterministic(
+            f"{what} is made of a node, edge or path, whose internal id is other after a rebuild",
+            where=place(self._statement, expr.at), hint="Take its properties.", rule="place",
+        )  # fmt: skip
 
     def _check_used(self, expr: Expr, names: Sequence[str], body: Expr) -> None:
         if why := why_unused(names, body):
@@ -315,12 +352,13 @@ class Budget:
 
     def _cast(self, expr: Expr) -> Value:
         value = self._value(expr.args[0])
+        self._check("CAST", expr, [value])
         to = of_type(expr.value)
         if to.kind == "text":
             return self._grows(Value(self._as_text(value), kind="text"), expr)
         if to.number:
             return replace(value, kind="number", count=None, null=False, item=None) if value.number else NUMBER
-        return self._grows(replace(to, size=max(1, value.size), count=value.count), expr)
+        return self._grows(replace(to, size=max(1, value.size), count=value.count, sure=value.sure), expr)
 
     def _as_text(self, value: Value) -> float:
         return _TEXT if value.number else value.size + _TEXT * (value.count or 0)
@@ -336,7 +374,8 @@ class Budget:
         kinds = {left.kind, right.kind}
         kind = "text" if "text" in kinds and "list" not in kinds else "list" if "list" in kinds else ""
         item = largest([left.element, right.element])
-        grown = Value(left.size + right.size, left.elements + right.elements, kind=kind, item=item)
+        both = left.sure and right.sure
+        grown = Value(left.size + right.size, left.elements + right.elements, kind=kind, item=item, sure=both)
         return self._grows(replace(grown, null=left.null and right.null), expr)
 
     # functions
@@ -373,19 +412,24 @@ class Budget:
                     return replace(first.element, size=first.size)
                 if expr.value in ("NODES", "RELS", "RELATIONSHIPS"):
                     item = Value(STORED_SIZE, kind="node" if expr.value == "NODES" else "edge")
-                    return Value(first.size, first.count, item=item)
+                    return Value(first.size, first.count, item=item, sure=first.sure)
                 return largest(values) if len(values) != 1 else first.unbound()
             case "scan":
                 self._works(sum(sizes), expr)
-                return Value(low=0, most=first.size, kind="number") if expr.value in LENGTHS else first.unbound()
+                if expr.value not in LENGTHS:
+                    return first.unbound()
+                return Value(low=0, most=first.elements if first.sure else None, kind="number")
             case "compare":
                 self._works(_product(sizes), expr)
                 return Value()
             case "sum":
                 items = [value.element if value.kind == "list" else value for value in values]
                 return self._grows(
-                    Value(1 + sum(sizes), sum(value.elements for value in values), item=largest(items)), expr
-                )
+                    Value(
+                        1 + sum(sizes), sum(value.elements for value in values), item=largest(items),
+                        sure=all(value.sure or value.kind != "list" for value in values),
+                    ), expr,
+                )  # fmt: skip
             case "text":
                 return self._grows(Value(self._as_text(first)), expr)
             case "range":
@@ -396,12 +440,13 @@ class Budget:
                 return self._grows(Value(max(first.size, self._bound(expr, values, 1))), expr)
             case "collect":
                 rows = self._unwound * (_MATCHED if self._matched else 1)
-                return self._grows(Value(rows * first.size, rows, item=first), expr, times=1)
+                sure = not self._matched and not self._guessed
+                return self._grows(Value(rows * first.size, rows, item=first, sure=sure), expr, times=1)
         return self._grows(Value(_product([1 + size for size in sizes])), expr)
 
     def _numeric(self, name: str, values: list[Value]) -> Value:
         if name == "COUNT":
-            return Value(low=0, most=None if self._matched else self._unwound, kind="number")
+            return Value(low=0, most=None if self._matched or self._guessed else self._unwound, kind="number")
         if values and name == "ABS":
             bounds = [abs(bound) for bound in (values[0].low, values[0].most) if bound is not None]
             return Value(low=0, most=max(bounds) if len(bounds) == 2 else None, kind="number")
@@ -437,7 +482,7 @@ class Budget:
             if expr.args[2].kind in ("literal", "parameter"):
                 step = max(1.0, abs(values[2].most or 1))
         count = max(0.0, high - low) / step + 1
-        return self._grows(Value(count, count, item=Value(low=low, most=high, kind="number")), expr)
+        return self._grows(Value(count, count, item=Value(low=low, most=high, kind="number"), sure=True), expr)
 
     def _lambda(self, growth: str, expr: Expr) -> Value:
         among = self._value(expr.args[0])
@@ -451,7 +496,8 @@ class Budget:
         found = among
         if growth == "each":
             kind = "array" if among.kind == "array" else "list"
-            found = self._grows(Value(1 + among.elements * item.size, among.elements, kind=kind, item=item), expr)
+            size = 1 + among.elements * item.size
+            found = self._grows(Value(size, among.elements, kind=kind, item=item, sure=among.sure), expr)
         self._check_used(expr, names, body)
         return found
 
@@ -491,18 +537,24 @@ def aggregates(expr: Expr) -> bool:
 
 
 def check_growth(
-    statement: str, query: Query, parameters: Mapping[str, Any] | None, schema: Schema | None = None
+    statement: str,
+    query: Query,
+    parameters: Mapping[str, Any] | None,
+    schema: Schema | None = None,
+    *,
+    writes: bool = False,
 ) -> None:
     """Whether a statement's values stay within bounds, and no function is given what ends the process.
 
     Args:
         parameters: the values of its parameters; None, where they aren't known yet, takes them for small.
         schema: types of what is stored; None trusts that functions get what they take.
+        writes: whether it writes: then no internal id gets into a value.
 
     Raises:
-        NotAllowed: they don't; `rule` is `growth` or `crash`.
+        NotAllowed: they don't; `rule` is `growth`, `crash`, `wrong` or `place`.
     """
-    Budget(statement, parameters, schema).query(query)
+    Budget(statement, parameters, schema, writes).query(query)
 
 
 _VALUE_UNSEEN = frozenset({"=", "<>", "<", "<=", ">", ">=", "STARTS WITH", "ENDS WITH", "CONTAINS"})

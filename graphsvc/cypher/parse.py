@@ -29,8 +29,15 @@ from graphsvc.cypher.syntax import (
     Set,
     Statement,
     Unwind,
+    every_clause,
+    height,
+    of_clause,
 )
-from graphsvc.errors import NotAllowed
+from graphsvc.cypher.tokens import place
+from graphsvc.errors import NotAllowed, TooLarge
+
+MAX_HEIGHT = 200
+"""How many operators may lie within one another: `a OR b OR c` are two."""
 
 REFUSED = {
     "ALTER": "ddl", "ANALYZE": "statement", "ATTACH": "attach", "BEGIN": "transaction", "CHECKPOINT": "transaction",
@@ -56,7 +63,20 @@ def parse(statement: str) -> Statement:
         raise reader.error("one statement at a time", at=reader.now.at, rule="one_statement")
     if reader.now.kind != "end":
         raise reader.refused()
+    if isinstance(found, Query):
+        for clause in every_clause(found):
+            _check_height(statement, clause)
     return found
+
+
+def _check_height(statement: str, clause: Clause) -> None:
+    """What follows goes through expressions by calling itself for what is within them."""
+    if height(of_clause(clause)) > MAX_HEIGHT:
+        raise TooLarge(
+            f"more than {MAX_HEIGHT} operators are strung together",
+            where=place(statement, clause.at),
+            hint="x IN ['a', 'b'] for many OR; lists as parameters; WITH between parts.",
+        )
 
 
 class _Statement(Reader):

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from graphsvc.cypher.functions import CRASHES, FUNCTIONS, PROCEDURES
+from graphsvc.cypher.functions import CRASHES, FUNCTIONS, PROCEDURES, WRONG
 from graphsvc.cypher.growth import check_growth
 from graphsvc.cypher.names import folded, hidden
 from graphsvc.cypher.shapes import check_shapes
@@ -76,7 +76,14 @@ def check_statement(statement: str) -> None:
     tokens(statement)
 
 
-def check_common(statement: str, query: Query, parameters: Mapping[str, Any] | None, tables: Schema | None) -> None:
+def check_common(
+    statement: str,
+    query: Query,
+    parameters: Mapping[str, Any] | None,
+    tables: Schema | None,
+    *,
+    writes: bool = False,
+) -> None:
     """What holds for reads and writes: functions, hidden names, known tables, growth."""
     for token in tokens(statement):
         if token.kind == "parameter" and hidden(token.value):
@@ -95,7 +102,7 @@ def check_common(statement: str, query: Query, parameters: Mapping[str, Any] | N
         elif isinstance(clause, Match) and clause.hint is not None:
             raise refused(statement, clause.hint, "HINT isn't allowed", "clause")
     check_shapes(statement, query)
-    check_growth(statement, query, parameters, tables)
+    check_growth(statement, query, parameters, tables, writes=writes)
 
 
 def refused(statement: str, at: int, what: str, rule: str, hint: str = "") -> NotAllowed:
@@ -108,9 +115,16 @@ def _check_expression(statement: str, expr: Expr) -> None:
     if expr.kind == "call" and expr.value not in FUNCTIONS:
         if expr.value in CRASHES:
             raise refused(statement, expr.at, CRASHES[expr.value], "crash")
+        if expr.value in WRONG:
+            raise refused(statement, expr.at, WRONG[expr.value], "wrong")
         near = difflib.get_close_matches(expr.value, FUNCTIONS, 1)
         hint = f"Did you mean {near[0].lower()}?" if near else "docs/reference/cypher.md lists them."
         raise refused(statement, expr.at, f"{expr.value.lower()} isn't a function that can be called", "function", hint)
+    if expr.kind == "call" and expr.value in ("STRUCT_EXTRACT", "PROPERTIES") and len(expr.args) > 1:
+        key = expr.args[1]
+        if key.kind != "literal" or not isinstance(key.value, str) or hidden(key.value):
+            what = f"{expr.value.lower()} takes the name of a property, as a text that begins with no _"
+            raise refused(statement, key.at, what, "hidden")
 
 
 def _check_table(statement: str, at: int, name: str, known: Mapping[str, str] | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -261,56 +261,71 @@ Statement = Query | CreateTable | AlterTable | DropTable | CommentOn
 # --- going through it -----------------------------------------------------------------------------------
 
 
-def inside(expr: Expr) -> Iterator[Expr]:
-    """An expression and all within it, those of its subqueries and patterns too."""
-    yield expr
+def within(expr: Expr) -> list[Expr]:
+    """The expressions that one is made of, those of its subquery or pattern too."""
     if isinstance(expr.value, Match):
-        yield from in_match(expr.value)
-    elif isinstance(expr.value, Path):
-        yield from in_path(expr.value)
-    for arg in expr.args:
-        yield from inside(arg)
+        return [*_of_match(expr.value), *expr.args]
+    if isinstance(expr.value, Path):
+        return [*_of_path(expr.value), *expr.args]
+    return list(expr.args)
 
 
-def in_path(path: Path) -> Iterator[Expr]:
+def inside(expr: Expr) -> Iterator[Expr]:
+    """An expression and all within it, each before what it is made of."""
+    waiting = [expr]
+    while waiting:
+        yield (one := waiting.pop())
+        waiting += reversed(within(one))
+
+
+def height(exprs: Iterable[Expr]) -> int:
+    """How many expressions lie within one another at most."""
+    layer, found = list(exprs), 0
+    while layer:
+        layer, found = [inner for one in layer for inner in within(one)], found + 1
+    return found
+
+
+def _of_path(path: Path) -> Iterator[Expr]:
     for part in path.parts:
         for _, value in part.properties:
-            yield from inside(value)
+            yield value
         if isinstance(part, Edge) and part.hops:
-            for expr in (*filter(None, [part.hops.where]), *part.hops.shown):
-                yield from inside(expr)
+            yield from (*filter(None, [part.hops.where]), *part.hops.shown)
 
 
-def in_match(match: Match) -> Iterator[Expr]:
+def _of_match(match: Match) -> Iterator[Expr]:
     for path in match.paths:
-        yield from in_path(path)
+        yield from _of_path(path)
     if match.where:
-        yield from inside(match.where)
+        yield match.where
+
+
+def of_clause(clause: Clause) -> Iterator[Expr]:
+    """The expressions of a clause, but for those within them."""
+    match clause:
+        case Match():
+            yield from _of_match(clause)
+        case Unwind():
+            yield clause.expr
+        case Projection():
+            tail = filter(None, (*clause.order, clause.skip, clause.limit, clause.where))
+            yield from (*(item.expr for item in clause.items), *tail)
+        case Call():
+            yield from (*clause.args, *filter(None, [clause.where]))
+        case Create() | Merge():
+            for path in clause.paths:
+                yield from _of_path(path)
+            if isinstance(clause, Merge):
+                yield from (item.value for item in (*clause.on_create, *clause.on_match))
+        case Set():
+            yield from (item.value for item in clause.items)
 
 
 def in_clause(clause: Clause) -> Iterator[Expr]:
     """All expressions of a clause."""
-    match clause:
-        case Match():
-            yield from in_match(clause)
-        case Unwind():
-            yield from inside(clause.expr)
-        case Projection():
-            tail = filter(None, (*clause.order, clause.skip, clause.limit, clause.where))
-            for expr in (*(item.expr for item in clause.items), *tail):
-                yield from inside(expr)
-        case Call():
-            for expr in (*clause.args, *filter(None, [clause.where])):
-                yield from inside(expr)
-        case Create() | Merge():
-            for path in clause.paths:
-                yield from in_path(path)
-            if isinstance(clause, Merge):
-                for item in (*clause.on_create, *clause.on_match):
-                    yield from inside(item.value)
-        case Set():
-            for item in clause.items:
-                yield from inside(item.value)
+    for expr in of_clause(clause):
+        yield from inside(expr)
 
 
 def paths_of(clause: Clause) -> Iterator[Path]:

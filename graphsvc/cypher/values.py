@@ -32,6 +32,8 @@ class Value:
         tables: of a node or edge, those that it may be of; none if it may be of any.
         bound: whether it is a node or edge that a pattern binds, and not one out of a list or struct.
         taken: whether an expression takes it out of a list or struct; what UNWIND or a lambda names isn't.
+        sure: whether `count`, or of a text `size`, is a bound that holds; else it is a guess.
+        text: itself, if it is a text that is at hand.
     """
 
     size: float = 1
@@ -44,6 +46,8 @@ class Value:
     tables: tuple[str, ...] = ()
     bound: bool = False
     taken: bool = False
+    sure: bool = False
+    text: str | None = None
 
     @property
     def number(self) -> bool:
@@ -58,8 +62,13 @@ class Value:
         return replace(self.item, bound=False, taken=False) if self.item else Value(self.size, null=self.null)
 
     def unbound(self) -> Value:
-        """The same, but for the bounds of a number."""
-        return replace(self, low=None, most=None)
+        """The same, but for the bounds of a number, and for which text it is."""
+        return replace(self, low=None, most=None, text=None)
+
+    @property
+    def holds_element(self) -> bool:
+        """Whether it is a node, edge, path or internal id, or a list or struct that holds one."""
+        return self.kind in (*ELEMENTS, "id") or (self.item is not None and self.item.holds_element)
 
 
 NUMBER = Value(kind="number")
@@ -76,10 +85,12 @@ def known(value: Any) -> Value:
     if isinstance(value, bool):
         return TRUTH
     if isinstance(value, int | float):
-        bound = value if value == value else None
+        bound = _float(value)
         return Value(low=bound, most=bound, kind="number")
     if isinstance(value, str | bytes):
-        return Value(max(1, len(value)), kind="text" if isinstance(value, str) else "other")
+        if isinstance(value, bytes):
+            return Value(max(1, len(value)), kind="other", sure=True)
+        return Value(max(1, len(value)), kind="text", sure=True, text=value)
     if isinstance(value, dict):
         return struct([known(each) for each in value.values()])
     if isinstance(value, list | tuple):
@@ -97,7 +108,8 @@ def struct(fields: list[Value]) -> Value:
 def listed(items: list[Value]) -> Value:
     """A list of some values; an element of an empty one has no type."""
     item = largest(items) if items else Value(null=True)
-    return Value(1 + sum(each.size for each in items), len(items), kind="list", null=item.null, item=item)
+    size = 1 + sum(each.size for each in items)
+    return Value(size, len(items), kind="list", null=item.null, item=item, sure=True)
 
 
 def largest(values: list[Value]) -> Value:
@@ -115,7 +127,17 @@ def largest(values: list[Value]) -> Value:
         any(value.null for value in typed),
         largest([item for item in items if item]) if all(items) else None,
         typed[0].tables if all(value.tables == typed[0].tables for value in typed) else (),
+        sure=all(value.sure for value in typed),
     )
+
+
+def _float(bound: float) -> float | None:
+    """A bound as a float; None where that is no number."""
+    try:
+        bound = float(bound)
+    except OverflowError:
+        return None
+    return bound if bound == bound else None
 
 
 def _extreme(which: Callable[[list[float]], float], bounds: list[float | None]) -> float | None:
@@ -144,10 +166,12 @@ def computed(operator: str, left: Value, right: Value) -> Value:
         return NUMBER
     low, most, below, above = (bound or 0.0 for bound in bounds)
     if operator == "+":
-        return Value(low=low + below, most=most + above, kind="number")
+        return Value(low=_float(low + below), most=_float(most + above), kind="number")
     if operator == "-":
-        return Value(low=low - above, most=most - below, kind="number")
+        return Value(low=_float(low - above), most=_float(most - below), kind="number")
     corners = [low * below, low * above, most * below, most * above]
+    if any(corner != corner for corner in corners):  # no number: 0 times infinity
+        return NUMBER
     return Value(low=min(corners), most=max(corners), kind="number")
 
 

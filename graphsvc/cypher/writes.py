@@ -131,7 +131,7 @@ def check_write(
     clauses = parsed.parts[0]
     if not any(type(clause) in WRITING for clause in clauses):
         raise refused(statement, 0, "the statement doesn't write", "no_write", "Leave write=True out.")
-    check_common(statement, parsed, parameters, tables)
+    check_common(statement, parsed, parameters, tables, writes=True)
     if call := next((clause for clause in clauses if isinstance(clause, Call)), None):
         raise refused(statement, call.at, "a write calls no procedure", "procedure", "Read first.")
     _check_texts(statement)

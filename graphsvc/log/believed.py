@@ -6,7 +6,7 @@ computed from what the facts assert, for their lines as a whole: what cuts a fac
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -151,6 +151,16 @@ def as_known(fact: Fact, cut: Cut | None, cutting: Mapping[int, Record]) -> Fact
         return fact
     by = cutting[cut.by].id if cut.by in cutting else None
     return msgspec.structs.replace(fact, until=moment_of(cut.until), closed_by=by, superseded=False)
+
+
+def ended_then(log: Log, facts: Iterable[Fact], moments: Moments, agents: Agents) -> list[Fact]:
+    """Facts as they were known to end at a moment of knowledge."""
+    facts = list(facts)
+    _, cuts = rows(log, moments, {}, None, agents)
+    numbers = log.rows_of("fact", [(fact.agent, fact.id) for fact in facts])
+    cut = [cuts.get(numbers.get((fact.agent, fact.id), -1)) for fact in facts]
+    cutting = log.records(sorted({one.by for one in cut if one is not None and one.by >= 0}))
+    return [as_known(fact, one, cutting) for fact, one in zip(facts, cut, strict=True)]
 
 
 def conflicts(log: Log, asserted: Asserted) -> Iterator[tuple[int, int]]:

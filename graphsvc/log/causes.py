@@ -51,6 +51,8 @@ def expire(state: State, request: ExpireCause) -> Cause:
     """Say until when a causal edge holds. What was said of that before is kept, with the time when it was said."""
     stored = state.live("cause", *request.ref)
     old = cast(Cause, stored.record)
+    if request.end is None and old.valid_to is not None and micros(old.valid_to) <= state.now:
+        return old  # it has ended: said once more it is the same
     end = from_micros(state.now if request.end is None else request.end)
     if old.valid_to == end:
         return old

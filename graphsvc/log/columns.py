@@ -202,6 +202,8 @@ class KindColumns:
 
     def latest(self, times: tuple[str, ...], among: Mapping[str, str]) -> int:
         """The latest of some times of the live records that have these names."""
+        if any(text not in self.names[name].codes for name, text in among.items()):
+            return NO_INT
         mask = self.live.data[: self.count].copy()
         for name, text in among.items():
             mask &= self._names_in(name, (text,), self.count)
@@ -403,9 +405,9 @@ class Columns:
         self.changed = dict.fromkeys(KINDS, 0)
         self._every: dict[str, tuple[int, NDArray[np.int64]]] = {}
 
-    def apply(self, events: Iterable[RowEvent], n: int) -> None:
-        """What the writer has just committed, up to log number `n`."""
-        kinds = set()
+    def apply(self, events: Iterable[RowEvent], n: int, also: Iterable[str] = ()) -> None:
+        """What the writer has just committed, up to log number `n`; kinds that it changed `also` by links alone."""
+        kinds = set(also)
         new: dict[str, dict[int, RowEvent]] = {}
         for event in events:
             kinds.add(event.kind)

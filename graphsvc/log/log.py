@@ -142,7 +142,8 @@ class Log:
         """In the writer's thread, after a commit: columns first, then whoever follows the log."""
         if not changes:
             return
-        self.columns.apply(events, changes[-1].n)
+        taken = any(change.links for change in changes if change.verb == "memory.import")
+        self.columns.apply(events, changes[-1].n, ["skill"] if taken else ())  # what skills were derived from
         self.waiting.update((change.n, change.reply) for change in changes if change.reply is not None)
         with self._grown:
             if self._missed is not None:

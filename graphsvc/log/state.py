@@ -143,6 +143,7 @@ class State:
         self._session_ends: dict[tuple[str, str], Moment | None] = {}
         self._counts: dict[tuple[str, str, str], int] = {}
         self._learnt: dict[Line, int] = {}
+        self._learnt_before: dict[Line, int] = {}
         self._learnt_last: int | None = None
         self._undo: list[Callable[[], Any]] | None = None
         self.reset()
@@ -153,6 +154,7 @@ class State:
         self._session_ends.clear()
         self._counts.clear()
         self._learnt.clear()
+        self._learnt_before.clear()
         self._learnt_last = None
         self._fresh: dict[tuple[str, str, str], Stored] = {}
         self._records: list[tuple[Any, ...]] = []
@@ -232,6 +234,12 @@ class State:
             self._session_ends.clear()
         if len(self._counts) > CACHE_LIMIT:
             self._counts.clear()
+        if len(self._learnt_before) > CACHE_LIMIT or any(
+            event.kind == "fact" and event.record is None for event in done[1]
+        ):
+            self._learnt_before.clear()
+        for line in self._learnt.keys() & self._learnt_before.keys():
+            self._learnt_before[line] = max(self._learnt[line], self._learnt_before[line])
         self._learnt.clear()  # the columns know it now
         return done
 
@@ -439,7 +447,10 @@ class State:
 
     def learnt(self, line: Line) -> int:
         """When something was last learnt of a line: a fact of it, or that one doesn't hold."""
-        committed = self.columns.latest("fact", LEARNT, dict(zip(LINE, line, strict=True)))
+        committed = self._learnt_before.get(line)
+        if committed is None:
+            committed = self.columns.latest("fact", LEARNT, dict(zip(LINE, line, strict=True)))
+            self._learnt_before[line] = committed
         return max(committed, self._learnt.get(line, committed))
 
     def note_learnt(self, fact: Fact) -> None:

@@ -337,12 +337,16 @@ class Causal(Verbs):
         limit = check_k(k, self._opened.settings.max_results)
         if direction not in ("out", "in"):
             raise BadInput(f"{direction!r} is neither out nor in", where="direction")
+        given: Any = nodes
+        if isinstance(given, str) or not isinstance(given, Sequence):
+            raise BadInput(f"expected a list of (kind, namespace, id), got {type(given).__name__}", where="nodes")
         check_k(max(1, len(nodes)), MOST_NODES, "nodes")
         seen = self._namespaces.reads()
         look = self._look(direction, self._moments(as_of), min_confidence, seen)
         found = []
         for place, named in enumerate(nodes):
-            if not isinstance(named, tuple | list) or len(named) != 3:
+            parts = named if isinstance(named, tuple | list) else ()
+            if len(parts) != 3 or not all(isinstance(part, str) for part in parts):
                 raise BadInput(f"expected (kind, namespace, id), got {named!r}", where=f"nodes[{place}]")
             edges = look(CausalNode(*named)) if seen is None or named[1] in seen else []
             found.append(sorted(edges, key=_weight)[:limit])
@@ -534,7 +538,7 @@ def _pair(interval: Any, where: str) -> tuple[Any, Any]:
 
 
 def _rule(name: Any) -> Rule:
-    if name not in RULES:
+    if not isinstance(name, str) or name not in RULES:
         raise BadInput(f"{name!r} is not one of {', '.join(RULES)}", where="rule")
     return RULES[name]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, cast
 
-from graphsvc.errors import BadInput, NotFound, TooLarge
+from graphsvc.errors import BadInput, NotFound
 from graphsvc.log import believed
 from graphsvc.log.state import LIVE, every
 from graphsvc.memory.joined import far_ends
@@ -20,7 +20,7 @@ from graphsvc.memory.verbs import ORDERS, Verbs, Wait, check_wait, new_id
 from graphsvc.model.as_of import Moments, When, check_interval, parse_as_of
 from graphsvc.model.change import decode_record
 from graphsvc.model.facts import ALWAYS, KEPT, Span, claim_of, end_of, moment_of, spans, start_of
-from graphsvc.model.filters import MAX_VALUES, Expression, parse
+from graphsvc.model.filters import Expression, parse
 from graphsvc.model.kinds import KINDS
 from graphsvc.model.names import check_name
 from graphsvc.model.records import Entity, Episode, Fact, Predicate
@@ -537,13 +537,15 @@ class Facts(Verbs):
         moments = parse_as_of(as_of)
 
         def find() -> Hits[Fact]:
-            must = self._searched(where, moments, agent)
-            json = where.json if isinstance(where, Expression) else where
             query = self._query(
-                text, k, must if json is None else {"and": [must, json]}, agent, mode=mode, weight=weight,
-                min_similarity=min_similarity, vector=vector,
-            )  # fmt: skip
-            return self._retrieval.find(query)
+                text, k, where, agent, mode=mode, weight=weight, min_similarity=min_similarity, vector=vector
+            )
+            found = self._retrieval.find(replace(query, moments=moments or Moments(None, None)))
+            if moments is None or moments.known is None:
+                return found
+            ended = believed.ended_then(self._opened.log, found.records, moments, query.agents)
+            hits = tuple(replace(hit, record=fact) for hit, fact in zip(found, ended, strict=True))
+            return Hits(hits, found.pending, found.behind, found.query, found.kind, found.unread)
 
         request = None
         if vector is None:
@@ -551,30 +553,11 @@ class Facts(Verbs):
             request = request_of(text, k, where, times, agent, mode, weight, min_similarity)
         return self._answered(request, find)
 
-    def _searched(self, where: Where, moments: Moments | None, agent: Any) -> dict[str, Any]:
-        """As a filter: what was true at a moment, as it was known at another."""
-        if moments is None or moments.known is None:
-            return _true_now(None if moments is None else moments.valid)
-        rows, _ = self._believed(where, None, None, None, moments, agent)
-        if len(rows) > MAX_VALUES:
-            raise TooLarge(f"{len(rows):,} facts were believed then", where="as_of", hint="Narrow it by where=.")
-        return {"id": [fact.id for fact in self._opened.log.records(rows).values()]}
-
 
 def _given(**names: Any) -> dict[str, str]:
     """Those of the names that were given, of entities their ids."""
     given = {name: value.id if isinstance(value, Entity) else value for name, value in names.items()}
     return {name: check_name(value, name) for name, value in given.items() if value is not None}
-
-
-def _true_now(valid: int | None) -> dict[str, Any]:
-    """Believed now, and true at a moment, as a filter."""
-    must: dict[str, Any] = {"known_to": None, "superseded": False}
-    if valid is None:
-        return must
-    moment = from_micros(valid)
-    begun = {"or": [{"valid_from": None}, {"valid_from": {"le": moment}}]}
-    return {"and": [must, begun, {"or": [{"until": None}, {"until": {"gt": moment}}]}]}
 
 
 def _asserted(row: dict[str, Any]) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def changes(
     opened: Opened, after: Any, kinds: Collection[str] | None, agents: tuple[str, ...] | None, wait: Any
 ) -> Changes:
     """See `Memory.changes`."""
-    if isinstance(after, bool) or not isinstance(after, int) or after < 0:
+    if isinstance(after, bool) or not isinstance(after, int) or not 0 <= after < 1 << 63:
         raise BadInput(f"expected the number of an entry, got {after!r}", where="after")
     if isinstance(wait, bool) or not isinstance(wait, int | float) or not 0 <= wait <= 60:
         raise BadInput(f"expected 0 to 60 seconds, got {wait!r}", where="wait")

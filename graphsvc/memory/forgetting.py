@@ -77,8 +77,8 @@ class ForgetReport:
         return dict(msgspec.to_builtins(self))
 
 
-def forget(opened: Opened, refs: list[KindRef], *, dry_run: bool) -> ForgetReport:
-    """Forget records; see `Memory.forget`."""
+def forget(opened: Opened, refs: list[KindRef], seen: tuple[str, ...] | None, *, dry_run: bool) -> ForgetReport:
+    """Forget records; see `Memory.forget`. Told is of what lies in the namespaces `seen`; None: of all."""
     began = time.monotonic()
     with opened.log.connection() as connection:
         found = plan(connection, refs)
@@ -88,7 +88,7 @@ def forget(opened: Opened, refs: list[KindRef], *, dry_run: bool) -> ForgetRepor
         opened.store.wait(opened.store.followers, opened.log.head, CATCH_UP_SECONDS)
         if found.keyed:
             _find_anew(opened)
-    return _told(opened, found, dry_run, embeddings, time.monotonic() - began)
+    return _told(opened, found, seen, dry_run, embeddings, time.monotonic() - began)
 
 
 def _find_anew(opened: Opened) -> None:
@@ -101,7 +101,12 @@ def _find_anew(opened: Opened) -> None:
     store.wait(store.followers, opened.log.head, CATCH_UP_SECONDS)
 
 
-def _told(opened: Opened, found: Plan, dry_run: bool, embeddings: int, seconds: float) -> ForgetReport:
+def _told(
+    opened: Opened, found: Plan, seen: tuple[str, ...] | None, dry_run: bool, embeddings: int, seconds: float
+) -> ForgetReport:
+    def is_seen(agent: str) -> bool:
+        return seen is None or agent in seen
+
     every = {**found.records, **found.rows, **found.keyed}
     named = [every[row] for row in found.named]
     first = min((one.first for one in every.values()), default=0)
@@ -110,11 +115,11 @@ def _told(opened: Opened, found: Plan, dry_run: bool, embeddings: int, seconds: 
         dry_run=dry_run,
         forgotten=[Named(one.kind, one.agent, one.id) for one in named],
         already=[Named(*ref) for ref in found.already],
-        records=dict(sorted(Counter(one.kind for one in every.values()).items())),
+        records=dict(sorted(Counter(one.kind for one in every.values() if is_seen(one.agent)).items())),
         statements=len(found.statements),
         tasks=len(found.tasks),
-        kept_tasks=[KeptTask(task, agent, id) for (agent, task), id in found.kept.items()],
-        derived=[Named(*ref) for ref in found.derived],
+        kept_tasks=[KeptTask(task, agent, id) for (agent, task), id in found.kept.items() if is_seen(agent)],
+        derived=[Named(kind, agent, id) for kind, agent, id in found.derived if is_seen(agent)],
         snapshots=held,
         embeddings=embeddings,
         seconds=round(seconds, 3),

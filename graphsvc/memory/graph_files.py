@@ -153,7 +153,7 @@ class GraphFiles(Walks):
         known = self.schema()
         if table not in known:
             raise NotFound(f"there is no table {table}", where="table", hint="Make it first: memory.graph.define().")
-        return {table: self.add(table, _read_table(file, known[table]), wait=wait)}
+        return {table: self.add(table, read_rows(file, known[table], known, None), wait=wait)}
 
     def _part(self, wanted: Wanted) -> tuple[list[LazyNode], list[Edge]]:
         """Nodes and edges of a part of the graph, in their order; the nodes' properties fetched from the graph."""
@@ -230,21 +230,49 @@ def _flat(value: Any, *, lists: bool = False) -> Any:
     return value
 
 
-def _read_table(path: Path, table: Table) -> pa.Table:
+def read_rows(path: Path, table: Table | None, known: Mapping[str, Table], ends: tuple[str, str] | None) -> pa.Table:
+    """The rows of a file, as CSV, Parquet or lines of JSON.
+
+    Args:
+        table: that they are for: of CSV it says which types they have. known: all tables of the user's.
+        ends: of edges, the tables of source and target, where the table joins several.
+
+    Raises:
+        BadInput: it isn't what its name says.
+    """
     import pyarrow as pa
     import pyarrow.csv
+    import pyarrow.json
     import pyarrow.parquet
 
+    kind = path.suffix.lower()
+    try:
+        match kind:
+            case ".parquet":
+                return pa.parquet.read_table(path)
+            case ".jsonl" | ".ndjson":
+                return pa.json.read_json(path)
+            case ".csv":
+                types = {} if table is None else _column_types(table, known, ends)
+                return pa.csv.read_csv(path, convert_options=pa.csv.ConvertOptions(
+                    column_types=types, strings_can_be_null=True, quoted_strings_can_be_null=False
+                ))  # fmt: skip
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise BadInput(f"can't be read as {kind[1:]}: {error}", where=str(path)) from None
+    raise BadInput("is no file of rows", where=str(path), hint="Its name ends in .csv, .parquet or .jsonl.")
+
+
+def _column_types(table: Table, known: Mapping[str, Table], ends: tuple[str, str] | None) -> dict[str, pa.DataType]:
+    """Types of a table's columns, and of edges those of their ends' keys, where all that it joins agree."""
     from graphsvc.store.arrow_rows import arrow_type
 
-    try:
-        if path.suffix == ".parquet":
-            return pa.parquet.read_table(path)
-        types = {name: arrow_type(type) for name, type in table.columns.items() if not type.endswith("[]")}
-        options = pa.csv.ConvertOptions(column_types=types, strings_can_be_null=True)
-        return pa.csv.read_csv(path, convert_options=options)
-    except (pa.ArrowException, ValueError) as error:
-        raise BadInput(f"can't be read as {path.suffix[1:]}: {error}", where=str(path)) from None
+    types = {name: arrow_type(type) for name, type in table.columns.items() if not type.endswith("[]")}
+    for place, name in enumerate(ENDS if table.ends else ()):
+        joined = [pair[place] for pair in ([ends] if ends else table.ends)]
+        keys = {known[one].columns[known[one].key] if one in known else "STRING" for one in joined}
+        if len(keys) == 1:
+            types[name] = arrow_type(keys.pop())
+    return types
 
 
 def _write_graphml(graph: nx.MultiDiGraph, path: Path) -> None:

@@ -65,7 +65,7 @@ class Joined(Verbs):
         return sorted(found, key=lambda episode: (episode.at, episode.id))
 
     def _edge(self, episode: Any, target: Any, type: Any, agent: Any) -> EpisodeLink:
-        if type not in RELS:
+        if not isinstance(type, str) or type not in RELS:
             raise BadInput(f"{type!r} is not one of {', '.join(RELS)}", where="type")
         source = self._ref(episode, agent)
         return EpisodeLink(RELS[type], source, self._end(_TARGETS[type], target, source[0]))

@@ -340,7 +340,7 @@ class Memory(Paging, Upkeep):
 
         self._opened.check()
         refs = references(self._opened, self._namespaces, ids, kind, agent)
-        return forget(self._opened, refs, dry_run=dry_run)
+        return forget(self._opened, refs, self._namespaces.reads(), dry_run=dry_run)
 
     def export(
         self,

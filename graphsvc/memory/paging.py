@@ -91,7 +91,8 @@ class Paging:
         seen = self._namespaces.reads()
         wanted: dict[str, list[tuple[str, str]]] = {}
         for place, named in enumerate(given):
-            if isinstance(named, str) or len(named) != 3 or not all(isinstance(part, str) for part in named):
+            parts = named if isinstance(named, tuple | list) else ()
+            if len(parts) != 3 or not all(isinstance(part, str) for part in parts):
                 raise BadInput(f"expected (kind, namespace, id), got {named!r}", where=f"ids[{place}]")
             kind, agent, id = named
             if kind not in KINDS:

@@ -10,9 +10,16 @@ from collections.abc import Hashable
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from graphsvc.model.filters import MAX_DEPTH, Expression
 
+HIT_BYTES = 1_500
+"""Of a hit beside its record's texts: measured of episodes."""
+SHARE = 10
+"""An answer may take one part in so many of what all may."""
 PLAIN = frozenset({str, int, float, bool, type(None), datetime})
+_encoder = msgspec.msgpack.Encoder()
 
 
 def request_of(*given: Any) -> Hashable:
@@ -44,18 +51,25 @@ def _frozen(value: Any, depth: int) -> Hashable:
     raise TypeError(kind)
 
 
+def bytes_of(answer: Any) -> int:
+    """About what an answer takes in memory: its records' texts, and a hit's own objects."""
+    return sum(HIT_BYTES + len(_encoder.encode(hit.record)) for hit in answer.items)
+
+
 class QueryCache:
     """The latest answers, by request and by the numbers of the kinds that were read.
 
     Args:
-        entries: how many are kept; 0 keeps none.
+        entries: how many are kept; 0 keeps none. most_bytes: what they may take together.
         ttl: seconds that one may be given again.
     """
 
-    def __init__(self, entries: int, ttl: float) -> None:
+    def __init__(self, entries: int, most_bytes: int, ttl: float) -> None:
         self._entries = entries
+        self._most_bytes = most_bytes
         self._ttl = ttl
-        self._answers: OrderedDict[Hashable, tuple[float, Hashable, Any]] = OrderedDict()
+        self._answers: OrderedDict[Hashable, tuple[float, Hashable, Any, int]] = OrderedDict()
+        self._bytes = 0
         self._lock = threading.Lock()
         self.hits = 0
         self.misses = 0
@@ -73,19 +87,32 @@ class QueryCache:
         self.misses += 1
         if not self._entries:
             return
+        size = bytes_of(answer)
         with self._lock:
-            self._answers[request] = (time.monotonic() + min(self._ttl, good_for), stamp, answer)
-            self._answers.move_to_end(request)
-            while len(self._answers) > self._entries:
-                self._answers.popitem(last=False)
+            self._drop(request)
+            if size * SHARE > self._most_bytes:
+                return
+            self._answers[request] = (time.monotonic() + min(self._ttl, good_for), stamp, answer, size)
+            self._bytes += size
+            while len(self._answers) > self._entries or self._bytes > self._most_bytes:
+                self._drop(next(iter(self._answers)))
+
+    def _drop(self, request: Hashable) -> None:
+        dropped = self._answers.pop(request, None)
+        if dropped is not None:
+            self._bytes -= dropped[3]
 
     def clear(self) -> None:
         """Forget all answers."""
         with self._lock:
             self._answers.clear()
+            self._bytes = 0
 
     def stats(self) -> dict[str, float | int]:
-        """Entries, hits, misses and the hit rate."""
+        """Entries and their bytes, hits, misses and the hit rate."""
         asked = self.hits + self.misses
         rate = self.hits / asked if asked else 0.0
-        return {"entries": len(self._answers), "hits": self.hits, "misses": self.misses, "hit_rate": round(rate, 4)}
+        return {
+            "entries": len(self._answers), "bytes": self._bytes, "hits": self.hits, "misses": self.misses,
+            "hit_rate": round(rate, 4),
+        }  # fmt: skip

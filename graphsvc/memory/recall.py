@@ -452,7 +452,7 @@ class Recall:
             unchanged = self._opened.log.columns.hash_of(rows) == pool.found.hash[places]
             for place, row, same in zip(places.tolist(), rows.tolist(), unchanged.tolist(), strict=True):
                 record, query = records.get(row), pool.queries[pool.kind[place]]
-                if record is not None and same and still(query, record) and _stands(query, record):
+                if record is not None and same and still(query, record):
                     items.append(_item(pool, query.kind, record, place, float(scores[place])))
             start = end
         items.sort(key=lambda item: (-item.utility, item.kind, item.record.id, item.record.agent))
@@ -461,25 +461,11 @@ class Recall:
 
     def _as_known(self, items: tuple[Item, ...], then: Moments) -> tuple[Item, ...]:
         """Facts end as they were known to end then."""
-        log = self._opened.log
-        if not any(isinstance(item.record, Fact) for item in items):
+        facts = [item.record for item in items if isinstance(item.record, Fact)]
+        if not facts:
             return items
-        rows, cuts = believed.rows(log, then, {}, None, None)
-        facts = log.records(rows)
-        cut = {(fact.agent, fact.id): cuts.get(row) for row, fact in facts.items()}
-        cutting = log.records(sorted({one.by for one in cut.values() if one is not None and one.by >= 0}))
-        return tuple(
-            replace(item, record=believed.as_known(item.record, cut.get((item.record.agent, item.record.id)), cutting))
-            if isinstance(item.record, Fact) else item
-            for item in items
-        )  # fmt: skip
-
-
-def _stands(query: Query, record: Record) -> bool:
-    """Whether a fact that was asked for as it is known now is still believed: it may have been retracted meanwhile."""
-    if not isinstance(record, Fact) or query.moments is None or query.moments.known is not None:
-        return True
-    return record.known_to is None and not record.superseded
+        ended = iter(believed.ended_then(self._opened.log, facts, then, None))
+        return tuple(replace(item, record=next(ended)) if isinstance(item.record, Fact) else item for item in items)
 
 
 def _times(query: Query, record: Record) -> list[str]:

@@ -29,7 +29,7 @@ from graphsvc.memory.results import Hit, Hits
 from graphsvc.model.as_of import Moments
 from graphsvc.model.filters import Expression, Filter, matches, parse
 from graphsvc.model.kinds import KINDS
-from graphsvc.model.records import Record
+from graphsvc.model.records import Fact, Record
 from graphsvc.model.texts import WEIGHT
 from graphsvc.model.times import seconds
 from graphsvc.store.hot import Rows, Vectors
@@ -203,7 +203,7 @@ class Retrieval:
         self.log = log
         self.store = store
         settings = store.settings
-        self.cache = QueryCache(settings.query_cache_entries, settings.query_cache_ttl)
+        self.cache = QueryCache(settings.query_cache_entries, settings.query_cache_bytes, settings.query_cache_ttl)
         self._given: dict[int, int] = {}
         self._notes = 0
         self._opened_at = log.head
@@ -213,7 +213,9 @@ class Retrieval:
         vectors = self.store.vectors
         # A vector may be replaced while its record stays: one given now is noted, one given before is caught up with.
         replaced = (self._notes, min(vectors.follower.applied, self._opened_at))
-        return (self.log.columns.changed[kind], vectors.generation, *replaced)
+        changed = self.log.columns.changed
+        single = changed["predicate"] if kind == "fact" else 0  # it says which facts were believed in the past
+        return (changed[kind], single, vectors.generation, *replaced)
 
     def note_given(self, row: int, n: int) -> None:
         """Entry `n` of the log gave a record another vector of the same text, which no hash tells."""
@@ -246,10 +248,7 @@ class Retrieval:
             found, waiting, vector, unread = [], 0, queries[0].vector, 0
             for query in queries:
                 self._check_dimension(query, vectors)
-                rows, all_of_kind = self.log.mask(query.kind, query.filter, query.agents)
-                if query.moments is not None and len(rows):
-                    many, (rows, _) = len(rows), believed.rows(self.log, query.moments, {}, query.filter, query.agents)
-                    all_of_kind = all_of_kind and len(rows) == many
+                rows, all_of_kind = self._passing(query)
                 if not len(rows):
                     continue
                 if vector is None:
@@ -287,7 +286,7 @@ class Retrieval:
         self._check_dimension(query, vectors)
         head = self.log.head
         behind = query.mode != "vector" and not self._wait_for_text(head)
-        rows, all_of_kind = self.log.mask(query.kind, query.filter, query.agents)
+        rows, all_of_kind = self._passing(query)
         if not len(rows):
             return Hits((), 0, behind, query.text, query.kind)
         unread = 0
@@ -300,6 +299,14 @@ class Retrieval:
 
     def _wait_for_text(self, head: int) -> bool:
         return self.store.text_follower.wait(head, self.store.settings.read_wait)
+
+    def _passing(self, query: Query) -> tuple[Rows, bool]:
+        """Rows that pass the filter and were believed, and whether those are simply all of the kind."""
+        rows, all_of_kind = self.log.mask(query.kind, query.filter, query.agents)
+        if query.moments is None or not len(rows):
+            return rows, all_of_kind
+        narrowed, _ = believed.rows(self.log, query.moments, {}, query.filter, query.agents)
+        return (rows, all_of_kind) if np.array_equal(narrowed, rows) else (narrowed, False)
 
     # --- candidates --------------------------------------------------------------------------------------
 
@@ -473,6 +480,9 @@ def still(query: Query, record: Record) -> bool:
     """Whether the record as it is now passes: columns and indexes may have been read while it changed."""
     if query.agents is not None and record.agent not in query.agents:
         return False
+    as_known_now = query.moments is not None and query.moments.known is None
+    if as_known_now and isinstance(record, Fact) and (record.known_to is not None or record.superseded):
+        return False  # retracted meanwhile
     return query.filter is None or matches(query.filter, record)
 
 

@@ -16,6 +16,7 @@ from graphsvc.log.skills import select_prunable
 from graphsvc.memory.consolidation import SIMILARITY, Consolidating, Consolidation, Rule, check_similarity
 from graphsvc.memory.episodes import statistics
 from graphsvc.memory.feedback import helpfulness
+from graphsvc.memory.joined import far_ends
 from graphsvc.memory.query_cache import request_of
 from graphsvc.memory.results import Hit, Hits, Statistics
 from graphsvc.memory.retrieval import Mode, Values, Where
@@ -341,9 +342,8 @@ class Skills(Verbs):
             NotFound, Gone, Ambiguous: for the id.
         """
         stored = self._resolve(id, self._namespaces.reads(agent))
-        rows = [row for rel, way, row, _ in self._opened.log.links_of(stored.row) if (rel, way) == (REL, "out")]
-        found = cast("dict[int, Episode]", self._opened.log.records(rows))
-        return sorted(found.values(), key=lambda episode: (episode.at, episode.id))
+        found = cast(Evidence, far_ends(self, stored, REL, "out"))
+        return sorted(found, key=lambda episode: (episode.at, episode.id))
 
     def get(self, id: str, *, agent: str | None = None) -> Skill:
         """The skill with this id, in its current version. Raises NotFound, Gone, Ambiguous."""

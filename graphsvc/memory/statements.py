@@ -100,6 +100,8 @@ def outcome(opened: Opened, n: int) -> Outcome:
     """
     if isinstance(n, bool) or not isinstance(n, int):
         raise BadInput(f"expected a number, got {type(n).__name__}", where="n")
+    if not 0 < n < 1 << 63:
+        raise NotFound(f"entry {n} is no statement", where="n")
     trimmed = opened.log.trimmed
     if trimmed is not None and 0 < n <= trimmed.n:
         hint = f"The snapshot {trimmed.snapshot} has it." if n <= trimmed.held else ""

@@ -57,6 +57,7 @@ def check_values(kind: Kind, values: Mapping[str, Any], limits: Limits, *, prefi
     return checked
 
 
+MAX_UPLIFT = 1e18
 Checker = Callable[[Any, Limits, str], Any]
 
 
@@ -72,6 +73,8 @@ def _checker(field: Field) -> Checker:
         check = _not_negative
     if field.name == "confidence":
         check = _share
+    if field.name == "uplift":
+        check = _uplift
     if field.type in ("tags", "metadata"):
         empty: Any = () if field.type == "tags" else {}
         return lambda value, limits, where: empty if value is None else check(value, limits, where)
@@ -179,6 +182,14 @@ def _share(value: Any, limits: Limits, where: str) -> float:
     number = _number(value, limits, where)
     if not 0 <= number <= 1:
         raise BadInput(f"expected a number from 0 to 1, got {number}", where=where)
+    return number
+
+
+def _uplift(value: Any, limits: Limits, where: str) -> float:
+    """Small enough that the product along the longest path is a number."""
+    number = _number(value, limits, where)
+    if abs(number) > MAX_UPLIFT:
+        raise BadInput(f"expected a number from {-MAX_UPLIFT:g} to {MAX_UPLIFT:g}, got {number:g}", where=where)
     return number
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from graphsvc.config import load, whole_path
 from graphsvc.errors import InUse, Unavailable
@@ -18,6 +19,8 @@ from graphsvc.service.sharing import listen
 if TYPE_CHECKING:
     from graphsvc.memory.aio import AsyncMemory
     from graphsvc.remote.link import Peer
+
+T = TypeVar("T")
 
 PATIENCE_SECONDS = 10.0
 """For an owner that is still opening the memory, or is closing it."""
@@ -49,7 +52,7 @@ async def aopen_or_attach(path: str | os.PathLike[str], options: dict[str, Any])
     """The same, for asynchronous use."""
     from graphsvc.memory.aio import AsyncMemory, Threads
 
-    found = await asyncio.to_thread(_owned_or_peer, path, **options)
+    found = await _in_thread(lambda: _owned_or_peer(path, **options))
     if isinstance(found, Memory):
         return AsyncMemory(found, Threads(found.threads))
     import httpx
@@ -64,8 +67,32 @@ async def aown(path: str | os.PathLike[str], options: dict[str, Any]) -> AsyncMe
     """Open a memory as its owner, shared with others. Raises InUse where another process owns it."""
     from graphsvc.memory.aio import AsyncMemory, Threads
 
-    memory = await asyncio.to_thread(open_memory, path, listen=listen, **options)
+    memory = await _in_thread(lambda: open_memory(path, listen=listen, **options))
     return AsyncMemory(memory, Threads(memory.threads))
+
+
+async def _in_thread(make: Callable[[], T]) -> T:
+    """What `make` gives, in a thread. Where nobody waits for it any more, a memory that comes yet is closed."""
+    lock, made, given_up = threading.Lock(), [], False
+
+    def work() -> T:
+        found = make()
+        with lock:
+            made.append(found)
+            wanted = not given_up
+        if not wanted and isinstance(found, Memory):
+            found.close()
+        return found
+
+    try:
+        return await asyncio.to_thread(work)
+    except asyncio.CancelledError:
+        with lock:
+            given_up, come = True, list(made)
+        for found in come:
+            if isinstance(found, Memory):
+                threading.Thread(target=found.close, name="graphsvc-unwanted").start()
+        raise
 
 
 def _owned_or_peer(path: str | os.PathLike[str], **options: Any) -> Memory | Peer:

@@ -329,6 +329,10 @@ def _peer(url: str, token: str | None, timeout: float) -> Peer:
         raise BadInput(f"expected seconds, got {timeout!r}", where="timeout")
     if token is not None and (not isinstance(token, str) or not token.isascii() or not token.isprintable()):
         raise BadInput("is no token", where="token")
+    try:
+        httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise BadInput(f"is no address: {error}", where="url") from None
     return Peer(url, token, float(timeout))
 
 

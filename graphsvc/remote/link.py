@@ -250,7 +250,8 @@ def check_sendable(value: Any, where: str) -> Any:
 def _identified(name: str, options: dict[str, Any]) -> tuple[dict[str, Any], str, bool]:
     """The options with an id for each record that is to be made; the one, where there is one; whether all have one."""
     if name in OWN_ID:
-        own_id = options.get("id") or new_id()
+        given = options.get("id")
+        own_id = new_id() if given is None else given  # one that is none is refused there
         return {**options, "id": own_id}, own_id if isinstance(own_id, str) else "", True
     rows = options.get(MANY.get(name, ""))
     if not isinstance(rows, list | tuple) or not all(isinstance(row, dict) for row in rows):

@@ -149,8 +149,7 @@ class Adjacency:
 
     def apply(self, net: NetEffect) -> None:
         """Do what a batch of changes did to the graph, in the order that `NetEffect` promises."""
-        for ends in net.unlinks:
-            self._unlink(ends)
+        self._unlink(net.unlinks)
         for table, key in net.gone:
             self._remove(table, key)
         for table, key in net.created:
@@ -177,17 +176,18 @@ class Adjacency:
         self._values_more[edge] = {**values, "id": id} if id else dict(values)
         self._edges += 1
 
-    def _unlink(self, ends: Ends) -> None:
-        rel, source_table, source_key, target_table, target_key, id = ends
-        source, target = self.nodes.find(source_table, source_key), self.nodes.find(target_table, target_key)
-        if source is None or target is None or rel not in self.rels:
-            return
-        code = self.rels.index(rel)
-        number = np.array([source], np.int64)
-        for edge in self.expand(number, "out", None).edge.tolist():
-            alike = self.target[edge] == target and self.rel[edge] == code
-            if alike and (not id or self.values([edge])[0].get("id") == id):
-                self._kill(edge)
+    def _unlink(self, unlinks: Iterable[Ends]) -> None:
+        """Edges go, those of one source together: of a node with many edges they are looked through once."""
+        wanted: dict[int, dict[tuple[int, int], set[str]]] = {}
+        for rel, source_table, source_key, target_table, target_key, id in unlinks:
+            source, target = self.nodes.find(source_table, source_key), self.nodes.find(target_table, target_key)
+            if source is not None and target is not None and rel in self.rels:
+                wanted.setdefault(source, {}).setdefault((target, self.rels.index(rel)), set()).add(id)
+        for source, going in wanted.items():
+            for edge in self.expand(np.array([source], np.int64), "out", None).edge.tolist():
+                ids = going.get((int(self.target[edge]), int(self.rel[edge])))
+                if ids is not None and ("" in ids or self.values([edge])[0].get("id") in ids):
+                    self._kill(edge)
 
     def _remove(self, table: str, key: Any) -> None:
         number = self.nodes.find(table, key)

@@ -20,6 +20,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from graphsvc.errors import EngineError
 from graphsvc.model.elements import Edge, End, Node, Path, as_data
 from graphsvc.model.graph import NODE_TABLES, REL_TABLES
 from graphsvc.store.queries import load, query
@@ -123,7 +124,10 @@ def _fetched(result: Any, limit: int, count: int, check: Check) -> tuple[list[li
     rows: list[list[Any]] = []
     wanted = min(limit, count)
     while len(rows) < wanted:
-        chunk = result.get_n(min(CHUNK, wanted - len(rows)))
+        try:
+            chunk = result.get_n(min(CHUNK, wanted - len(rows)))
+        except UnicodeDecodeError as error:
+            raise EngineError(f"a text that is given back isn't UTF-8: {error}", where="statement") from None
         if not chunk:
             break
         rows += chunk

@@ -372,3 +372,19 @@ def set_aside(path: Path) -> Path | None:
         if ".damaged-" not in extra.name:
             extra.rename(target.with_name(target.name + extra.name.removeprefix(path.name)))
     return target
+
+
+_LACKING = (
+    "resource temporarily unavailable", "cannot allocate memory", "mmap for size", "too many open files",
+    "failed to spawn", "can't start new thread",
+)  # fmt: skip
+
+
+def lacks_resources(error: BaseException) -> bool:
+    """Whether the system gave a library no memory, thread or file handle: that says nothing of the file it opened.
+
+    By what it says, for Kuzu, tantivy and LanceDB raise RuntimeError and ValueError. A length that can't be allocated
+    (`bad_alloc`) isn't among it: damaged files ask for it.
+    """
+    said = str(error).lower()
+    return any(sign in said for sign in _LACKING)

@@ -38,12 +38,14 @@ from graphsvc.errors import (
     Forked,
     GraphsvcError,
     InUse,
+    NoResources,
     Overloaded,
     ReadOnly,
     StorageFull,
 )
 from graphsvc.store.answers import Answer, graph_answer
 from graphsvc.store.connection import CHUNK, FULL, LOCKED, Connection, Rows, check_parameters, fetched
+from graphsvc.store.directory import lacks_resources
 from graphsvc.store.reading import Reading, end
 from graphsvc.store.stop import Stop
 from graphsvc.store.tables import Known
@@ -586,13 +588,11 @@ def _database(module: ModuleType, name: str, path: Path, settings: Settings) -> 
 
 
 def _not_opened(error: Exception, path: Path) -> GraphsvcError:
-    text = str(error)
+    text, where = str(error), str(path)
     lower = text.lower()
-    where = str(path)
     if LOCKED in lower:
         return InUse("another process has the graph open", where=where, hint=text)
     if "permission denied" in lower or "read-only file system" in lower:
         return ReadOnly("the graph can't be written", where=where, hint=text)
-    if any(sign in lower for sign in FULL):
-        return StorageFull("the graph can't be opened", where=where, hint=text)
-    return Corrupt("the graph can't be opened", where=where, hint=text)
+    kind = StorageFull if any(sign in lower for sign in FULL) else NoResources if lacks_resources(error) else Corrupt
+    return kind("the graph can't be opened", where=where, hint=text)

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphsvc.errors import Corrupt
+from graphsvc.errors import Corrupt, NoResources
+from graphsvc.store.directory import lacks_resources
 
 DIRECTORY = "vectors.lance"
 Read = tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint32], NDArray[np.float32]]
@@ -68,6 +69,8 @@ class LanceVectors:
             if table.schema.field("vector").type != schema.field("vector").type:
                 raise ValueError("vectors of another dimension")
         except (ValueError, OSError, RuntimeError) as error:
+            if lacks_resources(error):
+                raise NoResources(f"the vectors can't be opened: {error}", where=str(self.path)) from error
             raise Corrupt(f"the vectors can't be opened ({error})", where=str(self.path)) from error
         return table
 

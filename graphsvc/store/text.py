@@ -25,14 +25,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphsvc.config import Settings
-from graphsvc.errors import BadInput, Closed, Corrupt, InUse, StorageFull
+from graphsvc.errors import BadInput, Closed, Corrupt, InUse, NoResources, StorageFull
 from graphsvc.model.change import Change
 from graphsvc.model.filters import Filter
 from graphsvc.model.kinds import KINDS, SEARCHABLE, kind_of
 from graphsvc.model.names import key_of
 from graphsvc.model.records import Record
 from graphsvc.model.texts import TEXTS, lexical_text, text_hash
-from graphsvc.store.directory import replace_descriptors
+from graphsvc.store.directory import lacks_resources, replace_descriptors
 from graphsvc.store.filter_text import INDEXED, Compiler, add_fields, filter_values, write_fields
 
 logger = logging.getLogger("graphsvc.store")
@@ -88,6 +88,8 @@ class TextIndex:
         except (ValueError, OSError) as error:
             if LOCK_BUSY in str(error):
                 raise InUse("somebody else writes to full text", where=str(self.path)) from error
+            if lacks_resources(error):
+                raise NoResources(f"full text can't be opened: {error}", where=str(self.path)) from error
             raise Corrupt(f"full text can't be opened ({error})", where=str(self.path)) from error
         self._compiler = Compiler(self.schema)
         _opened.add(self)

@@ -84,7 +84,7 @@ class Transaction:
         values = check_parameters(statement, parameters)
         if users and isinstance(parsed := parse(statement), Query):
             tables = read_tables(lambda asked: fetched(self._connection.run(asked, {}, None)).dicts())
-            check_growth(statement, parsed, values, tables.columns)
+            check_growth(statement, parsed, values, tables.columns, writes=True)
             statement = visible(statement, parsed, tables.columns, tables.nodes, tables.ends)
         return statement, values
 

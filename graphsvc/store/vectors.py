@@ -104,7 +104,7 @@ class VectorStore:
         self._flush_asked = threading.Event()
         self._flushes = 0
         self._index_rows = 0
-        self._candidates: dict[str, tuple[int, int, NDArray[np.int32], int]] = {}
+        self._candidates: dict[str, tuple[int, int, NDArray[np.int32], Rows]] = {}
         self.follower = _VectorFollower(self)
 
     # --- following ---------------------------------------------------------------------------------------
@@ -330,12 +330,12 @@ class VectorStore:
         columns = self.log.columns
         stamp = (columns.changed[kind], self.hot.version)
         known = self._candidates.get(kind)
-        if all_of_kind and known is not None and known[:2] == stamp and known[3] == len(rows):
+        if all_of_kind and known is not None and known[:2] == stamp and known[3] is rows:
             positions = known[2]
         else:
             positions = self.hot.fresh(rows, columns.hash_of(rows))
             if all_of_kind:
-                self._candidates[kind] = (*stamp, positions, len(rows))
+                self._candidates[kind] = (*stamp, positions, rows)
         has = positions >= 0
         pending = len(rows) - int(has.sum())
         if not pending:

@@ -301,3 +301,11 @@ def test_the_shell_writes_once_it_is_told_to(terminal: Callable[[], Terminal]) -
     shell.type("MATCH (p:P) RETURN p.id * 6 AS answer;\r")
     assert "42" in shell.until("1 row")
     assert shell.end("\x04") == 0
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl", "markdown"])
+def test_a_text_comes_out_as_it_is(run: Run, path: Path, format: str) -> None:
+    graphsvc.open(path, embedder="hashing").close()
+    text = "a\tb\x0bc\x08d"
+    out = run("cypher", "UNWIND [$x] AS x RETURN x", "--param", f"x={json.dumps(text)}", "--format", format).stdout
+    assert (json.loads(out)["x"] == text) if format == "jsonl" else (text in out)

@@ -239,3 +239,22 @@ def test_the_version_is_told_by_an_option_too(run: Run) -> None:
 @pytest.mark.parametrize("group", ["episodes", "skills", "import", "demo"])
 def test_the_help_of_a_group_has_an_example(group: str, run: Run) -> None:
     assert f"Example: graphsvc {group}" in run(group, "--help").stdout
+
+
+def test_a_name_that_is_no_utf_8_is_shown_by_its_bytes(run: Run, path: Path) -> None:
+    said = run("stats", "--memory", str(path.parent / "\udcff"), "--json", code=1).stderr
+    assert json.loads(said)["error"]["code"] == "not_a_memory"
+    assert "\\udcff" in json.loads(said)["error"]["where"] + json.loads(said)["error"]["what"]
+    graphsvc.open(path, embedder="hashing").close()
+    said = run("episodes", "list", "--where", '{"\\ud800": 1}', "--json", code=1).stderr
+    assert "\\ud800" in said
+
+
+@pytest.mark.parametrize(("words", "code"), [
+    (("causal", "add", "a", "b", "--uplift", "x"), 2), (("serve", ".", "--port", "70000"), 1),
+    (("graph", "outcome", "9" * 30), 1),
+])  # fmt: skip
+def test_numbers_that_are_none_or_too_large_are_refused(run: Run, path: Path, words: tuple[str, ...], code: int) -> None:
+    graphsvc.open(path, embedder="hashing").close()
+    said = run(*words, code=code)
+    assert "unexpected" not in said.output + said.stderr

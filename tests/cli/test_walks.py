@@ -101,3 +101,21 @@ def test_options_of_algorithms_have_the_defaults_of_the_verbs() -> None:
     for command, (_, options) in ALGORITHMS.items():
         known = inspect.signature(getattr(Graph, command.replace("-", "_"))).parameters
         assert {name: known[name].default for name in options} == options, command
+
+
+def test_a_csv_file_is_read_with_the_types_of_the_table(run: Run, path: Path, tmp_path: Path) -> None:
+    with graphsvc.open(path, embedder="hashing") as memory:
+        memory.graph.define("Zip", {"code": str, "n": int}, key="code")
+        memory.graph.define("NEAR", {"note": str}, source="Zip", target="Zip")
+    rows, near = tmp_path / "zip.csv", tmp_path / "near.csv"
+    rows.write_text('code,n\n01234,7\n"00",\n', encoding="utf-8")
+    near.write_text("source,target,note\n01234,00,007\n", encoding="utf-8")
+    run("graph", "add", "Zip", str(rows))
+    run("graph", "add", "NEAR", str(near))
+    rows.write_text("code,n\n01234,8\n", encoding="utf-8")
+    run("graph", "upsert", "Zip", str(rows))
+    with graphsvc.open(path) as memory:
+        assert memory.cypher("MATCH (a:Zip) RETURN a.code, a.n ORDER BY a.code").rows == [("00", None), ("01234", 8)]
+        assert memory.cypher("MATCH (a)-[r:NEAR]->(b) RETURN a.code, r.note, b.code").rows == [("01234", "007", "00")]
+    near.write_text("source,target\n01234,00\n", encoding="utf-8")
+    run("graph", "delete", "NEAR", str(near))

@@ -66,7 +66,7 @@ _FORMS = {
         "({text} + {text})", "upper({text})", "trim({text})", "substring({text}, 1, 2)", "left({text}, {number})",
         "right({text}, {number})", "reverse({text})", "cast({any} AS STRING)", "concat({text}, {text})", "lpad({text}, 5, 'x')",
         "regexp_replace({text}, {text}, 'q')", "regexp_extract({text}, {text})", "({text})[1:2]", "repeat({text}, 3)",
-        "split_part({text}, ',', 1)", "list_to_string(',', {list})", "md5({text})", "initcap({text})", "typeof({any})", "label({any})", "label(({list})[1])",
+        "split_part({text}, ',', 1)", "list_to_string(',', {list})", "md5({text})", "typeof({any})", "label({any})", "label(({list})[1])",
         "CASE {number} WHEN 1 THEN {text} ELSE {text} END", "max({text})", "coalesce({text}, 'x')", "dayname({time})",
     ),
     "truth": (

@@ -68,6 +68,8 @@ def _episodes() -> list[Case]:
         Case("episodes.store", lambda m, _: m.episodes.store(**good, task="Another", id="a"), "conflict"),
         Case("episodes.store", lambda m, _: m.episodes.store(**good, task="made an id", agent="other")),
         Case("episodes.store", lambda m, _: m.episodes.store(**good, task="", id="b"), "bad_input"),
+        Case("episodes.store", lambda m, _: m.episodes.store(**good, task="t", id=""), "bad_input"),
+        Case("episodes.store", lambda m, _: m.episodes.store(**good, task="t", id=0), "bad_input"),
         Case("episodes.store", lambda m, _: m.episodes.store(**good, task="x", latency_ms=-1.0), "bad_input"),
         Case("episodes.store", lambda m, _: m.episodes.store(**good, task="x", metadata={"big": 1 << 70}), "bad_input"),
         Case("episodes.store_many", lambda m, _: m.episodes.store_many(rows, wait="searchable")),
