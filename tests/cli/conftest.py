@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.testing
 from typer.testing import CliRunner
 
 from graphsvc.cli.app import app
@@ -16,6 +18,9 @@ from graphsvc.cli.app import app
 ROOT = Path(__file__).parents[2]
 
 Run = Callable[..., Any]
+
+# Each invocation would make all commands anew, which takes longer than most of them.
+typer.testing._get_command = functools.cache(typer.testing._get_command)
 
 
 @pytest.fixture

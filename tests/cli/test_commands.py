@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -157,10 +158,11 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return history.write()
 
 
-@pytest.fixture
-def filled(path: Path, tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[graphsvc.Memory]:
-    """A memory that stays open in this process, which commands share: so each of them takes milliseconds."""
-    with graphsvc.open(path, embedder="hashing") as memory:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the memory `memory`, closed, and an export of it, `copy`."""
+    folder = tmp_path_factory.mktemp("made")
+    with graphsvc.open(folder / "memory", embedder="hashing") as memory:
         memory.graph.define("Part", {"name": str, "note": str}, key="name")  # entry 1
         memory.graph.define("JOINS", {}, source="Part", target="Part")
         memory.graph.add("Part", {"name": "p1", "note": EVIL})
@@ -178,6 +180,19 @@ def filled(path: Path, tmp_path: Path, repository: Path, monkeypatch: pytest.Mon
         memory.causal.variable("w")
         memory.causal.add("v", "w", 0.5, id="c1", mechanism=EVIL)
         memory.causal.add("w", "skill:a", 0, id="c2")
+        memory.wait()
+        memory.export(folder / "copy")
+    return folder
+
+
+@pytest.fixture
+def filled(
+    path: Path, tmp_path: Path, made: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[graphsvc.Memory]:
+    """A memory that stays open in this process, which commands share: so each of them takes milliseconds."""
+    for name in ("memory", "copy"):
+        shutil.copytree(made / name, tmp_path / name)
+    with graphsvc.open(path, embedder="hashing") as memory:
         monkeypatch.chdir(tmp_path)
         Path("table.csv").write_text(f"task,output\na row,{EVIL}\n")
         Path("parts.csv").write_text("name,note\np2,x\n")
@@ -185,7 +200,6 @@ def filled(path: Path, tmp_path: Path, repository: Path, monkeypatch: pytest.Mon
         Path("joined.csv").write_text("source,target\np1,p1\n")
         Path("report.xml").write_text('<testsuite name="s"><testcase name="t"/></testsuite>')
         Path("history").symlink_to(repository)
-        memory.export("copy")
         yield memory
 
 

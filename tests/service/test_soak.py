@@ -17,7 +17,8 @@ from graphsvc.service.supervisor import resident_bytes
 from .test_operated import figures
 from .test_supervisor import Service, service, tool
 
-CLIENTS = 6
+CLIENTS, FEW = 6, 2
+"""Of the long form, and of the short one, which leaves something of the machine to the tests beside it."""
 LIVE = 600
 """Episodes that live at a time: the oldest goes as a new one comes, so that what is remembered doesn't grow."""
 WARMING, MIXED = 0.3, 0.8
@@ -40,13 +41,14 @@ class Load:
         reads: share of operations that read. done: operations. failures: errors.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, clients: int) -> None:
         self.failures: list[str] = []
         self.done = 0
         self.reads = WARMING
         self._url = url
+        self._live = LIVE // clients
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(CLIENTS)]
+        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(clients)]
 
     def __enter__(self) -> Load:
         for thread in self._threads:
@@ -85,16 +87,16 @@ class Load:
                 "session": f"s{number}", "task": f"deploy service {n % 200}", "id": f"{number}-{n}", "reward": chance.random(),
                 "critique": f"the migration {n % 300} was forgotten",
             })  # fmt: skip
-            if n >= LIVE // CLIENTS:
-                tool(client, self._url, "delete_episode", {"id": f"{number}-{n - LIVE // CLIENTS}"})
+            if n >= self._live:
+                tool(client, self._url, "delete_episode", {"id": f"{number}-{n - self._live}"})
             n += 1
         return n
 
 
-def soak(directory: Path, seconds: float, flat: float) -> None:
+def soak(directory: Path, seconds: float, flat: float, clients: int) -> None:
     with service(directory, **SMALL) as running:
         taken, lags = [], []
-        with Load(running.url) as load:
+        with Load(running.url, clients) as load:
             began = time.monotonic()
             while (gone := time.monotonic() - began) < seconds and not load.failures:
                 load.reads = WARMING if gone < seconds / 3 else MIXED
@@ -117,9 +119,9 @@ def _lag(running: Service) -> float:
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="memory of another process is read from /proc")
 def test_two_minutes_of_mixed_load(tmp_path: Path) -> None:
-    soak(tmp_path / "memory", float(os.environ.get("GRAPHSVC_TEST_SOAK_SECONDS", "120")), FLAT_SOON)
+    soak(tmp_path / "memory", float(os.environ.get("GRAPHSVC_TEST_SOAK_SECONDS", "120")), FLAT_SOON, FEW)
 
 
 @pytest.mark.slow
 def test_fifteen_minutes_of_mixed_load(tmp_path: Path) -> None:
-    soak(tmp_path / "memory", 900, FLAT)
+    soak(tmp_path / "memory", 900, FLAT, CLIENTS)
