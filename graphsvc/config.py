@@ -119,6 +119,9 @@ class Settings(_Checked):
     vector_flush_rows: int = _setting(1_000, "Vectors gathered before they are written to LanceDB.", least=1)
     vector_flush_seconds: float = _setting(1.0, "The longest that a vector waits for that.", least=0)
     vector_optimize_every: int = _setting(20, "LanceDB flushes between two optimisations.", least=1)
+    vector_cache_bytes: int = _setting(
+        256 << 20, "What LanceDB may keep in memory of its files and of its approximate index.", least=4 << 20
+    )
     read_wait: float = _setting(
         1.0, "How long a read waits for graph, text and vectors to reach what was acknowledged.", least=0
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graphsvc.cypher import growth, names, order, rules, tokens, writes
+from graphsvc.cypher import expressions, growth, names, order, parse, rules, tokens, writes
 from graphsvc.cypher.functions import FUNCTIONS, PROCEDURES, Growth
 
 from .markdown import code, page, said, table
@@ -27,6 +27,8 @@ LIMITS = (
     (tokens, "MAX_TOKENS", "words and marks of a statement"),
     (tokens, "MAX_NESTING", "how deep brackets, CASE and EXISTS nest"),
     (tokens, "MAX_CASES", "how deep CASE nests"),
+    (parse, "MAX_HEIGHT", "operators strung together"),
+    (expressions, "MAX_DIGITS", "digits of a whole number"),
     (growth, "MAX_VALUE", "elements and characters of one value"),
     (growth, "MAX_GIVEN", "elements of one value that is given back"),
     (growth, "MAX_GROWN", "elements and characters that growing values have, all rows together"),

@@ -8,6 +8,8 @@ import sys
 from typing import Any
 
 INTERRUPTED, TERMINATED = 130, 143
+COMPLETION = "_GRAPHSVC_COMPLETE"
+"""Set where a shell asks how a line may go on."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -20,8 +22,10 @@ def main() -> None:
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, _terminate)
         _have_streams()
-        from graphsvc.cli.app import app
+        from graphsvc.cli.app import app, leave_out
 
+        if COMPLETION not in os.environ:
+            leave_out(sys.argv[1:])
         app(prog_name="graphsvc")
     except KeyboardInterrupt as error:  # before a command could take it
         sys.exit(TERMINATED if isinstance(error, Terminated) else INTERRUPTED)

@@ -95,7 +95,7 @@ class VectorStore:
         self.generation = generation
         name = hot_index.FILE if generation == 1 else f"{hot_index.FILE}.{generation}"
         self.hot = HotIndex(directory / name, dimension, fingerprint, len(log.columns.local.data))
-        self.lance = LanceVectors(directory, dimension, generation)
+        self.lance = LanceVectors(directory, dimension, generation, settings.vector_cache_bytes)
         self.cursor = f"{CURSOR}.{generation}"
         self._safe = log.cursor(self.cursor)
         self._unsafe: dict[int, Pending] = {}

@@ -20,6 +20,8 @@ import pytest
 
 import graphsvc
 
+from .conftest import environment
+
 LINES = 4_000
 FED = 1_500
 Start = Callable[..., subprocess.Popen[bytes]]
@@ -224,3 +226,20 @@ def test_a_directory_that_cannot_be_read_is_our_own_error_and_doctor_looks_at_it
             assert said in done.stdout + done.stderr
     finally:
         path.chmod(0o700)
+
+
+def test_what_a_shell_completes_knows_the_commands_of_a_group() -> None:
+    asked = {"_GRAPHSVC_COMPLETE": "complete_bash", "COMP_WORDS": "graphsvc facts ", "COMP_CWORD": "2"}
+    done = subprocess.run(
+        [sys.executable, "-m", "graphsvc"], env={**environment(), **asked}, capture_output=True, text=True, check=False
+    )
+    assert {"add", "list", "retract"} <= set(done.stdout.split())
+
+
+def test_help_names_every_group_and_a_group_every_command() -> None:
+    def shown(*words: str) -> str:
+        command = [sys.executable, "-m", "graphsvc", *words, "--help"]
+        return subprocess.run(command, env=environment(), capture_output=True, text=True, check=True).stdout
+
+    assert all(f" {name} " in shown() for name in ("episodes", "facts", "causal", "demo", "recall"))
+    assert all(f" {name} " in shown("facts") for name in ("add", "predicate", "history"))

@@ -29,7 +29,7 @@ FLAT, FLAT_SOON = 0.05, 0.15
 """By how much memory may grow after the warm-up; two minutes hardly end it, and bound only what leaks fast."""
 SMALL = {
     "GRAPHSVC_SERVICE_LOG_REQUESTS": "false", "GRAPHSVC_QUERY_CACHE_ENTRIES": "100",
-    "GRAPHSVC_EMBEDDING_CACHE_ENTRIES": "500", "GRAPHSVC_GRAPH_BUFFER_BYTES": str(64 << 20),
+    "GRAPHSVC_EMBEDDING_CACHE_ENTRIES": "500", "GRAPHSVC_VECTOR_CACHE_BYTES": str(16 << 20), "GRAPHSVC_GRAPH_BUFFER_BYTES": str(64 << 20),
 }  # fmt: skip
 """Bounds that are reached within the warm-up: what grows after it grows without bound."""
 
