@@ -160,8 +160,10 @@ class LanceVectors:
 
     def optimize(self) -> None:
         """Join small files, drop old versions, bring indices up to date."""
+        from lancedb.index import BTree
+
         if not any("row" in index.columns for index in self.table.list_indices()):
-            self.table.create_scalar_index("row", index_type="BTREE")
+            self.table.create_index("row", config=BTree())
         self.table.optimize(cleanup_older_than=OLD)
 
     def count(self) -> int:
