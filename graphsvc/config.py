@@ -120,7 +120,7 @@ class Settings(_Checked):
     vector_flush_seconds: float = _setting(1.0, "The longest that a vector waits for that.", least=0)
     vector_optimize_every: int = _setting(20, "LanceDB flushes between two optimisations.", least=1)
     vector_cache_bytes: int = _setting(
-        256 << 20, "What LanceDB may keep in memory of its files and of its approximate index.", least=4 << 20
+        64 << 20, "What LanceDB may keep in memory of how its files are made, old versions too.", least=64 << 10
     )
     read_wait: float = _setting(
         1.0, "How long a read waits for graph, text and vectors to reach what was acknowledged.", least=0

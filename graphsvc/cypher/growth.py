@@ -171,9 +171,9 @@ class Budget:
 
     def _given(self, expr: Expr) -> None:
         """What a property is to be, or to equal."""
-        if self._writes and self._value(expr).holds_element:
+        value = self._value(expr)
+        if self._writes and value.holds_element:
             raise self._placed("a property", expr)
-        self._value(expr)
 
     def _bind(self, part: Node | Edge) -> None:
         kind, tables = ("node", part.labels) if isinstance(part, Node) else ("edge", part.types)

@@ -14,8 +14,8 @@ import msgspec
 
 from graphsvc.model.filters import MAX_DEPTH, Expression
 
-HIT_BYTES = 1_500
-"""Of a hit beside its record's texts: measured of episodes."""
+HIT_BYTES = 1_250
+"""Of a hit beside its record as MessagePack: measured of episodes, 1,503 bytes in all with 274 of these."""
 SHARE = 10
 """An answer may take one part in so many of what all may."""
 PLAIN = frozenset({str, int, float, bool, type(None), datetime})

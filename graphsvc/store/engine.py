@@ -594,5 +594,7 @@ def _not_opened(error: Exception, path: Path) -> GraphsvcError:
         return InUse("another process has the graph open", where=where, hint=text)
     if "permission denied" in lower or "read-only file system" in lower:
         return ReadOnly("the graph can't be written", where=where, hint=text)
-    kind = StorageFull if any(sign in lower for sign in FULL) else NoResources if lacks_resources(error) else Corrupt
+    if lacks_resources(error):
+        return NoResources(f"the graph can't be opened: {text}", where=where)
+    kind = StorageFull if any(sign in lower for sign in FULL) else Corrupt
     return kind("the graph can't be opened", where=where, hint=text)

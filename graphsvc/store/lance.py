@@ -33,11 +33,11 @@ class LanceVectors:
         directory: of the memory.
         dimension: of the vectors.
         generation: number of the embedding that the memory is in; each has its own table.
-        cache_bytes: that LanceDB may keep in memory. By itself it takes up to 7 GiB: with every commit some 70 kB more,
-            for what it read of the version before stays there, too (lance-format/lance#7718).
+        cache_bytes: that LanceDB may keep in memory of how its files are made. By itself it keeps up to 1 GiB, 8 kB
+            more with every commit: what it read of versions that are gone stays there (lance-format/lance#7718).
     """
 
-    def __init__(self, directory: Path, dimension: int, generation: int, cache_bytes: int = 4 << 20) -> None:
+    def __init__(self, directory: Path, dimension: int, generation: int, cache_bytes: int = 64 << 20) -> None:
         self.path = directory / DIRECTORY
         self.dimension = dimension
         self.name = f"g{generation}"
@@ -68,8 +68,7 @@ class LanceVectors:
             ]
         )
         try:
-            files = self._cache_bytes // 4
-            self._session = lancedb.Session(self._cache_bytes - files, files)
+            self._session = lancedb.Session(metadata_cache_size_bytes=self._cache_bytes)
             database = lancedb.connect(str(self.path), session=self._session)
             table = database.create_table(self.name, schema=schema, exist_ok=True)
             if table.schema.field("vector").type != schema.field("vector").type:

@@ -17,8 +17,7 @@ from graphsvc.service.supervisor import resident_bytes
 from .test_operated import figures
 from .test_supervisor import Service, service, tool
 
-CLIENTS, FEW = 6, 2
-"""Of the long form, and of the short one, which leaves something of the machine to the tests beside it."""
+CLIENTS = 6
 LIVE = 600
 """Episodes that live at a time: the oldest goes as a new one comes, so that what is remembered doesn't grow."""
 WARMING, MIXED = 0.3, 0.8
@@ -29,7 +28,8 @@ FLAT, FLAT_SOON = 0.05, 0.15
 """By how much memory may grow after the warm-up; two minutes hardly end it, and bound only what leaks fast."""
 SMALL = {
     "GRAPHSVC_SERVICE_LOG_REQUESTS": "false", "GRAPHSVC_QUERY_CACHE_ENTRIES": "100",
-    "GRAPHSVC_EMBEDDING_CACHE_ENTRIES": "500", "GRAPHSVC_VECTOR_CACHE_BYTES": str(16 << 20), "GRAPHSVC_GRAPH_BUFFER_BYTES": str(64 << 20),
+    "GRAPHSVC_EMBEDDING_CACHE_ENTRIES": "500", "GRAPHSVC_GRAPH_BUFFER_BYTES": str(64 << 20),
+    "GRAPHSVC_VECTOR_CACHE_BYTES": str(1 << 20),
 }  # fmt: skip
 """Bounds that are reached within the warm-up: what grows after it grows without bound."""
 
@@ -41,14 +41,13 @@ class Load:
         reads: share of operations that read. done: operations. failures: errors.
     """
 
-    def __init__(self, url: str, clients: int) -> None:
+    def __init__(self, url: str) -> None:
         self.failures: list[str] = []
         self.done = 0
         self.reads = WARMING
         self._url = url
-        self._live = LIVE // clients
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(clients)]
+        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(CLIENTS)]
 
     def __enter__(self) -> Load:
         for thread in self._threads:
@@ -87,16 +86,16 @@ class Load:
                 "session": f"s{number}", "task": f"deploy service {n % 200}", "id": f"{number}-{n}", "reward": chance.random(),
                 "critique": f"the migration {n % 300} was forgotten",
             })  # fmt: skip
-            if n >= self._live:
-                tool(client, self._url, "delete_episode", {"id": f"{number}-{n - self._live}"})
+            if n >= LIVE // CLIENTS:
+                tool(client, self._url, "delete_episode", {"id": f"{number}-{n - LIVE // CLIENTS}"})
             n += 1
         return n
 
 
-def soak(directory: Path, seconds: float, flat: float, clients: int) -> None:
+def soak(directory: Path, seconds: float, flat: float) -> None:
     with service(directory, **SMALL) as running:
         taken, lags = [], []
-        with Load(running.url, clients) as load:
+        with Load(running.url) as load:
             began = time.monotonic()
             while (gone := time.monotonic() - began) < seconds and not load.failures:
                 load.reads = WARMING if gone < seconds / 3 else MIXED
@@ -119,9 +118,9 @@ def _lag(running: Service) -> float:
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="memory of another process is read from /proc")
 def test_two_minutes_of_mixed_load(tmp_path: Path) -> None:
-    soak(tmp_path / "memory", float(os.environ.get("GRAPHSVC_TEST_SOAK_SECONDS", "120")), FLAT_SOON, FEW)
+    soak(tmp_path / "memory", float(os.environ.get("GRAPHSVC_TEST_SOAK_SECONDS", "120")), FLAT_SOON)
 
 
 @pytest.mark.slow
 def test_fifteen_minutes_of_mixed_load(tmp_path: Path) -> None:
-    soak(tmp_path / "memory", 900, FLAT, CLIENTS)
+    soak(tmp_path / "memory", 900, FLAT)
