@@ -234,10 +234,10 @@ class State:
             self._session_ends.clear()
         if len(self._counts) > CACHE_LIMIT:
             self._counts.clear()
-        if len(self._learnt_before) > CACHE_LIMIT or any(
-            event.kind == "fact" and event.record is None for event in done[1]
-        ):
-            self._learnt_before.clear()
+        if self._learnt_before:
+            gone = any(event.kind == "fact" and event.record is None for event in done[1])
+            if gone or len(self._learnt_before) > CACHE_LIMIT:
+                self._learnt_before.clear()
         for line in self._learnt.keys() & self._learnt_before.keys():
             self._learnt_before[line] = max(self._learnt[line], self._learnt_before[line])
         self._learnt.clear()  # the columns know it now

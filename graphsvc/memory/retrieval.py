@@ -302,11 +302,14 @@ class Retrieval:
 
     def _passing(self, query: Query) -> tuple[Rows, bool]:
         """Rows that pass the filter and were believed, and whether those are simply all of the kind."""
-        rows, all_of_kind = self.log.mask(query.kind, query.filter, query.agents)
-        if query.moments is None or not len(rows):
-            return rows, all_of_kind
-        narrowed, _ = believed.rows(self.log, query.moments, {}, query.filter, query.agents)
-        return (rows, all_of_kind) if np.array_equal(narrowed, rows) else (narrowed, False)
+        if query.moments is None:
+            return self.log.mask(query.kind, query.filter, query.agents)
+        believed_then, _ = believed.rows(self.log, query.moments, {}, query.filter, query.agents)
+        if query.filter is None and query.agents is None:
+            rows, all_of_kind = self.log.mask(query.kind, None, None)  # the same array as before, while nothing changed
+            if np.array_equal(believed_then, rows):
+                return rows, all_of_kind
+        return believed_then, False
 
     # --- candidates --------------------------------------------------------------------------------------
 

@@ -103,7 +103,7 @@ def outcome(opened: Opened, n: int) -> Outcome:
     if not 0 < n < 1 << 63:
         raise NotFound(f"entry {n} is no statement", where="n")
     trimmed = opened.log.trimmed
-    if trimmed is not None and 0 < n <= trimmed.n:
+    if trimmed is not None and n <= trimmed.n:
         hint = f"The snapshot {trimmed.snapshot} has it." if n <= trimmed.held else ""
         raise NotRetained(f"entry {n} was trimmed, and how it ended", where="n", hint=hint)
     found = opened.log.outcome(n)
