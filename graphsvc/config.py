@@ -118,7 +118,9 @@ class Settings(_Checked):
     linger: float = _setting(0.01, "How long a follower waits after a partial batch for more.", least=0)
     vector_flush_rows: int = _setting(1_000, "Vectors gathered before they are written to LanceDB.", least=1)
     vector_flush_seconds: float = _setting(1.0, "The longest that a vector waits for that.", least=0)
-    vector_optimize_every: int = _setting(20, "LanceDB flushes between two optimisations.", least=1)
+    vector_optimize_every: int = _setting(
+        20, "LanceDB flushes between two optimisations, which compact the hot index too.", least=1
+    )
     vector_cache_bytes: int = _setting(
         64 << 20, "What LanceDB may keep in memory of how its files are made, old versions too.", least=64 << 10
     )

@@ -19,7 +19,6 @@ from typing import Any, cast
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from graphsvc.errors import BadInput
 from graphsvc.log.consolidation import CREATED, DELETED, LEARNT, REL, UNCHANGED, UPDATED, digest_in
@@ -30,7 +29,7 @@ from graphsvc.memory.opened import Opened
 from graphsvc.model.filters import Filter
 from graphsvc.model.records import Episode, Skill
 from graphsvc.model.requests import Consolidate, LearntSkill
-from graphsvc.store.hot import Rows, Vectors
+from graphsvc.store.hot import HotIndex, Rows, Vectors
 
 BATCH = 64
 """Skills decided together; each is an entry of its own."""
@@ -200,7 +199,8 @@ class Consolidating:
         rewarded, poor = column["reward"] >= self.rule.min_reward, column["reward"] < self.rule.min_reward
         good = ((column["success"] == 1) & ~poor) | ((column["success"] < 0) & rewarded)
         bad = (column["success"] == 0) | ((column["success"] < 0) & poor)
-        places = self.vectors.hot.fresh(rows, self.log.columns.hash_of(rows))
+        hot = self.vectors.hot
+        places = hot.fresh(rows, self.log.columns.hash_of(rows))
         report.update(
             episodes=len(rows), successes=int(good.sum()), failures=int(bad.sum()), pending=int((places < 0).sum()),
             clusters=0,
@@ -210,17 +210,15 @@ class Consolidating:
         for code in sorted(set(column["agent"].tolist()), key=lambda code: names[code]):
             among = (column["agent"] == code) & (places >= 0)
             self.progress(None, "clustering")
-            found, count = self._of_namespace(names[code], rows, places, good & among, bad & among)
+            found, count = self._of_namespace(hot, names[code], rows[good & among], rows[bad & among])
             groups.extend(found)
             report["clusters"] += count
         return groups
 
-    def _of_namespace(
-        self, agent: str, rows: Rows, places: NDArray[np.int32], good: NDArray[np.bool_], bad: NDArray[np.bool_]
-    ) -> tuple[list[_Group], int]:
+    def _of_namespace(self, hot: HotIndex, agent: str, good: Rows, bad: Rows) -> tuple[list[_Group], int]:
         """The groups of one namespace that are large enough, by their oldest success, and how many clusters."""
-        done = self._by_time(rows[good])
-        vectors = self.vectors.hot.vectors(self.vectors.hot.positions(done))
+        done = self._by_time(good)
+        vectors = hot.vectors(hot.positions(done))
         labels = clusters(vectors, self.rule.similarity)
         sizes = np.bincount(labels)
         kept = np.flatnonzero(sizes >= self.rule.min_attempts)
@@ -232,14 +230,14 @@ class Consolidating:
             middles[number] = middle
             similarity = round(float((vectors[some] @ middle).mean()), 4)
             groups.append(_Group(agent, done[some].tolist(), [], similarity))
-        self._add_failures(groups, middles, self._by_time(rows[bad]))
+        self._add_failures(hot, groups, middles, self._by_time(bad))
         return groups, len(sizes)
 
     def _by_time(self, rows: Rows) -> Rows:
         at = self.log.columns.values("episode", "at", rows)
         return rows[np.lexsort((rows, at))]
 
-    def _add_failures(self, groups: list[_Group], middles: Vectors, rows: Rows) -> None:
+    def _add_failures(self, hot: HotIndex, groups: list[_Group], middles: Vectors, rows: Rows) -> None:
         """Give each failure to the nearest group that has its task, else to the nearest that is like enough."""
         if not groups or not len(rows):
             return
@@ -250,7 +248,7 @@ class Consolidating:
                 having.setdefault(code, []).append(number)
         for start in range(0, len(rows), 1_000):
             part = rows[start : start + 1_000]
-            near = np.round(self.vectors.hot.vectors(self.vectors.hot.positions(part)) @ middles.T, 6)
+            near = np.round(hot.vectors(hot.positions(part)) @ middles.T, 6)
             for place, (row, code) in enumerate(zip(part.tolist(), task[start : start + 1_000].tolist(), strict=True)):
                 among = having.get(code)
                 best = int(near[place].argmax()) if among is None else max(among, key=lambda one: near[place, one])

@@ -35,7 +35,7 @@ from graphsvc.model.times import seconds
 from graphsvc.store.hot import Rows, Vectors
 from graphsvc.store.store import Store
 from graphsvc.store.text import TextIndex
-from graphsvc.store.vectors import Compared, VectorStore, rounded, top
+from graphsvc.store.vectors import Compared, Placed, VectorStore, rounded, top
 
 Mode = Literal["blend", "vector", "text", "rrf"]
 MODES = ("blend", "vector", "text", "rrf")
@@ -324,13 +324,14 @@ class Retrieval:
                 return Found(text_rows, hashes, np.zeros(len(text_rows)), text_scores, there), 0
         assert query.vector is not None, "embedded before"
         vector = query.vector
-        positions, embedded, pending = self._embedded(vectors, query.kind, rows, all_of_kind)
+        placed = self._embedded(vectors, query.kind, rows, all_of_kind)
+        pending = placed.pending
         if query.mode == "text":  # cosines only of what words found
-            compared = Compared(embedded[:0], positions[:0], vector[:0])
-            return self._measured(query, vectors, vector, np.sort(text_rows), text_rows, text_scores, compared), pending
+            compared = Compared(placed.hot, placed.rows[:0], placed.positions[:0], vector[:0])
+            return self._measured(query, vector, np.sort(text_rows), text_rows, text_scores, compared), pending
         if query.mode == "vector" and not rescored:
             depth = 2 * k + 10
-        comparing = vectors.comparing(query.kind, vector, positions, embedded, depth)
+        comparing = vectors.comparing(query.kind, vector, placed, depth)
         if query.mode == "vector":
             compared = comparing()
             near, cosines = top(compared.rows, compared.cosines, depth)
@@ -344,7 +345,7 @@ class Retrieval:
             # Nothing is known of what isn't embedded: the newest of it fills up what was asked for.
             rest = np.setdiff1d(rows, union)
             union = np.sort(np.concatenate([union, rest[-(k - len(union)) :]]))
-        found = self._measured(query, vectors, vector, union, text_rows, text_scores, compared)
+        found = self._measured(query, vector, union, text_rows, text_scores, compared)
         if len(text_rows) >= depth:  # there may be more that hold a word
             unlisted = np.flatnonzero(found.bm25 == 0)
             found.bm25[unlisted] = text.scores(query.text, found.rows[unlisted])
@@ -356,32 +357,27 @@ class Retrieval:
             query.kind, query.text, depth, filter=query.filter, agents=query.agents, rows=rows, narrowed=narrowed
         )
 
-    def _embedded(
-        self, vectors: VectorStore, kind: str, rows: Rows, all_of_kind: bool
-    ) -> tuple[NDArray[np.int32], Rows, int]:
+    def _embedded(self, vectors: VectorStore, kind: str, rows: Rows, all_of_kind: bool) -> Placed:
         """Where the vectors are; waits for missing ones where that is soon done."""
-        positions, embedded, pending = vectors.candidates(kind, rows, all_of_kind)
+        placed = vectors.placed(kind, rows, all_of_kind)
         given = list(self._outdated())  # nearly always none: what is embedded is gone through only where there are some
-        outdated = np.intersect1d(given, embedded) if given else embedded[:0]
-        if len(outdated) and vectors.follower.wait(self.log.head, self.store.settings.read_wait):
-            positions, embedded, pending = vectors.candidates(kind, rows, all_of_kind)
-            outdated = outdated[:0]
+        outdated = np.intersect1d(given, placed.rows) if given else placed.rows[:0]
         if len(outdated):
-            current = ~np.isin(embedded, outdated)
-            return positions[current], embedded[current], pending + len(outdated)
-        if pending:
+            if not vectors.follower.wait(self.log.head, self.store.settings.read_wait):
+                return placed.only(~np.isin(placed.rows, outdated))
+            placed = vectors.placed(kind, rows, all_of_kind)
+        if placed.pending:
             limit = self.store.settings.read_wait
-            if pending <= limit * (vectors.embedding.rate() or GUESSED_RATE):
+            if placed.pending <= limit * (vectors.embedding.rate() or GUESSED_RATE):
                 vectors.follower.wait(self.log.head, limit)
-                positions, embedded, pending = vectors.candidates(kind, rows, all_of_kind)
+                placed = vectors.placed(kind, rows, all_of_kind)
             elif vectors.follower.error is not None:
                 raise again(vectors.follower.error)
-        return positions, embedded, pending
+        return placed
 
     def _measured(
         self,
         query: Query,
-        vectors: VectorStore,
         vector: Vectors,
         union: Rows,
         text_rows: Rows,
@@ -390,14 +386,14 @@ class Retrieval:
     ) -> Found:
         """Cosine and BM25 of each of the union; what has been compared already isn't again."""
         hashes = self.log.columns.hash_of(union)
-        positions = vectors.hot.fresh(union, hashes)
+        positions = compared.hot.fresh(union, hashes)
         if outdated := self._outdated():
             positions[np.isin(union, list(outdated))] = -1
         has = positions >= 0
         cosine, known = _looked_up(union, positions, compared)
         if not known.all():
             new = has & ~known
-            cosine[new] = vectors.cosines(vector, positions[new])
+            cosine[new] = rounded(compared.hot.cosines(vector, positions[new]))
             cosine[~has] = cosine[has].min() if has.any() else 0.0
         bm25 = np.zeros(len(union))
         bm25[np.searchsorted(union, text_rows)] = text_scores

@@ -190,12 +190,13 @@ def _tables(connection: Any) -> dict[str, int]:
 def _vectors(opened: Opened) -> dict[str, int]:
     """Bytes of the vectors by kind: those that there are, times the bytes of one in hot index and LanceDB's table."""
     store = opened.store.vectors
-    slot = store.hot.bytes / len(store.hot) if len(store.hot) else 0.0
+    hot = store.hot
+    slot = hot.bytes / max(len(hot), 1)
     lance = sum(path.stat().st_size for path in store.lance.path.rglob("*") if path.is_file())
     counted = {}
     for kind, spec in KINDS.items():
         if spec.searchable:
             rows, _ = opened.log.mask(kind, None, None)
-            counted[kind] = int((store.hot.positions(rows) >= 0).sum())
+            counted[kind] = int((hot.positions(rows) >= 0).sum())
     total = sum(counted.values())
     return {kind: round(count * (slot + lance / total)) for kind, count in counted.items() if total}

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,8 @@ GROWTH = 1.5
 LEAST_SLOTS = 256
 SHARE = 2048
 """Vectors compared at once, where two threads share the work: 50 µs of it."""
+COPIED = 1_000
+"""Slots copied at once into a successor: others get their turn in between."""
 
 Rows = NDArray[np.int64]
 Vectors = NDArray[np.float32]
@@ -43,20 +45,47 @@ def _slot(dimension: int) -> np.dtype[Any]:
     return np.dtype([*about, ("vector", "<f4", (dimension,))])
 
 
+class _Helper:
+    """A thread that takes part in comparing, for one search at a time."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="graphsvc-compare")
+        self._busy = threading.Lock()
+
+    def ask(self, compare: Callable[[], None]) -> Future[None] | None:
+        """Have it begin; None where it takes part in another search, or has ended."""
+        if not self._busy.acquire(blocking=False):
+            return None
+        try:
+            helped = self._thread.submit(compare)
+        except RuntimeError:  # shut down
+            self._busy.release()
+            return None
+        helped.add_done_callback(lambda _: self._busy.release())
+        return helped
+
+    def end(self) -> None:
+        self._thread.shutdown(wait=False)
+
+
 class HotIndex:
     """Vectors by row number. One thread adds, any number search.
+
+    A position stays good for as long as somebody holds the index that gave it; of its successor (`renewed`) it means
+    nothing. So whoever looks up positions and then vectors takes both from one.
 
     Args:
         path: of the file; made if it isn't there, made anew if its header is not of these vectors.
         dimension: of the vectors.
         fingerprint: of the model that made them.
         rows: how many row numbers there are; a slot of a higher one is damaged.
+        helper: of the index that this one succeeds.
 
     Raises:
         StorageFull: there is no room for the file.
     """
 
-    def __init__(self, path: Path, dimension: int, fingerprint: str, rows: int) -> None:
+    def __init__(self, path: Path, dimension: int, fingerprint: str, rows: int, helper: _Helper | None = None) -> None:
         self.path = path
         self.dimension = dimension
         self.fingerprint = fingerprint
@@ -64,8 +93,7 @@ class HotIndex:
         self._rows = rows
         self._dtype = _slot(dimension)
         self._growing = threading.Lock()
-        self._helping = threading.Lock()
-        self._helper = ThreadPoolExecutor(1, thread_name_prefix="graphsvc-compare")
+        self._helper = helper or _Helper()
         self._closed = False
         if not self._header_fits():
             self._create(path)
@@ -195,19 +223,20 @@ class HotIndex:
             self.sync()
             if live is not None:
                 rows = np.fromiter(live, np.int64)
-                if self._count > 1.5 * len(rows) + LEAST_SLOTS:
+                if self.wasteful(len(rows)):
                     self.compact(rows)
         finally:
+            self._helper.end()
             self._unmap()
 
     def drop(self) -> None:
         """Close, and remove the file."""
+        self._helper.end()
         self._unmap()
         self.path.unlink(missing_ok=True)
 
     def _unmap(self) -> None:
         """Let the file go, unless somebody still searches: then it goes with the last array of theirs."""
-        self._helper.shutdown(wait=False)
         with self._growing:
             self._closed = True
             self._slots = self._slots[:0].copy()
@@ -224,19 +253,39 @@ class HotIndex:
         self._check_open()
         return slots
 
-    def compact(self, rows: Rows) -> None:
-        """Write the file anew with the slots of these rows that are sound: a new checksum would vouch for damage.
+    def wasteful(self, live: int) -> bool:
+        """Whether vectors that nobody needs take over a third, when so many rows are live."""
+        return self._count > 1.5 * live + LEAST_SLOTS
 
-        What is open here stays the old one.
+    def compact(self, rows: Rows) -> None:
+        """Write the file anew with the slots of these rows. What is open here stays the old one."""
+        self.renewed(rows)._unmap()
+
+    def renewed(self, rows: Rows) -> Self:
+        """The successor of this index, in its file's place: the slots of these rows that are sound.
+
+        A new checksum would vouch for damage. Whoever searches this index goes on; its file goes with the last of them.
+
+        Raises:
+            StorageFull: there is no room for both files; this one stays.
         """
         path = self.path.with_name(self.path.name + ".compact")
         path.unlink(missing_ok=True)
-        draft = HotIndex(path, self.dimension, self.fingerprint, self._rows)
-        positions = self.positions(np.setdiff1d(rows, self.verify(rows)))
-        slots = self._slots[positions[positions >= 0]]
-        draft.add(slots["row"].tolist(), slots["hash"].tolist(), slots["vector"], slots["cut"].tolist())
-        draft.close()
+        draft = type(self)(path, self.dimension, self.fingerprint, self._rows, self._helper)
+        try:
+            positions = self.positions(np.setdiff1d(rows, self.verify(rows)))
+            positions = positions[positions >= 0]
+            for start in range(0, len(positions), COPIED):
+                slots = self._slots[positions[start : start + COPIED]]
+                draft.add(slots["row"].tolist(), slots["hash"].tolist(), slots["vector"], slots["cut"].tolist())
+            draft.sync()
+        except BaseException:
+            draft._unmap()
+            path.unlink(missing_ok=True)
+            raise
         path.replace(self.path)
+        draft.path = self.path
+        return draft
 
     # --- searching ---------------------------------------------------------------------------------------
 
@@ -292,10 +341,7 @@ class HotIndex:
             for start in starts:
                 np.vecdot(vectors[start : start + SHARE], query, out=cosines[start : start + SHARE])
 
-        helped: Future[None] | None = None
-        if shared and len(vectors) > SHARE and self._helping.acquire(blocking=False):
-            helped = self._helper.submit(compare)
-            helped.add_done_callback(lambda _: self._helping.release())
+        helped = self._helper.ask(compare) if shared and len(vectors) > SHARE else None
 
         def end() -> Vectors:
             compare()

@@ -6,6 +6,7 @@ follower's number move on disk, after our own fsync. What a crash leaves between
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
@@ -31,6 +32,8 @@ from graphsvc.store.follower import Follower
 from graphsvc.store.hot import HotIndex, Rows, Vectors
 from graphsvc.store.lance import LanceVectors
 
+logger = logging.getLogger("graphsvc.store")
+
 FLUSH_SECONDS = 300.0
 EXACT_ROWS = 20_000
 """Up to so many candidates are searched exactly, past the memory budget too: reading them takes milliseconds."""
@@ -55,9 +58,29 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """Rows, ascending, the positions of their vectors, and the cosines of these with a query."""
+class Placed:
+    """Where the vectors of records are.
 
+    Attributes:
+        hot: the index that holds them. rows: those that have a vector of their present text, ascending.
+        positions: one for each of these, in `hot`. pending: how many more have none yet.
+    """
+
+    hot: HotIndex
+    rows: Rows
+    positions: NDArray[np.int32]
+    pending: int
+
+    def only(self, kept: NDArray[np.bool_]) -> Placed:
+        """Some of them, the others pending."""
+        return Placed(self.hot, self.rows[kept], self.positions[kept], self.pending + int((~kept).sum()))
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Rows, ascending, the positions of their vectors in an index, and the cosines of these with a query."""
+
+    hot: HotIndex
     rows: Rows
     positions: NDArray[np.int32]
     cosines: Vectors
@@ -104,7 +127,7 @@ class VectorStore:
         self._flush_asked = threading.Event()
         self._flushes = 0
         self._index_rows = 0
-        self._candidates: dict[str, tuple[int, int, NDArray[np.int32], Rows]] = {}
+        self._placed: dict[str, tuple[int, int, HotIndex, Rows, NDArray[np.int32]]] = {}
         self.follower = _VectorFollower(self)
 
     # --- following ---------------------------------------------------------------------------------------
@@ -252,6 +275,22 @@ class VectorStore:
             self.log.move_cursor(self.cursor, applied)
             self._safe = applied
 
+    def compact(self) -> bool:
+        """Leave out of the hot index what nobody needs, if it takes over a third and nothing in it waits for LanceDB.
+
+        Returns: whether it did. What wasn't sound is missing then, until it is reconciled.
+        """
+        rows, _ = self.wanted()
+        if self._unsafe or not self.hot.wasteful(len(rows)):
+            return False
+        try:
+            self.hot = self.hot.renewed(rows)
+        except StorageFull as error:
+            logger.warning("the hot index keeps vectors that nobody needs: %s", error)
+            return False
+        self._placed.clear()
+        return True
+
     def flush_now(self) -> None:
         """Have the follower flush, and wait for it."""
         if self.follower.applied == self._safe and not self._unsafe_since:
@@ -307,10 +346,11 @@ class VectorStore:
         """Those of the rows whose vector in LanceDB, made from the same text, isn't that of the hot index."""
         wrong: list[int] = []
         for start in range(0, len(rows), COMPARED):
+            hot = self.hot
             found, made_from, _, vectors = self.lance.read(rows[start : start + COMPARED])
-            positions = self.hot.fresh(found, made_from)
+            positions = hot.fresh(found, made_from)
             both = positions >= 0
-            same = (self.hot.vectors(positions[both]) == vectors[both]).all(axis=1)
+            same = (hot.vectors(positions[both]) == vectors[both]).all(axis=1)
             wrong += found[both][~same].tolist()
         return wrong
 
@@ -321,41 +361,33 @@ class VectorStore:
         """Whether the vectors take more than the hot index may."""
         return self.hot.bytes > self.settings.hot_index_bytes
 
-    def candidates(self, kind: str, rows: Rows, all_of_kind: bool) -> tuple[NDArray[np.int32], Rows, int]:
-        """Where the vectors of these rows are.
-
-        Returns:
-            Positions, one for each row that has a vector of its current text; those rows; how many have none yet.
-        """
-        columns = self.log.columns
-        stamp = (columns.changed[kind], self.hot.version)
-        known = self._candidates.get(kind)
-        if all_of_kind and known is not None and known[:2] == stamp and known[3] is rows:
-            positions = known[2]
+    def placed(self, kind: str, rows: Rows, all_of_kind: bool) -> Placed:
+        """Where the vectors of these rows are."""
+        columns, hot = self.log.columns, self.hot
+        stamp = (columns.changed[kind], hot.version)
+        known = self._placed.get(kind)
+        if all_of_kind and known is not None and known[:2] == stamp and known[2] is hot and known[3] is rows:
+            positions = known[4]
         else:
-            positions = self.hot.fresh(rows, columns.hash_of(rows))
+            positions = hot.fresh(rows, columns.hash_of(rows))
             if all_of_kind:
-                self._candidates[kind] = (*stamp, positions, rows)
-        has = positions >= 0
-        pending = len(rows) - int(has.sum())
-        if not pending:
-            return positions, rows, 0
-        return positions[has], rows[has], pending
+                self._placed[kind] = (*stamp, hot, rows, positions)
+        placed, has = Placed(hot, rows, positions, 0), positions >= 0
+        return placed if has.all() else placed.only(has)
 
-    def comparing(
-        self, kind: str, query: Vectors, positions: NDArray[np.int32], rows: Rows, k: int
-    ) -> Callable[[], Compared]:
-        """Begin to compare with these rows, or where they are too many with those among which the `k` nearest are.
+    def comparing(self, kind: str, query: Vectors, placed: Placed, k: int) -> Callable[[], Compared]:
+        """Begin to compare with these, or where they are too many with those among which the `k` nearest are.
 
         What this gives ends it. The caller may do something else in between; see `HotIndex.comparing`.
         """
+        hot, rows, positions = placed.hot, placed.rows, placed.positions
         if self.over_budget and len(rows) > EXACT_ROWS and self.lance.indexed:
             near = self._approximate(kind, query, rows, k)
             if len(near) >= k:  # else the index, probed in part, doesn't reach them: exact, however long it takes
-                rows, positions = near, self.hot.positions(near)
+                rows, positions = near, hot.positions(near)
         idle = self.follower.applied >= self.log.head  # else what follows the log needs the other core
-        end = self.hot.comparing(query, positions, shared=idle)
-        return lambda: Compared(rows, positions, end())
+        end = hot.comparing(query, positions, shared=idle)
+        return lambda: Compared(hot, rows, positions, end())
 
     def _approximate(self, kind: str, query: Vectors, rows: Rows, k: int) -> Rows:
         """Candidates from LanceDB's index, fetched deeper until k pass, and what it hasn't been given yet."""
@@ -368,14 +400,11 @@ class VectorStore:
                 return passing
             fetch *= 4
 
-    def cosines(self, query: Vectors, positions: NDArray[np.int32]) -> NDArray[np.float64]:
-        """Cosines with the vectors at some positions, in their order, to 6 decimals."""
-        return rounded(self.hot.cosines(query, positions))
-
     def unread(self, rows: Rows) -> NDArray[np.int64]:
         """How many tokens at the end of each row's text the model didn't read; 0 where it has no vector."""
-        positions = self.hot.positions(rows)
-        return np.where(positions >= 0, self.hot.cut(np.maximum(positions, 0)), 0)
+        hot = self.hot
+        positions = hot.positions(rows)
+        return np.where(positions >= 0, hot.cut(np.maximum(positions, 0)), 0)
 
     def encode_query(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors of queries; they overtake the backlog."""
@@ -427,11 +456,12 @@ class VectorStore:
         """Figures for `memory.stats()`: vectors of the live records' present texts, of how many of these the model
         didn't read the end, and slots of the hot index, those of deleted and replaced vectors too.
         """
-        positions = self.hot.fresh(*self.wanted())
+        hot = self.hot
+        positions = hot.fresh(*self.wanted())
         live = positions[positions >= 0]
         return {
-            "vectors": len(live), "slots": len(self.hot), "bytes": self.hot.bytes, "dimension": self.dimension,
-            "truncated": int((self.hot.cut(live) > 0).sum()), "over_budget": self.over_budget,
+            "vectors": len(live), "slots": len(hot), "bytes": hot.bytes, "dimension": self.dimension,
+            "truncated": int((hot.cut(live) > 0).sum()), "over_budget": self.over_budget,
             "waiting_for_lance": len(self._unsafe),
         }  # fmt: skip
 
@@ -452,11 +482,15 @@ class _VectorFollower(Follower):
             self.moved(self._store._safe)
         super()._step()
         if self._store.flush_due_in <= 0:
+            flushes = self._store._flushes
             self._store.flush(self.applied)
             self._store._flush_asked.clear()
+            if self._store._flushes > flushes and not self._store._flushes % self.settings.vector_optimize_every:
+                self._reconciled = not self._store.compact()
 
     def patience(self) -> float:
-        return min(super().patience(), max(0.01, self._store.flush_due_in))
+        soon = 0.0 if not self._reconciled else self._store.flush_due_in
+        return min(super().patience(), max(0.01, soon))
 
 
 def lance_is_loaded() -> bool:

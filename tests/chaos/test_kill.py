@@ -163,6 +163,29 @@ def test_killed_at_a_seam_the_memory_comes_back_whole(path: Path, seam: str, whe
 
 
 @pytest.mark.chaos
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("seam", ["graphsvc.store.hot:HotIndex.renewed", "graphsvc.store.hot:HotIndex.sync"])
+def test_killed_while_the_hot_index_is_compacted_it_comes_back_whole(
+    path: Path, seam: str, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRAPHSVC_VECTOR_OPTIMIZE_EVERY", "1")
+    # The third sync is that of the successor: before it come the flush of what is stored, and that of what is deleted.
+    child = Child(path, "kuzu", f"{seam}@{when}@{3 if seam.endswith('sync') else 1}")
+    kept = [f"e{i}" for i in range(9)]
+    with pytest.raises(Killed):
+        ids = [f"e{i}" for i in range(700)]
+        child.ask("episodes.store_many", episodes=[{"session": "s", "task": f"task {id}", "id": id} for id in ids])
+        child.ask("verify")  # has the vectors written out
+        child.ask("episodes.delete", id=ids[len(kept) :])
+        for _ in range(100):
+            child.ask("verify")
+            time.sleep(0.05)
+    assert child.process.returncode == -signal.SIGKILL, "the seam was reached"
+    assert sorted(check(path)["critiques"]) == kept  # type: ignore[call-overload]
+    assert not list(path.glob("*.compact"))
+
+
+@pytest.mark.chaos
 @pytest.mark.parametrize("round_", range(3))
 def test_killed_during_the_first_open_it_opens_again(path: Path, round_: int) -> None:
     with subprocess.Popen([sys.executable, "-c", WRITER, str(path), "kuzu", "a"], stdout=subprocess.DEVNULL) as child:
