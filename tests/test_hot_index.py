@@ -6,7 +6,7 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ import pytest
 import graphsvc
 from graphsvc.errors import Closed, StorageFull
 from graphsvc.store import hot as module
+from graphsvc.store import vectors as vectors_module
 from graphsvc.store.hot import LEAST_SLOTS, PAGE, SHARE, HotIndex
+from graphsvc.store.vectors import VectorStore
 
 DIMENSION = 8
 
@@ -87,7 +89,8 @@ def test_a_search_ends_in_the_index_that_it_began_in(hot: HotIndex) -> None:
     places = hot.positions(rows)
     expected = hot.cosines(query, places).tolist()
     end = hot.comparing(query, places, shared=True)
-    later = hot.renewed(rows[rows % 3 == 0])
+    later, unsound = hot.renewed(rows[rows % 3 == 0])
+    assert unsound == []
     later.add([0], [1], np.ones((1, DIMENSION), np.float32) / np.float32(DIMENSION**0.5), [0])
     assert end().tolist() == expected == hot.cosines(query, places).tolist()
     assert later.positions(rows[:4]).tolist() == [len(later) - 1, -1, -1, 1]
@@ -163,34 +166,143 @@ def test_a_damaged_vector_that_compaction_leaves_out_comes_back_from_lancedb(pat
         row = memory._opened.log.rows_of("episode", [ref])[ref]
         hot._slots["vector"][hot.positions(np.array([row]))] = 0.5
         memory.episodes.delete(ids[10:])
-        assert settled(memory, over=10 + LEAST_SLOTS) in (9, 10), "without it, or with it back"
-        deadline = time.monotonic() + 30
-        while (found := memory.episodes.vector("e3")) is None and time.monotonic() < deadline:
-            time.sleep(0.01)
+        assert settled(memory, over=10 + LEAST_SLOTS) in (9, 10)
+        memory.episodes.store(session="s", task="another", wait="searchable")  # after the compaction
+        found = memory.episodes.vector("e3")
         assert found is not None
         assert found.tolist() == expected.tolist()
         assert memory.verify().ok
 
 
-def test_without_room_for_a_second_it_keeps_the_first(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: HotIndex, rows: Any) -> HotIndex:
-        tried.append(rows)
-        raise StorageFull("no room", where=str(self.path))
+@pytest.mark.parametrize("fails", ["reserving", "writing"])
+def test_without_room_for_a_second_it_keeps_the_first(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fails: str
+) -> None:
+    def of_successor(index: HotIndex) -> bool:
+        return index.path.name.endswith(".compact")
 
-    tried: list[Any] = []
-    monkeypatch.setattr(HotIndex, "renewed", full)
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    grow, sync = HotIndex._grow, HotIndex.sync
+    if fails == "reserving":
+        monkeypatch.setattr(HotIndex, "_grow", lambda self, n: full() if of_successor(self) else grow(self, n))
+    else:
+        monkeypatch.setattr(HotIndex, "sync", lambda self: full() if of_successor(self) else sync(self))
     with graphsvc.open(path, embedder="hashing", vector_optimize_every=1, vector_flush_seconds=0.05) as memory:
         ids = [f"e{i}" for i in range(700)]
         memory.episodes.store_many([{"session": "s", "task": id, "id": id} for id in ids], wait="searchable")
         memory.episodes.delete(ids[5:])
         deadline = time.monotonic() + 30
-        while not tried and time.monotonic() < deadline:
+        while "keeps vectors that nobody needs" not in caplog.text and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert tried
+        assert "No space left on device" in caplog.text
+        assert not list(path.glob("*.compact*"))
         assert [hit.episode.id for hit in memory.episodes.retrieve("e3", k=1)] == ["e3"]
         memory.episodes.store(session="s", task="another", wait="searchable")
         assert memory.verify().ok
         monkeypatch.undo()
+        memory.episodes.store(session="s", task="and another", wait="searchable")
+        assert settled(memory, over=7 + LEAST_SLOTS) == 7, "there is room again"
+
+
+@pytest.mark.parametrize("budget", [1 << 30, 1000])
+def test_a_search_takes_positions_and_vectors_from_one_index(
+    path: Path, monkeypatch: pytest.MonkeyPatch, budget: int
+) -> None:
+    rng = np.random.default_rng(6)
+    monkeypatch.setattr(vectors_module, "EXACT_ROWS", 10)
+    with graphsvc.open(path, embedder="hashing", hot_index_bytes=budget, vector_optimize_every=2, query_cache_entries=0) as memory:
+        rows = [{"session": "s", "task": f"the task {i}", "id": f"e{i}"} for i in range(300)]
+        memory.episodes.store_many(rows, vectors=rng.normal(size=(300, 384)), wait="searchable")
+        store = memory._opened.store.vectors
+        store.flush_now()
+        memory.episodes.store(session="s", task="one more", wait="searchable")
+        store.flush_now()  # optimised: past the budget there is an approximate index
+        assert store.lance.indexed == (budget == 1000)
+        store.follower.close()  # nothing but this thread adds
+        query = rng.normal(size=384)
+        ways: list[dict[str, Any]] = [
+            {"mode": "vector"}, {"mode": "blend"}, {"mode": "text"}, {"mode": "text", "min_similarity": -1.0},
+            {"mode": "blend", "mmr": 0.5}, {"mode": "blend", "where": {"task": {"contains": "1"}}},
+            {"mode": "vector", "half_life": 1e9},
+        ]  # fmt: skip
+
+        def ask() -> list[list[tuple[str, float]]]:
+            found = [memory.episodes.retrieve("task 7 12", k=20, vector=query, **way) for way in ways]
+            return [[(hit.episode.id, round(hit.score, 5)) for hit in hits] for hits in found]
+
+        expected = ask()
+        placed, comparing, swaps = VectorStore.placed, VectorStore.comparing, 0
+
+        def swap() -> None:
+            """Another index, with every vector elsewhere."""
+            nonlocal swaps
+            every, _ = store.wanted()
+            store.hot, unsound = store.hot.renewed(every)
+            assert not unsound
+            mixed = rng.permutation(every)
+            places = store.hot.positions(mixed)
+            store.hot.add(mixed, store.hot.hashes(mixed), store.hot.vectors(places), [0] * len(mixed))
+            swaps += 1
+
+        def swapping(do: Any) -> Any:
+            def done(*arguments: Any, **more: Any) -> Any:
+                found = do(*arguments, **more)
+                swap()
+                return found
+
+            return done
+
+        monkeypatch.setattr(VectorStore, "placed", swapping(placed))
+        monkeypatch.setattr(VectorStore, "comparing", swapping(comparing))
+        assert ask() == expected
+        assert swaps > len(ways)
+
+
+def test_what_is_amended_meanwhile_keeps_the_vector_that_it_came_with(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedded: list[str] = []
+
+    def embedder(texts: Sequence[str]) -> list[list[float]]:
+        embedded.extend(texts)
+        return [[1.0, float(len(text)), 0.0, 0.0] for text in texts]
+
+    renewed = HotIndex.renewed
+
+    def amending(self: HotIndex, rows: Any) -> Any:
+        memory.episodes.amend("e1", critique="came meanwhile", vector=[0.0, 0.0, 1.0, 0.0])
+        return renewed(self, rows)
+
+    with graphsvc.open(path, embedder=embedder, vector_optimize_every=1, vector_flush_seconds=0.05) as memory:
+        ids = [f"e{i}" for i in range(400)]
+        memory.episodes.store_many([{"session": "s", "task": id, "id": id} for id in ids], wait="searchable")
+        monkeypatch.setattr(HotIndex, "renewed", amending)
+        embedded.clear()
+        memory.episodes.delete(ids[3:])
+        assert settled(memory, over=4 + LEAST_SLOTS) in (3, 4)
+        memory.wait()
+        found = memory.episodes.vector("e1")
+        assert found is not None
+        assert found.tolist() == [0, 0, 1, 0]
+        assert not embedded
+
+
+def test_opened_again_what_came_with_its_vector_is_not_embedded(path: Path) -> None:
+    def embedder(texts: Sequence[str]) -> list[list[float]]:
+        return [[1.0, float(len(text)), 0.0, 0.0] for text in texts]
+
+    with graphsvc.open(path, embedder=embedder) as memory:
+        for id in ("a", "b"):
+            memory.episodes.store(session="s", task=id, id=id, wait="searchable")
+        memory._opened.store.vectors.flush_now()
+        memory._opened.store.vectors.follower.close()  # as if killed before it came to the next entry
+        memory.episodes.amend("a", critique="amended", vector=[0.0, 0.0, 1.0, 0.0])
+    with graphsvc.open(path) as memory:  # without the function
+        memory.episodes.store(session="s", task="c", id="c", vector=[0.0, 0.0, 0.0, 1.0], wait="searchable")
+        best = memory.episodes.retrieve("any", vector=[0.0, 0.0, 1.0, 0.0], mode="vector")[0]
+        assert (best.episode.id, best.score) == ("a", 1)
 
 
 def test_closed_it_has_let_its_file_go(hot: HotIndex) -> None:

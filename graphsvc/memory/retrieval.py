@@ -327,8 +327,8 @@ class Retrieval:
         placed = self._embedded(vectors, query.kind, rows, all_of_kind)
         pending = placed.pending
         if query.mode == "text":  # cosines only of what words found
-            compared = Compared(placed.hot, placed.rows[:0], placed.positions[:0], vector[:0])
-            return self._measured(query, vector, np.sort(text_rows), text_rows, text_scores, compared), pending
+            compared = Compared(placed.rows[:0], placed.positions[:0], vector[:0])
+            return self._measured(query, placed, np.sort(text_rows), text_rows, text_scores, compared), pending
         if query.mode == "vector" and not rescored:
             depth = 2 * k + 10
         comparing = vectors.comparing(query.kind, vector, placed, depth)
@@ -345,7 +345,7 @@ class Retrieval:
             # Nothing is known of what isn't embedded: the newest of it fills up what was asked for.
             rest = np.setdiff1d(rows, union)
             union = np.sort(np.concatenate([union, rest[-(k - len(union)) :]]))
-        found = self._measured(query, vector, union, text_rows, text_scores, compared)
+        found = self._measured(query, placed, union, text_rows, text_scores, compared)
         if len(text_rows) >= depth:  # there may be more that hold a word
             unlisted = np.flatnonzero(found.bm25 == 0)
             found.bm25[unlisted] = text.scores(query.text, found.rows[unlisted])
@@ -359,8 +359,8 @@ class Retrieval:
 
     def _embedded(self, vectors: VectorStore, kind: str, rows: Rows, all_of_kind: bool) -> Placed:
         """Where the vectors are; waits for missing ones where that is soon done."""
-        placed = vectors.placed(kind, rows, all_of_kind)
         given = list(self._outdated())  # nearly always none: what is embedded is gone through only where there are some
+        placed = vectors.placed(kind, rows, all_of_kind)
         outdated = np.intersect1d(given, placed.rows) if given else placed.rows[:0]
         if len(outdated):
             if not vectors.follower.wait(self.log.head, self.store.settings.read_wait):
@@ -378,22 +378,21 @@ class Retrieval:
     def _measured(
         self,
         query: Query,
-        vector: Vectors,
+        placed: Placed,
         union: Rows,
         text_rows: Rows,
         text_scores: NDArray[np.float64],
         compared: Compared,
     ) -> Found:
         """Cosine and BM25 of each of the union; what has been compared already isn't again."""
+        assert query.vector is not None, "embedded before"
         hashes = self.log.columns.hash_of(union)
-        positions = compared.hot.fresh(union, hashes)
-        if outdated := self._outdated():
-            positions[np.isin(union, list(outdated))] = -1
+        positions = placed.now(union, hashes)
         has = positions >= 0
         cosine, known = _looked_up(union, positions, compared)
         if not known.all():
             new = has & ~known
-            cosine[new] = rounded(compared.hot.cosines(vector, positions[new]))
+            cosine[new] = rounded(placed.hot.cosines(query.vector, positions[new]))
             cosine[~has] = cosine[has].min() if has.any() else 0.0
         bm25 = np.zeros(len(union))
         bm25[np.searchsorted(union, text_rows)] = text_scores

@@ -191,7 +191,6 @@ def _vectors(opened: Opened) -> dict[str, int]:
     """Bytes of the vectors by kind: those that there are, times the bytes of one in hot index and LanceDB's table."""
     store = opened.store.vectors
     hot = store.hot
-    slot = hot.bytes / max(len(hot), 1)
     lance = sum(path.stat().st_size for path in store.lance.path.rglob("*") if path.is_file())
     counted = {}
     for kind, spec in KINDS.items():
@@ -199,4 +198,4 @@ def _vectors(opened: Opened) -> dict[str, int]:
             rows, _ = opened.log.mask(kind, None, None)
             counted[kind] = int((hot.positions(rows) >= 0).sum())
     total = sum(counted.values())
-    return {kind: round(count * (slot + lance / total)) for kind, count in counted.items() if total}
+    return {kind: round(count * (hot.slot_bytes + lance / total)) for kind, count in counted.items() if total}

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphsvc.errors import Closed
-from graphsvc.store.directory import unwritable
+from graphsvc.store.directory import sync_directory, unwritable
 
 FILE = "hot.index"
 MAGIC = b"graphsvc hot index 3\n"
@@ -34,6 +34,8 @@ SHARE = 2048
 """Vectors compared at once, where two threads share the work: 50 µs of it."""
 COPIED = 1_000
 """Slots copied at once into a successor: others get their turn in between."""
+FLUSHED = 1 << 22
+"""Bytes that the disk is to hold at once: while it is waited for, no other thread runs."""
 
 Rows = NDArray[np.int64]
 Vectors = NDArray[np.float32]
@@ -92,6 +94,8 @@ class HotIndex:
         self.version = 0
         self._rows = rows
         self._dtype = _slot(dimension)
+        self.looked_up: dict[str, tuple[int, int, Rows, NDArray[np.int32]]] = {}
+        """For whoever searches: where the vectors of some rows were, under a name. It goes with the index."""
         self._growing = threading.Lock()
         self._helper = helper or _Helper()
         self._closed = False
@@ -150,8 +154,8 @@ class HotIndex:
         self._count = int(used[-1]) + 1 if len(used) else 0
         numbers = self._slots["row"][: self._count]
         sound = (crcs[: self._count] != 0) & (numbers >= 0) & (numbers < self._rows)
-        for position in range(min(self._synced, self._count), self._count):
-            sound[position] = sound[position] and _checksum(self._slots[position]) == crcs[position]
+        later = slice(min(self._synced, self._count), self._count)
+        sound[later] &= _sound(self._slots[later])
         self._hash = np.zeros(len(self._slots), np.uint64)
         self._hash[: self._count] = np.where(sound, self._slots["hash"][: self._count], 0)
         rows = np.where(sound, self._slots["row"][: self._count], -1)
@@ -186,15 +190,20 @@ class HotIndex:
             return
         with self._growing:
             self._check_open()
-            start, end = self._count, self._count + len(rows)
-            if end > len(self._slots):
-                self._grow(end)
-            slots = self._slots[start:end]
+            if self._count + len(rows) > len(self._slots):
+                self._grow(self._count + len(rows))
+            slots = np.zeros(len(rows), self._dtype)
             slots["row"], slots["hash"], slots["vector"], slots["cut"] = rows, hashes, vectors, cut
-            for slot in slots:
-                slot["crc"] = _checksum(slot)
-            self._hash[start:end] = hashes
-            self._place(np.asarray(rows, np.int64), start)
+            slots["crc"] = _checksums(slots)
+            self._append(slots)
+
+    def _append(self, slots: NDArray[Any]) -> None:
+        """Put whole slots behind the others, where there is room for them."""
+        if len(slots):
+            start, end = self._count, self._count + len(slots)
+            self._slots[start:end] = slots
+            self._hash[start:end] = slots["hash"]
+            self._place(slots["row"].astype(np.int64), start)
             self._count = end
             self.version += 1
 
@@ -210,7 +219,10 @@ class HotIndex:
         """Have the disk hold what was added."""
         with self._growing:
             self._check_open()
-            self._memory.flush()
+            size = self._dtype.itemsize
+            start, end = PAGE + self._synced * size, PAGE + self._count * size
+            for offset in range(start - start % PAGE, end, FLUSHED):
+                self._memory.flush(offset, min(FLUSHED, len(self._memory) - offset))
             self._memory[:PAGE] = self._header(self._count)
             self._memory.flush(0, PAGE)
             self._synced = self._count
@@ -259,33 +271,43 @@ class HotIndex:
 
     def compact(self, rows: Rows) -> None:
         """Write the file anew with the slots of these rows. What is open here stays the old one."""
-        self.renewed(rows)._unmap()
+        later, _ = self.renewed(rows)
+        later._unmap()
 
-    def renewed(self, rows: Rows) -> Self:
-        """The successor of this index, in its file's place: the slots of these rows that are sound.
+    def renewed(self, rows: Rows) -> tuple[Self, list[int]]:
+        """A successor, in the place of this index's file: the slots of these rows that are sound; and the rows of those
+        that aren't.
 
-        A new checksum would vouch for damage. Whoever searches this index goes on; its file goes with the last of them.
+        Whoever searches this index goes on; its file goes with the last of them.
 
         Raises:
-            StorageFull: there is no room for both files; this one stays.
+            StorageFull, ReadOnly: there is no room for both files, or the disk fails; this one stays.
         """
         path = self.path.with_name(self.path.name + ".compact")
-        path.unlink(missing_ok=True)
-        draft = type(self)(path, self.dimension, self.fingerprint, self._rows, self._helper)
-        try:
-            positions = self.positions(np.setdiff1d(rows, self.verify(rows)))
-            positions = positions[positions >= 0]
-            for start in range(0, len(positions), COPIED):
-                slots = self._slots[positions[start : start + COPIED]]
-                draft.add(slots["row"].tolist(), slots["hash"].tolist(), slots["vector"], slots["cut"].tolist())
-            draft.sync()
-        except BaseException:
-            draft._unmap()
-            path.unlink(missing_ok=True)
-            raise
-        path.replace(self.path)
-        draft.path = self.path
-        return draft
+        with _room(self.path):
+            try:
+                path.unlink(missing_ok=True)
+                later = type(self)(path, self.dimension, self.fingerprint, self._rows, self._helper)
+                unsound = later._take(self, rows)
+                later.sync()
+                path.replace(self.path)
+                sync_directory(self.path.parent)
+            except BaseException:
+                for left in (path, path.with_name(path.name + ".new")):
+                    left.unlink(missing_ok=True)
+                raise
+        later.path = self.path
+        return later, unsound
+
+    def _take(self, other: HotIndex, rows: Rows) -> list[int]:
+        """Copy the slots of these rows as they are, but those that aren't sound: the rows of these."""
+        unsound = other.verify(rows)
+        positions = other.positions(np.setdiff1d(rows, unsound))
+        positions = positions[positions >= 0]
+        self._grow(len(positions))
+        for start in range(0, len(positions), COPIED):
+            self._append(other._slots[positions[start : start + COPIED]])
+        return unsound
 
     # --- searching ---------------------------------------------------------------------------------------
 
@@ -295,7 +317,12 @@ class HotIndex:
     @property
     def bytes(self) -> int:
         """What the vectors take."""
-        return self._count * self._dtype.itemsize
+        return self._count * self.slot_bytes
+
+    @property
+    def slot_bytes(self) -> int:
+        """What one takes."""
+        return int(self._dtype.itemsize)
 
     def positions(self, rows: Rows) -> NDArray[np.int32]:
         """Where each row's vector is; -1 where it has none."""
@@ -362,14 +389,13 @@ class HotIndex:
 
     def verify(self, rows: Rows) -> list[int]:
         """Those of the rows whose slots don't match their checksums."""
-        positions, slots = self.positions(rows), self._mapped()
-        numbers = slots["row"]
-        return [
-            int(row)
-            for row, position in zip(rows, positions, strict=True)
-            if position >= 0
-            and (numbers[position] != row or _checksum(slots[position]) != slots["crc"][position])
-        ]
+        positions, slots, unsound = self.positions(rows), self._mapped(), []
+        rows, positions = rows[positions >= 0], positions[positions >= 0]
+        for start in range(0, len(rows), COPIED):
+            some = slots[positions[start : start + COPIED]]
+            wrong = (some["row"] != rows[start : start + COPIED]) | ~_sound(some)
+            unsound += rows[start : start + COPIED][wrong].tolist()
+        return unsound
 
     def forget(self, rows: Iterable[int]) -> None:
         """Have no vector for these rows, so that they are made again."""
@@ -399,7 +425,16 @@ def _room(path: Path) -> Iterator[None]:
         raise unwritable(error, path) from error
 
 
-def _checksum(slot: Any) -> int:
-    """CRC-32 of row, hash and vector; never 0, which marks a slot that was never written."""
-    data = slot.tobytes()
-    return zlib.crc32(data[ABOUT:], zlib.crc32(data[:16])) or 1
+def _checksums(slots: NDArray[Any]) -> list[int]:
+    """CRC-32 of row, hash and vector of each slot; never 0, which marks a slot that was never written."""
+    size, data = slots.dtype.itemsize, slots.view(np.uint8).data
+    return [
+        zlib.crc32(data[start + ABOUT : start + size], zlib.crc32(data[start : start + 16])) or 1
+        for start in range(0, len(data), size)
+    ]
+
+
+def _sound(slots: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which slots match their checksums."""
+    sound: NDArray[np.bool_] = slots["crc"] == np.array(_checksums(slots), np.uint32)
+    return sound

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,12 +75,18 @@ class Placed:
         """Some of them, the others pending."""
         return Placed(self.hot, self.rows[kept], self.positions[kept], self.pending + int((~kept).sum()))
 
+    def now(self, rows: Rows, hashes: NDArray[np.uint64]) -> NDArray[np.int32]:
+        """Where the vectors of these texts are; -1 for rows that aren't among these, or whose vector is of another."""
+        if not len(self.rows):
+            return np.full(len(rows), -1, np.int32)
+        places = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
+        return np.where(self.rows[places] == rows, self.hot.fresh(rows, hashes), np.int32(-1))
+
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """Rows, ascending, the positions of their vectors in an index, and the cosines of these with a query."""
+    """Rows, ascending, the positions of their vectors, and the cosines of these with a query."""
 
-    hot: HotIndex
     rows: Rows
     positions: NDArray[np.int32]
     cosines: Vectors
@@ -127,7 +133,6 @@ class VectorStore:
         self._flush_asked = threading.Event()
         self._flushes = 0
         self._index_rows = 0
-        self._placed: dict[str, tuple[int, int, HotIndex, Rows, NDArray[np.int32]]] = {}
         self.follower = _VectorFollower(self)
 
     # --- following ---------------------------------------------------------------------------------------
@@ -138,13 +143,15 @@ class VectorStore:
         missing = rows[self.hot.fresh(rows, hashes) < 0]
         if not len(missing):
             return
-        behind = missing[self._stored_by(missing, self._safe)]
+        behind = missing[~np.isin(missing, self._since_safe("first"))]
         if not len(behind):
             return
         found, made_from, cut, vectors = self.lance.read(behind)
         good = made_from == self.log.columns.hash_of(found)
         self.hot.add(found[good].tolist(), made_from[good].tolist(), vectors[good], cut[good].tolist())
-        self.embed_rows(sorted(set(behind.tolist()) - set(found[good].tolist())))
+        # Of another text LanceDB has those whose text changed in an entry that we come to yet; it may bring the vector.
+        coming = found[~good & np.isin(found, self._since_safe("last"))]
+        self.embed_rows(np.setdiff1d(behind, np.concatenate([found[good], coming])).tolist())
 
     def wanted(self) -> tuple[Rows, NDArray[np.uint64]]:
         """Rows of all live records with text, and the hashes of their texts."""
@@ -153,14 +160,14 @@ class VectorStore:
         hashes = self.log.columns.hash_of(rows)
         return rows[hashes != 0], hashes[hashes != 0]
 
-    def _stored_by(self, rows: Rows, n: int) -> NDArray[np.bool_]:
-        """Which of the rows were stored by log number `n` or before.
+    def _since_safe(self, when: Literal["first", "last"]) -> Rows:
+        """Rows first stored, or last changed, by entries that aren't safe in LanceDB.
 
-        What changed them later needn't have changed their text: reading on wouldn't make their vectors again.
+        What changed a record needn't have changed its text: reading on doesn't make the vector of each of the latter.
         """
         with self.log.connection() as connection:
-            later = {row for (row,) in connection.execute("SELECT row FROM record WHERE first > ?", (n,))}
-        return np.array([row not in later for row in rows.tolist()], np.bool_)
+            found = connection.execute(f"SELECT row FROM record WHERE {when} > ?", (self._safe,)).fetchall()
+        return np.array([row for (row,) in found], np.int64)
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Make the vectors that the changes call for, searchable when this returns."""
@@ -275,21 +282,19 @@ class VectorStore:
             self.log.move_cursor(self.cursor, applied)
             self._safe = applied
 
-    def compact(self) -> bool:
-        """Leave out of the hot index what nobody needs, if it takes over a third and nothing in it waits for LanceDB.
-
-        Returns: whether it did. What wasn't sound is missing then, until it is reconciled.
-        """
+    def _compact(self) -> None:
+        """Leave out of the hot index what nobody needs, once it takes over a third. Nothing waits for LanceDB."""
         rows, _ = self.wanted()
-        if self._unsafe or not self.hot.wasteful(len(rows)):
-            return False
+        if not self.hot.wasteful(len(rows)):
+            return
         try:
-            self.hot = self.hot.renewed(rows)
-        except StorageFull as error:
+            self.hot, unsound = self.hot.renewed(rows)
+        except GraphsvcError as error:
             logger.warning("the hot index keeps vectors that nobody needs: %s", error)
-            return False
-        self._placed.clear()
-        return True
+            return
+        if unsound:
+            found, made_from, cut, vectors = self.lance.read(np.array(unsound, np.int64))
+            self.hot.add(found.tolist(), made_from.tolist(), vectors, cut.tolist())
 
     def flush_now(self) -> None:
         """Have the follower flush, and wait for it."""
@@ -328,19 +333,26 @@ class VectorStore:
         if self._gone:
             self.lance.delete(self._gone)
         self._flushes += 1
-        if self._flushes % self.settings.vector_optimize_every == 0:
+        optimise = self._flushes % self.settings.vector_optimize_every == 0
+        if optimise:
             self.lance.optimize()
             self._index_past_budget()
         self.lance.sync()
         self.hot.sync()
         self._unsafe.clear()
         self._gone.clear()
+        if optimise:
+            self._compact()
 
     def _index_past_budget(self) -> None:
-        """Past the memory budget LanceDB answers: it gets its approximate index, again when it has doubled."""
-        if self.over_budget and len(self.hot) > 2 * self._index_rows:
+        """Past the memory budget LanceDB answers: it gets its approximate index, again when it has doubled.
+
+        What nobody needs doesn't count: it leaves the hot index at the next compaction.
+        """
+        live = len(self.wanted()[0])
+        if live * self.hot.slot_bytes > self.settings.hot_index_bytes and live > 2 * self._index_rows:
             self.lance.build_index()
-            self._index_rows = len(self.hot)
+            self._index_rows = live
 
     def differing(self, rows: Rows) -> list[int]:
         """Those of the rows whose vector in LanceDB, made from the same text, isn't that of the hot index."""
@@ -365,15 +377,17 @@ class VectorStore:
         """Where the vectors of these rows are."""
         columns, hot = self.log.columns, self.hot
         stamp = (columns.changed[kind], hot.version)
-        known = self._placed.get(kind)
-        if all_of_kind and known is not None and known[:2] == stamp and known[2] is hot and known[3] is rows:
-            positions = known[4]
+        known = hot.looked_up.get(kind)
+        if all_of_kind and known is not None and known[:2] == stamp and known[2] is rows:
+            positions = known[3]
         else:
             positions = hot.fresh(rows, columns.hash_of(rows))
             if all_of_kind:
-                self._placed[kind] = (*stamp, hot, rows, positions)
-        placed, has = Placed(hot, rows, positions, 0), positions >= 0
-        return placed if has.all() else placed.only(has)
+                hot.looked_up[kind] = (*stamp, rows, positions)
+        has = positions >= 0
+        if has.all():
+            return Placed(hot, rows, positions, 0)
+        return Placed(hot, rows[has], positions[has], len(rows) - int(has.sum()))
 
     def comparing(self, kind: str, query: Vectors, placed: Placed, k: int) -> Callable[[], Compared]:
         """Begin to compare with these, or where they are too many with those among which the `k` nearest are.
@@ -387,7 +401,7 @@ class VectorStore:
                 rows, positions = near, hot.positions(near)
         idle = self.follower.applied >= self.log.head  # else what follows the log needs the other core
         end = hot.comparing(query, positions, shared=idle)
-        return lambda: Compared(hot, rows, positions, end())
+        return lambda: Compared(rows, positions, end())
 
     def _approximate(self, kind: str, query: Vectors, rows: Rows, k: int) -> Rows:
         """Candidates from LanceDB's index, fetched deeper until k pass, and what it hasn't been given yet."""
@@ -482,15 +496,11 @@ class _VectorFollower(Follower):
             self.moved(self._store._safe)
         super()._step()
         if self._store.flush_due_in <= 0:
-            flushes = self._store._flushes
             self._store.flush(self.applied)
             self._store._flush_asked.clear()
-            if self._store._flushes > flushes and not self._store._flushes % self.settings.vector_optimize_every:
-                self._reconciled = not self._store.compact()
 
     def patience(self) -> float:
-        soon = 0.0 if not self._reconciled else self._store.flush_due_in
-        return min(super().patience(), max(0.01, soon))
+        return min(super().patience(), max(0.01, self._store.flush_due_in))
 
 
 def lance_is_loaded() -> bool:

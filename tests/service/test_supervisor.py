@@ -21,7 +21,7 @@ import pytest
 import graphsvc
 from graphsvc.config import ServiceSettings
 from graphsvc.service import supervisor
-from graphsvc.service.supervisor import Supervisor
+from graphsvc.service.supervisor import ALLOCATORS, Supervisor
 
 from .conftest import free_port
 
@@ -234,6 +234,17 @@ def test_without_a_setting_a_worker_may_take_a_share_of_the_machine_or_of_its_co
         with supervisor.listen(ServiceSettings(port=0)) as listener:
             assert Supervisor(tmp_path, ServiceSettings(), listener)._limit == int(most * supervisor.SHARE)
             assert Supervisor(tmp_path, ServiceSettings(worker_memory_bytes=5), listener)._limit == 5
+
+
+def test_the_worker_takes_its_memory_where_its_threads_share_it(tmp_path: Path) -> None:
+    with service(tmp_path / "memory", GRAPHSVC_SERVICE_WARM="false") as running:
+        environment = Path(f"/proc/{running.worker()}/environ").read_bytes().split(b"\0")
+        assert {f"{name}={value}".encode() for name, value in ALLOCATORS.items()} <= set(environment)
+    said = subprocess.run(
+        [sys.executable, "-c", "import pyarrow; print(pyarrow.default_memory_pool().backend_name)"],
+        env={**os.environ, **ALLOCATORS}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert said.stdout == "system\n"
 
 
 def test_pages_of_mapped_files_arent_a_process_s_own(tmp_path: Path) -> None:
