@@ -203,8 +203,8 @@ class HotIndex:
             start, end = self._count, self._count + len(slots)
             self._slots[start:end] = slots
             self._hash[start:end] = slots["hash"]
+            self._count = end  # before the positions: who finds one there finds it counted
             self._place(slots["row"].astype(np.int64), start)
-            self._count = end
             self.version += 1
 
     def _place(self, rows: Rows, start: int) -> None:
@@ -221,7 +221,7 @@ class HotIndex:
             self._check_open()
             size = self._dtype.itemsize
             start, end = PAGE + self._synced * size, PAGE + self._count * size
-            for offset in range(start - start % PAGE, end, FLUSHED):
+            for offset in range(start - start % mmap.PAGESIZE, end, FLUSHED):
                 self._memory.flush(offset, min(FLUSHED, len(self._memory) - offset))
             self._memory[:PAGE] = self._header(self._count)
             self._memory.flush(0, PAGE)
