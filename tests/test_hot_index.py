@@ -81,6 +81,58 @@ def test_compaction_does_not_vouch_for_a_damaged_slot(hot: HotIndex) -> None:
     again.close()
 
 
+@pytest.mark.parametrize("rows", [[0, 1, 2], [1, 0, 2], [2, 1, 0], [0, 2, 1]])
+def test_cosines_are_of_the_positions_asked_for_whatever_order_they_were_added_in(
+    hot: HotIndex, rows: list[int]
+) -> None:
+    hot.add(rows, [1, 2, 3], np.eye(DIMENSION, dtype=np.float32)[rows], [0, 0, 0])
+    for row in range(3):
+        cosines = hot.cosines(np.eye(DIMENSION, dtype=np.float32)[row], hot.positions(np.arange(3)))
+        assert cosines.argmax() == row
+
+
+def test_given_and_made_vectors_in_one_batch_are_those_of_their_records(path: Path) -> None:
+    axes = np.eye(4, dtype=np.float32)
+
+    def embedder(texts: Sequence[str]) -> list[list[float]]:
+        return [axes[1 + ("last" in text)].tolist() for text in texts]
+
+    with graphsvc.open(path, embedder=embedder) as memory:
+        with memory._opened.store.vectors.follower.paused():
+            memory.episodes.store(session="s", task="first", id="first")
+            memory.episodes.store(session="s", task="given", id="given", vector=axes[0])
+            memory.episodes.store(session="s", task="last", id="last")
+        memory.wait()
+        for id, vector in (("given", axes[0]), ("first", axes[1]), ("last", axes[2])):
+            best = memory.episodes.retrieve("any", vector=vector, mode="vector")[0]
+            assert (best.episode.id, best.score) == (id, 1)
+
+
+def test_synced_slots_that_were_lost_vouch_for_none_that_come_after(hot: HotIndex) -> None:
+    add(hot, 200)
+    hot.sync()
+    hot._slots["crc"][150:] = 0
+    again = HotIndex(hot.path, DIMENSION, "model", 10_000)
+    assert (len(again), again._synced) == (150, 150)
+    again.close()
+
+
+def test_a_directory_that_cant_be_synced_leaves_no_index_without_its_file(
+    hot: HotIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    add(hot, 1000)
+    monkeypatch.setattr(module, "sync_directory", fails)
+    later = hot.renewed(np.arange(100))
+    assert later.path == hot.path
+    vectors = np.full((600, DIMENSION), 0.5, np.float32)
+    later.add(list(range(100, 700)), [1] * 600, vectors, [0] * 600)  # it grows
+    assert later.verify(np.arange(700)) == []
+    later.close()
+
+
 def test_a_search_ends_in_the_index_that_it_began_in(hot: HotIndex) -> None:
     count = 2 * SHARE + 5  # so many that the helper takes part
     add(hot, count)
@@ -89,8 +141,7 @@ def test_a_search_ends_in_the_index_that_it_began_in(hot: HotIndex) -> None:
     places = hot.positions(rows)
     expected = hot.cosines(query, places).tolist()
     end = hot.comparing(query, places, shared=True)
-    later, unsound = hot.renewed(rows[rows % 3 == 0])
-    assert unsound == []
+    later = hot.renewed(rows[rows % 3 == 0])
     later.add([0], [1], np.ones((1, DIMENSION), np.float32) / np.float32(DIMENSION**0.5), [0])
     assert end().tolist() == expected == hot.cosines(query, places).tolist()
     assert later.positions(rows[:4]).tolist() == [len(later) - 1, -1, -1, 1]
@@ -239,8 +290,7 @@ def test_a_search_takes_positions_and_vectors_from_one_index(
             """Another index, with every vector elsewhere."""
             nonlocal swaps
             every, _ = store.wanted()
-            store.hot, unsound = store.hot.renewed(every)
-            assert not unsound
+            store.hot = store.hot.renewed(every)
             mixed = rng.permutation(every)
             places = store.hot.positions(mixed)
             store.hot.add(mixed, store.hot.hashes(mixed), store.hot.vectors(places), [0] * len(mixed))

@@ -154,7 +154,8 @@ class HotIndex:
         self._count = int(used[-1]) + 1 if len(used) else 0
         numbers = self._slots["row"][: self._count]
         sound = (crcs[: self._count] != 0) & (numbers >= 0) & (numbers < self._rows)
-        later = slice(min(self._synced, self._count), self._count)
+        self._synced = min(self._synced, self._count)
+        later = slice(self._synced, self._count)
         sound[later] &= _sound(self._slots[later])
         self._hash = np.zeros(len(self._slots), np.uint64)
         self._hash[: self._count] = np.where(sound, self._slots["hash"][: self._count], 0)
@@ -271,14 +272,12 @@ class HotIndex:
 
     def compact(self, rows: Rows) -> None:
         """Write the file anew with the slots of these rows. What is open here stays the old one."""
-        later, _ = self.renewed(rows)
-        later._unmap()
+        self.renewed(rows)._unmap()
 
-    def renewed(self, rows: Rows) -> tuple[Self, list[int]]:
-        """A successor, in the place of this index's file: the slots of these rows that are sound; and the rows of those
-        that aren't.
+    def renewed(self, rows: Rows) -> Self:
+        """A successor, in the place of this index's file: the slots of these rows that are sound.
 
-        Whoever searches this index goes on; its file goes with the last of them.
+        A new checksum would vouch for damage. Whoever searches this index goes on; its file goes with the last of them.
 
         Raises:
             StorageFull, ReadOnly: there is no room for both files, or the disk fails; this one stays.
@@ -288,26 +287,25 @@ class HotIndex:
             try:
                 path.unlink(missing_ok=True)
                 later = type(self)(path, self.dimension, self.fingerprint, self._rows, self._helper)
-                unsound = later._take(self, rows)
+                later._take(self, rows)
                 later.sync()
                 path.replace(self.path)
-                sync_directory(self.path.parent)
             except BaseException:
                 for left in (path, path.with_name(path.name + ".new")):
                     left.unlink(missing_ok=True)
                 raise
-        later.path = self.path
-        return later, unsound
+        later.path = self.path  # from here on nothing may fail: this index's file has no name any more
+        with suppress(OSError):
+            sync_directory(self.path.parent)
+        return later
 
-    def _take(self, other: HotIndex, rows: Rows) -> list[int]:
-        """Copy the slots of these rows as they are, but those that aren't sound: the rows of these."""
-        unsound = other.verify(rows)
-        positions = other.positions(np.setdiff1d(rows, unsound))
+    def _take(self, other: HotIndex, rows: Rows) -> None:
+        """Copy the slots of these rows as they are, but those that aren't sound."""
+        positions = other.positions(np.setdiff1d(rows, other.verify(rows)))
         positions = positions[positions >= 0]
         self._grow(len(positions))
         for start in range(0, len(positions), COPIED):
             self._append(other._slots[positions[start : start + COPIED]])
-        return unsound
 
     # --- searching ---------------------------------------------------------------------------------------
 
@@ -358,7 +356,7 @@ class HotIndex:
         count, slots = self._count, self._mapped()
         whole = 3 * len(positions) > count
         vectors = slots["vector"][:count] if whole else slots["vector"][positions]
-        in_order = not whole or (len(positions) == count and (not count or positions[-1] == count - 1))
+        in_order = not whole or np.array_equal(positions, np.arange(count))
         cosines: Vectors = np.empty(len(vectors), np.float32)
         starts = iter(range(0, len(vectors), SHARE))
 

@@ -287,14 +287,14 @@ class VectorStore:
         rows, _ = self.wanted()
         if not self.hot.wasteful(len(rows)):
             return
-        try:
-            self.hot, unsound = self.hot.renewed(rows)
-        except GraphsvcError as error:
-            logger.warning("the hot index keeps vectors that nobody needs: %s", error)
-            return
-        if unsound:
+        if unsound := self.hot.verify(rows):
+            logger.warning("%d slots of the hot index are damaged: LanceDB's vectors take their place", len(unsound))
             found, made_from, cut, vectors = self.lance.read(np.array(unsound, np.int64))
             self.hot.add(found.tolist(), made_from.tolist(), vectors, cut.tolist())
+        try:
+            self.hot = self.hot.renewed(rows)
+        except (GraphsvcError, MemoryError) as error:
+            logger.warning("the hot index keeps vectors that nobody needs: %s", error)
 
     def flush_now(self) -> None:
         """Have the follower flush, and wait for it."""
@@ -349,7 +349,7 @@ class VectorStore:
 
         What nobody needs doesn't count: it leaves the hot index at the next compaction.
         """
-        live = len(self.wanted()[0])
+        live = self.lance.count()
         if live * self.hot.slot_bytes > self.settings.hot_index_bytes and live > 2 * self._index_rows:
             self.lance.build_index()
             self._index_rows = live
