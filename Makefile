@@ -31,6 +31,7 @@ serve: $(STAMP)  ## Serve the memory of the demo: GraphQL, Cypher, MCP at port 8
 	$(BIN)/graphsvc serve demo-memory
 
 test: lint  ## Set up, check the code, run all tests in their short form
+	$(BIN)/python -m compileall -q graphsvc  # once, for the many processes that tests start
 	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-slow: $(STAMP)  ## The long form of the slow tests: fifty kills on each engine, and the like
