@@ -7,7 +7,6 @@ answered.
 
 from __future__ import annotations
 
-import compileall
 import itertools
 import json
 import os
@@ -47,7 +46,6 @@ memory.close()
 
 def measure(context: Context) -> Figures:
     sizes = context.sizes
-    _compile()
     figures = {"import": _import(sizes), "help": _help(sizes)}
     figures |= _empty(context)
     for name in ("middle", "large"):
@@ -56,13 +54,6 @@ def measure(context: Context) -> Figures:
         figures[f"open.{name}"] = _opened(runs)
         figures[f"reopen.{name}"] = of_durations([opened + queried for opened, _, queried in runs])
     return figures
-
-
-def _compile() -> None:
-    """Write the package's bytecode, as installing does: an environment may forbid that a run from sources writes it."""
-    import graphsvc
-
-    compileall.compile_dir(Path(graphsvc.__file__).parent, quiet=2)
 
 
 def _started(start: Callable[[], list[Any]], times: int, row: str, patience: int) -> list[list[Any]]:

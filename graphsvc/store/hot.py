@@ -271,13 +271,13 @@ class HotIndex:
         return self._count > 1.5 * live + LEAST_SLOTS
 
     def compact(self, rows: Rows) -> None:
-        """Write the file anew with the slots of these rows. What is open here stays the old one."""
-        self.renewed(rows)._unmap()
+        """Write the file anew with the slots of these rows that are sound. What is open here stays the old one."""
+        self.renewed(np.setdiff1d(rows, self.verify(rows)))._unmap()
 
     def renewed(self, rows: Rows) -> Self:
-        """A successor, in the place of this index's file: the slots of these rows that are sound.
+        """A successor, in the place of this index's file: the slots of these rows, which must be sound, as they are.
 
-        A new checksum would vouch for damage. Whoever searches this index goes on; its file goes with the last of them.
+        Whoever searches this index goes on; its file goes with the last of them.
 
         Raises:
             StorageFull, ReadOnly: there is no room for both files, or the disk fails; this one stays.
@@ -300,8 +300,8 @@ class HotIndex:
         return later
 
     def _take(self, other: HotIndex, rows: Rows) -> None:
-        """Copy the slots of these rows as they are, but those that aren't sound."""
-        positions = other.positions(np.setdiff1d(rows, other.verify(rows)))
+        """Copy the slots of these rows, with their checksums: a new one would vouch for damage."""
+        positions = other.positions(rows)
         positions = positions[positions >= 0]
         self._grow(len(positions))
         for start in range(0, len(positions), COPIED):
@@ -356,7 +356,8 @@ class HotIndex:
         count, slots = self._count, self._mapped()
         whole = 3 * len(positions) > count
         vectors = slots["vector"][:count] if whole else slots["vector"][positions]
-        in_order = not whole or np.array_equal(positions, np.arange(count))
+        every = len(positions) == count and np.array_equal(positions, np.arange(count, dtype=np.int32))
+        in_order = not whole or every
         cosines: Vectors = np.empty(len(vectors), np.float32)
         starts = iter(range(0, len(vectors), SHARE))
 

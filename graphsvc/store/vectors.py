@@ -291,6 +291,7 @@ class VectorStore:
             logger.warning("%d slots of the hot index are damaged: LanceDB's vectors take their place", len(unsound))
             found, made_from, cut, vectors = self.lance.read(np.array(unsound, np.int64))
             self.hot.add(found.tolist(), made_from.tolist(), vectors, cut.tolist())
+            rows = np.setdiff1d(rows, np.setdiff1d(unsound, found))
         try:
             self.hot = self.hot.renewed(rows)
         except (GraphsvcError, MemoryError) as error:
