@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -286,12 +286,14 @@ class Log:
             return [row[0] for row in connection.execute(f"SELECT {ENTRY} FROM log ORDER BY n")
                     if checksum(*row[:-1]) != row[-1]]  # fmt: skip
 
-    def wait_beyond(self, n: int, timeout: float) -> bool:
-        """Wait until the log is longer than `n`; False after `timeout` seconds, or when woken."""
+    def wait_beyond(self, n: int, timeout: float, unless: Callable[[], bool] = lambda: False) -> bool:
+        """Wait until the log is longer than `n`; False after `timeout` seconds, when woken, or if `unless` says so."""
         deadline = time.monotonic() + timeout
         with self._grown:
             wakings = self._wakings
             while self._head <= n:
+                if unless():
+                    return False
                 left = deadline - time.monotonic()
                 if left <= 0 or self._wakings != wakings:
                     return False

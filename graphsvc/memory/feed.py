@@ -69,7 +69,7 @@ def changes(
             raise BadInput(f"{kind!r} is not one of {', '.join(KINDS)}", where="kinds")
     log = opened.log
     if log.head <= after and wait:
-        log.wait_beyond(after, wait)
+        log.wait_beyond(after, wait, unless=lambda: opened.ending)
     read = log.read(after, READ)
     found = [
         one

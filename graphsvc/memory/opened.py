@@ -97,6 +97,7 @@ class Opened:
         self.directory = directory
         self.users = 0
         self.closed = False
+        self.ending = False
         self.process = os.getpid()
         self.lock = DirectoryLock(directory, shared=listen is not None and settings.share)
         self.listening: Listening | None = None
@@ -274,6 +275,11 @@ class Opened:
             raise Closed("the memory is closed", where=str(self.directory))
         if os.getpid() != self.process:
             raise Forked(f"the memory was opened by process {self.process}, before the fork", where=str(self.directory))
+
+    def end_waits(self) -> None:
+        """Have those go who wait for something to change: it is about to be closed."""
+        self.ending = True
+        self.log.wake()
 
     def close(self) -> None:
         """Commit what waits, write out what the projections hold back, let go of the directory."""

@@ -189,7 +189,11 @@ class Peer:
             error = told({"code": said["code"], "what": said["what"], **said})
         except (ValueError, KeyError, TypeError):
             if response.status_code in (502, 503, 504):
-                return Unavailable(f"answered with status {response.status_code}", where=self.name)
+                unanswered = Unavailable(f"answered with status {response.status_code}", where=self.name)
+                # Not the service's own words: what stands before it may have sent the call on, and lost the answer.
+                cause = httpx.HTTPStatusError(unanswered.what, request=response.request, response=response)
+                unanswered.__cause__ = cause
+                return unanswered
             hint = "Is it the address of `graphsvc serve`?"
             return Unsupported(f"is no service of graphsvc (status {response.status_code})", where=self.name, hint=hint)
         wait = response.headers.get("retry-after", "")
@@ -221,7 +225,7 @@ class Peer:
             isinstance(error, Unavailable) and not self.attached
         ):
             final = error
-            call.perhaps = call.perhaps or isinstance(error.__cause__, Closed)
+            call.perhaps = call.perhaps or error.__cause__ is not None
         else:
             raise error
         # By chance, so that not all come at once.

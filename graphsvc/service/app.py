@@ -42,6 +42,9 @@ def application(memory: AsyncMemory, settings: ServiceSettings, *, restarts: int
 
     Args:
         memory: an unbound handle, which stays the caller's to close. restarts: of workers before this one.
+
+    Returns:
+        The application; `state.stop` has those go who wait for news, which its end does too.
     """
     gate = Gate(memory)
     authenticator = Authenticator(memory.path, settings)
@@ -68,6 +71,10 @@ def application(memory: AsyncMemory, settings: ServiceSettings, *, restarts: int
             return problem(Unavailable(status["writer_stopped"], where="writer"))
         return JSONResponse({"status": "ready", "lag": status["lag"], "errors": sorted(status["errors"])})
 
+    async def stop() -> None:
+        memory._memory._opened.end_waits()
+        await graphql.close()
+
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with tools.running():
@@ -75,7 +82,7 @@ def application(memory: AsyncMemory, settings: ServiceSettings, *, restarts: int
             if settings.snapshot_dir:
                 task = asyncio.create_task(Snapshots(memory, settings, metrics).run())
             yield
-            await graphql.close()
+            await stop()
             for listener in gate.listeners:
                 if listener in attached:
                     attached.remove(listener)
@@ -99,6 +106,7 @@ def application(memory: AsyncMemory, settings: ServiceSettings, *, restarts: int
     )
     app.state.gate = gate
     app.state.authenticator = authenticator
+    app.state.stop = stop
     return app
 
 

@@ -38,7 +38,7 @@ class OwnUser(cast("type[Any]", AutoHTTPProtocol)):  # type: ignore[misc]
         """Somebody connected."""
         super().connection_made(transport)
         connection: socket.socket = transport.get_extra_info("socket")
-        if user_of(connection) not in (None, 0, os.getuid()):
+        if self.server_state.ending or user_of(connection) not in (None, 0, os.getuid()):
             transport.abort()  # before anything was read
 
 

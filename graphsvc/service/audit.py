@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 from graphsvc.config import whole_path
-from graphsvc.errors import BadInput, GraphsvcError
+from graphsvc.errors import BadInput
 from graphsvc.service.gate import Call, Gate
 from graphsvc.service.operations import OPERATIONS, Role
 
@@ -75,12 +75,11 @@ def _opened(path: Path) -> int:
 def _is_noted(call: Call) -> bool:
     operation = OPERATIONS.get(call.operation)
     changes = operation is None or operation.role > Role.READER or call.operation == "cypher"
-    return changes or getattr(call.error, "code", "") == "forbidden"
+    return changes or call.code == "forbidden"
 
 
 def entry(call: Call) -> dict[str, Any]:
     """What is noted of a call."""
-    error = call.error
     ids = list(_ids(call))
     noted: dict[str, Any] = {
         "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -91,7 +90,7 @@ def entry(call: Call) -> dict[str, Any]:
         "namespace": call.agent if call.agent is not None else _name(call.arguments.get("agent")),
         "ids": ids[:MOST],
         "count": len(ids),
-        "outcome": "done" if error is None else error.code if isinstance(error, GraphsvcError) else "unexpected",
+        "outcome": call.code or "done",
         "seconds": round(call.seconds, 4),
     }
     if call.operation.startswith("graph."):

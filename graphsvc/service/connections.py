@@ -17,8 +17,9 @@ from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from graphsvc.config import ServiceSettings
-from graphsvc.errors import BadInput, GraphsvcError, Overloaded, RequestTimeout, TooLarge
+from graphsvc.errors import BadInput, GraphsvcError, Overloaded, RequestTimeout, TooLarge, Unavailable
 from graphsvc.service.problems import problem
+from graphsvc.service.server import State
 
 HEADERS = 100
 """Headers of a request at most."""
@@ -29,6 +30,9 @@ FILES = 1_000
 LINGER_SECONDS = 2.0
 """How long the rest of a body is still taken, and thrown away, after its request was refused: a connection that is
 closed with data unread is reset, and its sender may never see the answer."""
+GOODBYE_SECONDS = 1.0
+"""How long the other side of an idle connection may take to close it too, when the service ends: with TLS it is waited
+for, and who keeps a connection for later doesn't look at it meanwhile."""
 
 HEAD_TOO_LARGE = 431
 
@@ -63,6 +67,7 @@ class Connection(HttpToolsProtocol):
 
     settings: ServiceSettings
     most: int
+    server_state: State
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
@@ -71,7 +76,10 @@ class Connection(HttpToolsProtocol):
         self._upgraded = False
         self._refusal: Response | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        if len(self.connections) > self.most:
+        if self.server_state.ending:
+            self._end(problem(Unavailable("the service is ending", hint="Try again later.")))
+            self._start("goodbye", GOODBYE_SECONDS)
+        elif len(self.connections) > self.most:
             self._end(problem(Overloaded("as many connections as may be")))
         else:
             self._start("head", self.settings.header_timeout)
@@ -181,6 +189,12 @@ class Connection(HttpToolsProtocol):
         self.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + bytes(response.body))
         self.transport.close()
 
+    def shutdown(self) -> None:
+        """End it where nothing is under way, else after that: the service is ending."""
+        super().shutdown()
+        if self.transport.is_closing():
+            self._start("goodbye", GOODBYE_SECONDS)
+
     # --- time ------------------------------------------------------------------------------------------------
 
     def _start(self, what: str, seconds: float) -> None:
@@ -195,6 +209,8 @@ class Connection(HttpToolsProtocol):
 
     def _late(self, what: str) -> None:
         self._timers.pop(what, None)
+        if what == "goodbye" and not self.transport.get_write_buffer_size():
+            self.transport.abort()
         if self.transport.is_closing():
             return
         if what == "head" and self._held:

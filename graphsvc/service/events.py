@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import suppress
 from typing import Any
 
-from graphsvc.errors import Overloaded
+from graphsvc.errors import Overloaded, Unavailable
 from graphsvc.memory.feed import Changed
 from graphsvc.service.access import Caller, authorize
 from graphsvc.service.gate import Gate
@@ -49,6 +49,12 @@ class Events:
         self._pump: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
         self._watchers = 0
+        self._moved: asyncio.Future[None] | None = None
+        self._closed = False
+
+    def _check(self) -> None:
+        if self._closed:
+            raise _ending()
 
     async def changes(
         self,
@@ -67,6 +73,7 @@ class Events:
 
         Raises:
             Forbidden: the caller may not. Overloaded: it took the changes too slowly, and lost some.
+            Unavailable: the service is ending.
         """
         authorize(caller, "changes")
         handle = self._gate.handle(caller, agent, tuple(shared))
@@ -79,6 +86,7 @@ class Events:
                 and (only is None or (change.kind, change.agent, change.id) == only)
             )
 
+        self._check()
         listener = _Listener(wanted)
         self._listeners.add(listener)
         try:
@@ -109,13 +117,17 @@ class Events:
 
         Args:
             until_done: end when all is caught up; else go on.
+
+        Raises:
+            Forbidden: the caller may not. Unavailable: the service is ending.
         """
+        self._check()
         told = _standing(await self._gate.call(caller, "status"))
         self._watchers += 1
         try:
-            if self._watch is None or self._watch.done():
+            if self._moved is None or self._watch is None or self._watch.done():
                 self._standing, self._moved = told, asyncio.get_running_loop().create_future()
-                self._watch = asyncio.create_task(self._look())
+                self._watch = asyncio.create_task(self._look(self._moved))
             while True:
                 yield told
                 if until_done and not any(told["lag"].values()) and not told["pending"] and not told["reembedding"]:
@@ -126,7 +138,7 @@ class Events:
         finally:
             self._watchers -= 1
 
-    async def _look(self) -> None:
+    async def _look(self, moved: asyncio.Future[None]) -> None:
         """Look how far projections are, once for all who want to know, while somebody does."""
         try:
             while self._watchers:
@@ -134,19 +146,35 @@ class Events:
                 standing = _standing(await self._gate.memory.status())
                 if standing != self._standing:
                     self._standing = standing
-                    moved, self._moved = self._moved, asyncio.get_running_loop().create_future()
-                    moved.set_result(None)
+                    before, self._moved = moved, asyncio.get_running_loop().create_future()
+                    before.set_result(None)
+                    moved = self._moved
         except Exception as error:
-            self._moved.set_exception(error)
-            self._moved.exception()  # whoever waits raises it; perhaps nobody does
+            _fail(moved, error)
 
     async def close(self) -> None:
-        """Stop reading."""
+        """Stop reading, and tell whoever listens."""
+        self._closed = True
+        for listener in self._listeners:
+            listener.end(_ending())
+        if self._moved is not None:
+            _fail(self._moved, _ending())
         for task in (self._pump, self._watch):
             if task is not None:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
+
+
+def _fail(moved: asyncio.Future[None], error: Exception) -> None:
+    if not moved.done():
+        moved.set_exception(error)
+        moved.exception()  # whoever waits raises it; perhaps nobody does
+
+
+def _ending() -> Unavailable:
+    hint = "Subscribe again; `memory.changes` tells what happened between."
+    return Unavailable("the service is ending", where="subscription", hint=hint)
 
 
 def _standing(status: dict[str, Any]) -> dict[str, Any]:

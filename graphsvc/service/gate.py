@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import time
@@ -32,6 +33,15 @@ class Call:
     seconds: float
     error: BaseException | None
     result: Any = None
+
+    @property
+    def code(self) -> str:
+        """Of the error, empty where there is none. `cancelled`: nobody waited any more; a write may be done yet."""
+        if self.error is None:
+            return ""
+        if isinstance(self.error, asyncio.CancelledError):
+            return "cancelled"
+        return self.error.code if isinstance(self.error, GraphsvcError) else "unexpected"
 
 
 class Gate:

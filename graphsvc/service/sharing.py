@@ -76,18 +76,21 @@ class Sharing:
         import uvicorn
 
         from graphsvc.service.attached import OwnUser, application
+        from graphsvc.service.server import Server
 
         app, threads = application(self._opened, self.listeners)
         config = uvicorn.Config(
             app, http=OwnUser, ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
-            timeout_graceful_shutdown=int(DRAIN_SECONDS),
         )  # fmt: skip
-        server = self._server = uvicorn.Server(config)
+        server = self._server = Server(config, DRAIN_SECONDS, self._end_waits)
         server.should_exit = self._closing
         try:
             asyncio.run(server.serve(sockets=[listener]))
         finally:
             threads.shutdown()
+
+    async def _end_waits(self) -> None:
+        self._opened.end_waits()
 
     def close(self) -> None:
         """Take no more, let those that are under way end, remove the socket."""

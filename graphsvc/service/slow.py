@@ -13,6 +13,8 @@ from graphsvc.service.gate import Call, Gate
 logger = structlog.get_logger("graphsvc.slow")
 
 PLAN_SECONDS = 5.0
+WAITING = frozenset({"changes", "wait"})
+"""They take as long as they are asked to wait."""
 
 
 class SlowLog:
@@ -25,11 +27,11 @@ class SlowLog:
         gate.listeners.append(self._look)
 
     def _look(self, call: Call) -> None:
-        if call.seconds < self._seconds:
+        if call.seconds < self._seconds or call.operation in WAITING:
             return
         about: dict[str, Any] = {
             "operation": call.operation, "seconds": round(call.seconds, 3), "caller": call.caller.name,
-            "error": call.error.code if isinstance(call.error, GraphsvcError) else None,
+            "error": call.code or None,
         }  # fmt: skip
         statement = call.arguments.get("query") if call.operation.partition(".")[0] == "cypher" else None
         if not isinstance(statement, str):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from graphsvc.errors import GraphsvcError, MissingExtra
+from graphsvc.errors import MissingExtra
 from graphsvc.service.gate import Call, Gate
 
 
@@ -39,9 +39,8 @@ def trace(gate: Gate) -> None:
             call.operation, start_time=ended - int(call.seconds * 1e9), attributes={"graphsvc.caller": call.caller.name}
         )
         if call.error is not None:
-            code = call.error.code if isinstance(call.error, GraphsvcError) else "unexpected"
-            made.set_attribute("error.type", code)
-            made.set_status(Status(StatusCode.ERROR, code))
+            made.set_attribute("error.type", call.code)
+            made.set_status(Status(StatusCode.ERROR, call.code))
         made.end(ended)
 
     gate.listeners.append(span)

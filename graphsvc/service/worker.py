@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from graphsvc.remote.attach import aown
 from graphsvc.service.app import application
 from graphsvc.service.connections import connection
 from graphsvc.service.logs import set_up
+from graphsvc.service.server import Server
 from graphsvc.service.tls import context
 
 BEAT_SECONDS = 1.0
@@ -56,11 +58,13 @@ class Told:
             os.write(self._descriptor, json.dumps(what).encode() + b"\n")
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     """Says that it is ready before it answers anybody: from then on it may be silent for a short time only."""
 
-    def __init__(self, config: uvicorn.Config, tell: Told) -> None:
-        super().__init__(config)
+    def __init__(
+        self, config: uvicorn.Config, drain: float, on_stop: Callable[[], Awaitable[None]], tell: Told
+    ) -> None:
+        super().__init__(config, drain, on_stop)
         self._tell = tell
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -84,10 +88,9 @@ async def serve(order: Order, tell: Told) -> None:
         server = _Server(uvicorn.Config(
             app, lifespan="on", log_config=None, access_log=False, server_header=False, http=connection(settings),
             ws="websockets-sansio", ws_max_size=settings.max_body_bytes, timeout_keep_alive=settings.keep_alive,
-            timeout_graceful_shutdown=int(settings.drain),
             proxy_headers=False,  # anybody can write X-Forwarded-For
             ssl_context_factory=(lambda *_: secured) if secured is not None else None,
-        ), tell)  # fmt: skip
+        ), settings.drain, app.state.stop, tell)  # fmt: skip
         orphaned = asyncio.create_task(_orphaned(server))
         if settings.warm:
             await memory.warm()
@@ -104,7 +107,7 @@ async def _beat(tell: Told) -> None:
         tell(alive=True)
 
 
-async def _orphaned(server: uvicorn.Server) -> None:
+async def _orphaned(server: Server) -> None:
     """End when the supervisor does: its end of standard input is closed then, however it ended."""
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)

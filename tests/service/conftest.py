@@ -21,6 +21,7 @@ import uvicorn
 import graphsvc
 from graphsvc.config import ServiceSettings
 from graphsvc.service.connections import connection
+from graphsvc.service.server import Server
 
 
 def free_port() -> int:
@@ -81,9 +82,14 @@ def served(tmp_path: Path) -> Iterator[Callable[..., str]]:
 @contextlib.contextmanager
 def listening(app: Any, settings: ServiceSettings) -> Iterator[str]:
     """An application on connections of the service's kind, in a thread of this process: the address."""
-    server = uvicorn.Server(
-        uvicorn.Config(app, port=0, log_config=None, http=connection(settings), ws="websockets-sansio", lifespan="off")
-    )
+
+    async def stopped() -> None:
+        pass
+
+    server = Server(
+        uvicorn.Config(app, port=0, log_config=None, http=connection(settings), ws="websockets-sansio", lifespan="off"),
+        settings.drain, stopped,
+    )  # fmt: skip
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -57,6 +57,8 @@ class Faulty(httpx.BaseTransport):
         self.sent += 1
         if fault == "unsent":
             raise httpx.ConnectError("refused")
+        if fault == "bad gateway":  # of what stands before the service
+            return httpx.Response(502, headers={"content-type": "text/html"}, content=b"<h1>502 Bad Gateway</h1>")
         if fault == "busy":
             content = wire.encode(RateLimited("too many", retry_after=0.2))
             return httpx.Response(429, headers={"content-type": wire.MEDIA, "retry-after": "1"}, content=content)

@@ -113,6 +113,32 @@ def test_what_is_slow_is_logged_with_its_plan(path: Path) -> None:
     assert "a secret" not in str(told)
 
 
+def test_who_was_asked_to_wait_is_not_slow_and_who_went_is_no_defect(path: Path) -> None:
+    import structlog
+
+    async def main() -> None:
+        async with graphsvc.aopen(path, embedder="hashing") as memory:
+            gate = Gate(memory)
+            metrics = Metrics(gate)
+            SlowLog(gate, 0.0)
+            head = (await gate.call(ADMIN, "status"))["head"]
+            await gate.call(ADMIN, "changes", head, wait=0.2)
+            await gate.call(ADMIN, "wait")
+            gone = asyncio.create_task(gate.call(ADMIN, "changes", head, wait=30))
+            await asyncio.sleep(0.2)
+            gone.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await gone
+            found = figures(metrics.text().decode())
+            ended = {key: value for key, value in found.items() if key[0] == "graphsvc_operations_total"}
+            shown = {(dict(labels)["operation"], dict(labels)["outcome"]): value for (_, labels), value in ended.items()}
+            assert shown == {("status", "ok"): 1, ("changes", "ok"): 1, ("wait", "ok"): 1, ("changes", "cancelled"): 1}
+
+    with structlog.testing.capture_logs() as told:
+        asyncio.run(main())
+    assert [line["operation"] for line in told] == ["status"]
+
+
 def test_tracing_is_asked_for_and_may_be_missing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 

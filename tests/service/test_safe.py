@@ -145,6 +145,11 @@ def test_a_write_is_noted_with_its_ids_and_not_its_texts(tmp_path: Path) -> None
                 await gate.call(caller, "skills.revise", "none", code=TEXT)
             with pytest.raises(Forbidden):
                 await gate.call(caller, "forget", [first.id])
+            left = asyncio.create_task(gate.call(caller, "episodes.amend", first.id, output=TEXT))
+            await asyncio.sleep(0)
+            left.cancel()  # who asked has gone, or was cut off
+            with pytest.raises(asyncio.CancelledError):
+                await left
             audit.close()
             entries = [json.loads(line) for line in (tmp_path / "audit").read_text().splitlines()]
             shown = [(each["operation"], each["namespace"], each["ids"], each["outcome"]) for each in entries]
@@ -154,6 +159,7 @@ def test_a_write_is_noted_with_its_ids_and_not_its_texts(tmp_path: Path) -> None
                 ("episodes.amend", "a", [first.id], "done"),
                 ("skills.revise", "a", ["none"], "not_found"),
                 ("forget", None, [first.id], "forbidden"),
+                ("episodes.amend", "a", [first.id], "cancelled"),
             ]
             assert TEXT not in (tmp_path / "audit").read_text()
             assert {each["caller"] for each in entries} == {"ada"}

@@ -6,6 +6,7 @@ import json
 import mmap
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -31,11 +32,12 @@ RESTART_SECONDS = 3.0
 
 
 class Service:
-    """`graphsvc serve` as a process, with what it logs."""
+    """`graphsvc serve` as a process, with what it logs. `verify`: trusts its certificate, where it speaks TLS."""
 
-    def __init__(self, directory: Path, **environment: str) -> None:
+    def __init__(self, directory: Path, verify: ssl.SSLContext | None = None, **environment: str) -> None:
         graphsvc.open(directory, embedder="hashing").close()
-        self.url = f"http://127.0.0.1:{free_port()}"
+        self.url = f"{'https' if verify else 'http'}://127.0.0.1:{free_port()}"
+        self.verify = verify or True
         self.log = directory.with_suffix(".log")
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -49,7 +51,7 @@ class Service:
         began = time.monotonic()
         while True:
             try:
-                if httpx.get(f"{self.url}/ready", timeout=5).status_code == 200:
+                if httpx.get(f"{self.url}/ready", timeout=5, verify=self.verify).status_code == 200:
                     return time.monotonic() - began
             except httpx.TransportError:
                 pass
@@ -78,8 +80,8 @@ class Service:
 
 
 @contextmanager
-def service(directory: Path, **environment: str) -> Iterator[Service]:
-    running = Service(directory, **environment)
+def service(directory: Path, verify: ssl.SSLContext | None = None, **environment: str) -> Iterator[Service]:
+    running = Service(directory, verify, **environment)
     try:
         yield running
     finally:
