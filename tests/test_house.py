@@ -107,10 +107,12 @@ def test_importing_the_package_loads_no_engine_and_no_model_and_takes_no_time() 
     assert found["took"] < 5 * 0.05
 
 
-def test_opening_a_memory_loads_no_model_and_nothing_of_the_service(path: Path) -> None:
+def test_opening_a_memory_loads_no_model_no_arrow_and_nothing_of_the_service(path: Path) -> None:
+    graphsvc.open(path, embedder="hashing").close()
     program = (
-        f"import graphsvc, sys, json; memory = graphsvc.open({str(path)!r}); "
-        "names = ('torch', 'onnxruntime', 'sentence_transformers', 'transformers', 'lancedb', 'starlette', 'httpx'); "
+        f"import graphsvc, sys, json; memory = graphsvc.open({str(path)!r}); memory.wait(); "
+        "names = ('torch', 'onnxruntime', 'sentence_transformers', 'transformers', 'lancedb', 'pyarrow', 'starlette', "
+        "'httpx'); "
         "print(json.dumps({name: name in sys.modules for name in names})); memory.close()"
     )
     assert not any(in_a_new_process(program).values())

@@ -10,13 +10,13 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import pyarrow as pa
 
 from graphsvc.errors import BadInput, Conflict, GraphsvcError, NotFound
 from graphsvc.memory.exported import BATCH, Contents, Format, batched, read_rows
 from graphsvc.memory.statements import submit
 from graphsvc.model.statements import Statement
 from graphsvc.model.tables import ENDS, Table
+from graphsvc.store.arrow import pa
 from graphsvc.store.arrow_rows import arrow_type, to_stream
 from graphsvc.store.user_tables import key_type, plain, rows_of
 

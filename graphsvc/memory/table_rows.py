@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import pyarrow as pa
-
 from graphsvc.errors import BadInput, UnknownField
 from graphsvc.model.statements import Op
 from graphsvc.model.tables import Table
+from graphsvc.store.arrow import pa
 from graphsvc.store.arrow_rows import fitted, keys_of, refuse_twice, to_stream
 
 BYTES = 8 << 20

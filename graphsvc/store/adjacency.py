@@ -15,14 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from graphsvc.errors import BadInput
 from graphsvc.model.change import Ends
 from graphsvc.model.graph import NetEffect
 from graphsvc.model.times import micros, utc
+from graphsvc.store.arrow import pa, pc
 from graphsvc.store.numbered import NO_STEPS, NOTHING, Direction, Held, Nodes, Numbers, Steps, grown
 
 NODE_BYTES = 300

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import pyarrow as pa
-
 from graphsvc.errors import EngineError
 from graphsvc.model.graph import REL_TABLES
 from graphsvc.model.tables import Table, quoted
+from graphsvc.store.arrow import pa
 from graphsvc.store.arrow_rows import arrow_type
 from graphsvc.store.queries import load, own_statement
 from graphsvc.store.steps import ENDS, Row

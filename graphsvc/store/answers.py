@@ -12,38 +12,35 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
 import msgspec
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from graphsvc.errors import EngineError
 from graphsvc.model.elements import Edge, End, Node, Path, as_data
 from graphsvc.model.graph import NODE_TABLES, REL_TABLES
+from graphsvc.store.arrow import pa, pc
 from graphsvc.store.queries import load, query
 
-Ask = Callable[[str, dict[str, Any]], pa.Table]
+Ask = Callable[[str, dict[str, Any]], "pa.Table"]
 """Runs another statement in the transaction of the first."""
 Check = Callable[[], None]
 """Raises where the statement's time is up."""
 
 PLAIN = {
-    "BOOL": pa.bool_(), "INT8": pa.int8(), "INT16": pa.int16(), "INT32": pa.int32(), "INT64": pa.int64(),
-    "UINT8": pa.uint8(), "UINT16": pa.uint16(), "UINT32": pa.uint32(), "UINT64": pa.uint64(), "SERIAL": pa.int64(),
-    "FLOAT": pa.float32(), "DOUBLE": pa.float64(), "STRING": pa.string(), "DATE": pa.date32(),
-    "TIMESTAMP": pa.timestamp("us"),
+    "BOOL": "bool_", "INT8": "int8", "INT16": "int16", "INT32": "int32", "INT64": "int64", "UINT8": "uint8",
+    "UINT16": "uint16", "UINT32": "uint32", "UINT64": "uint64", "SERIAL": "int64", "FLOAT": "float32",
+    "DOUBLE": "float64", "STRING": "string", "DATE": "date32",
 }  # fmt: skip
-"""Types whose Arrow form is the engine's own."""
+"""The names of Arrow's types for those of the engine; with TIMESTAMP, those whose Arrow form is the engine's own."""
 ROWS_FIRST = 2_000
 """Up to so many rows Python's form is made at once: it is what most want, and quicker than Arrow's."""
 FEW_ENDS = 200
 """Up to so many nodes at ends are asked for by place; more are looked up in all of their table."""
 CHUNK = 10_000
 
-_AS_IS = frozenset(PLAIN) - {"TIMESTAMP"}
 _ELEMENTS = re.compile(r"\b(?:NODE|REL|RECURSIVE_REL)\b")
 
 
@@ -86,7 +83,7 @@ def plain_answer(result: Any, limit: int, check: Check) -> Answer:
     """What a result without nodes, edges and paths holds."""
     columns, types = result.get_column_names(), result.get_column_data_types()
     count = result.get_num_tuples()
-    if ROWS_FIRST < count <= limit and all(type in PLAIN for type in types):
+    if ROWS_FIRST < count <= limit and all(type in PLAIN or type == "TIMESTAMP" for type in types):
         return Answer(columns, types, None, result.get_as_arrow(chunk_size=100_000))
     raw, more = _fetched(result, limit, count, check)
     places = [(place, convert) for place, type in enumerate(types) if (convert := _converter(type)) is not None]
@@ -140,7 +137,7 @@ def _fetched(result: Any, limit: int, count: int, check: Check) -> tuple[list[li
 
 @lru_cache(maxsize=1_024)
 def _converter(type: str) -> Callable[[Any], Any] | None:
-    if type in _AS_IS:
+    if type in PLAIN:
         return None
     if type == "TIMESTAMP":
         return _utc
@@ -317,16 +314,22 @@ def quoted(name: str) -> str:
 
 # --- Arrow --------------------------------------------------------------------------------------------
 
-_END = pa.struct([("label", pa.string()), ("key", pa.string())])
-_NODE = pa.struct([("label", pa.string()), ("key", pa.string()), ("properties", pa.string())])
-_EDGE = pa.struct([("label", pa.string()), ("source", _END), ("target", _END), ("properties", pa.string())])
-_PATH = pa.struct([("nodes", pa.list_(_NODE)), ("edges", pa.list_(_EDGE))])
-_UTC = pa.timestamp("us", "UTC")
-_ARROW = {
-    **PLAIN, **dict.fromkeys(("TIMESTAMP", "TIMESTAMP_TZ", "TIMESTAMP_NS", "TIMESTAMP_MS", "TIMESTAMP_SEC"), _UTC),
-    "INTERVAL": pa.duration("us"), "UUID": pa.string(), "BLOB": pa.binary(), "INTERNAL_ID": pa.string(),
-    "NODE": _NODE, "REL": _EDGE,
-}  # fmt: skip
+TIMES = ("TIMESTAMP", "TIMESTAMP_TZ", "TIMESTAMP_NS", "TIMESTAMP_MS", "TIMESTAMP_SEC")
+
+
+@cache
+def _arrow_types() -> dict[str, pa.DataType]:
+    """Arrow's types by those of the engine; of a path as PATH."""
+    text = pa.string()
+    end = pa.struct([("label", text), ("key", text)])
+    node = pa.struct([("label", text), ("key", text), ("properties", text)])
+    edge = pa.struct([("label", text), ("source", end), ("target", end), ("properties", text)])
+    return {
+        **{type: getattr(pa, name)() for type, name in PLAIN.items()},
+        **dict.fromkeys(TIMES, pa.timestamp("us", "UTC")),
+        "INTERVAL": pa.duration("us"), "UUID": text, "BLOB": pa.binary(), "INTERNAL_ID": text, "NODE": node,
+        "REL": edge, "PATH": pa.struct([("nodes", pa.list_(node)), ("edges", pa.list_(edge))]),
+    }  # fmt: skip
 
 
 def arrow_table(answer: Answer) -> pa.Table:
@@ -336,7 +339,8 @@ def arrow_table(answer: Answer) -> pa.Table:
     column that Arrow has no type for, as of maps with different keys, is JSON texts.
     """
     if answer.table is not None:
-        zoned = [column.cast(_UTC) if pa.types.is_timestamp(column.type) else column for column in answer.table.columns]
+        utc = pa.timestamp("us", "UTC")
+        zoned = [column.cast(utc) if pa.types.is_timestamp(column.type) else column for column in answer.table.columns]
         return pa.table(zoned, names=answer.columns)
     columns = list(zip(*answer.rows, strict=True)) or [()] * len(answer.columns)
     return pa.table(
@@ -361,10 +365,11 @@ def _arrow_type(type: str, values: list[Any]) -> pa.DataType | None:
         of = _arrow_type(inner, [])
         return None if of is None else pa.list_(of)
     if type == "RECURSIVE_REL":
-        return _PATH if any(isinstance(value, Path) for value in values) else pa.list_(_EDGE)
+        types = _arrow_types()
+        return types["PATH"] if any(isinstance(value, Path) for value in values) else pa.list_(types["REL"])
     if decimal := re.fullmatch(r"DECIMAL\((\d+), (\d+)\)", type):
         return pa.decimal128(int(decimal[1]), int(decimal[2]))
-    return pa.decimal128(38, 0) if type == "INT128" else _ARROW.get(type)
+    return pa.decimal128(38, 0) if type == "INT128" else _arrow_types().get(type)
 
 
 def _for_arrow(value: Any) -> Any:

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from graphsvc.errors import BadInput, Conflict, GraphsvcError
 from graphsvc.model.tables import VALID, Table
 from graphsvc.model.times import utc
+from graphsvc.store.arrow import pa, pc
 
-ARROW: dict[str, pa.DataType] = {
-    "STRING": pa.string(), "BOOL": pa.bool_(), "INT8": pa.int8(), "INT16": pa.int16(), "INT32": pa.int32(),
-    "INT64": pa.int64(), "FLOAT": pa.float32(), "DOUBLE": pa.float64(), "DATE": pa.date32(),
-    "TIMESTAMP": pa.timestamp("us"), "BLOB": pa.binary(),
-}  # fmt: skip
 SHOWN = 10
 """Rows that an error names."""
 
 
 def arrow_type(type: str) -> pa.DataType:
     """The Arrow type of a column's type."""
-    return pa.list_(ARROW[type[:-2]]) if type.endswith("[]") else ARROW[type]
+    return pa.list_(_scalars()[type[:-2]]) if type.endswith("[]") else _scalars()[type]
+
+
+@cache
+def _scalars() -> dict[str, pa.DataType]:
+    return {
+        "STRING": pa.string(), "BOOL": pa.bool_(), "INT8": pa.int8(), "INT16": pa.int16(), "INT32": pa.int32(),
+        "INT64": pa.int64(), "FLOAT": pa.float32(), "DOUBLE": pa.float64(), "DATE": pa.date32(),
+        "TIMESTAMP": pa.timestamp("us"), "BLOB": pa.binary(),
+    }  # fmt: skip
 
 
 def to_stream(table: pa.Table) -> bytes:

@@ -13,8 +13,6 @@ from types import ModuleType
 from typing import Any
 from uuid import UUID
 
-import pyarrow as pa
-
 from graphsvc.cypher.tokens import parameters_of
 from graphsvc.errors import (
     BadInput,
@@ -25,6 +23,7 @@ from graphsvc.errors import (
     QueryTimeout,
     StorageFull,
 )
+from graphsvc.store.arrow import pa
 
 CHUNK = 1_000
 

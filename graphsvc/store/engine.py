@@ -21,8 +21,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
-import pyarrow as pa
-
 from graphsvc.config import Settings
 from graphsvc.cypher.growth import check_growth
 from graphsvc.cypher.plans import check_plan
@@ -44,6 +42,7 @@ from graphsvc.errors import (
     StorageFull,
 )
 from graphsvc.store.answers import Answer, graph_answer
+from graphsvc.store.arrow import pa
 from graphsvc.store.connection import CHUNK, FULL, LOCKED, Connection, Rows, check_parameters, fetched
 from graphsvc.store.directory import lacks_resources
 from graphsvc.store.reading import Reading, end

@@ -27,7 +27,7 @@ from graphsvc.store.engine import Engine, check_room, open_engine
 from graphsvc.store.ledger import Ledger, calls
 from graphsvc.store.queries import own_statement, query
 from graphsvc.store.reach import Asked, EdgeSource, NodeSource, own_sources, read_adjacency, user_sources
-from graphsvc.store.steps import ARROW, Batch, Step, cut, keys_of, steps_of
+from graphsvc.store.steps import Batch, Step, cut, keys_of, steps_of
 from graphsvc.store.transaction import CommitUnclear, Transaction
 from graphsvc.store.user_tables import Catalog, all_texts, read_catalog, statement, user_contents
 
@@ -403,7 +403,7 @@ class GraphProjection:
         self.adjacency_of_all.drop()
 
     def _read_own(self, budget: int) -> Adjacency:
-        return read_adjacency(self.engine, *own_sources(own_statement, ARROW), budget)
+        return read_adjacency(self.engine, *own_sources(own_statement), budget)
 
     def _read_all(self, budget: int) -> Adjacency:
         return read_adjacency(self.engine, *self._sources(), budget)
@@ -414,13 +414,13 @@ class GraphProjection:
             return self._read_all(1 << 62)
 
     def _sources(self) -> tuple[list[NodeSource], list[EdgeSource]]:
-        nodes, edges = own_sources(own_statement, ARROW)
+        nodes, edges = own_sources(own_statement)
         more_nodes, more_edges = user_sources(self.tables)
         return [*nodes, *more_nodes], [*edges, *more_edges]
 
     def asked(self, *, own: bool = False) -> Asked:
         """The edges as the engine gives them, a step at a time: of the memory's own tables, or of all."""
-        return Asked(self.engine, *(own_sources(own_statement, ARROW) if own else self._sources()))
+        return Asked(self.engine, *(own_sources(own_statement) if own else self._sources()))
 
     def rows_of(self, table: str, keys: Sequence[Any]) -> dict[Any, dict[str, Any]]:
         """The columns of some nodes of a table by key; of those that there are."""

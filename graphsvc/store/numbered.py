@@ -7,10 +7,10 @@ from typing import Any, Literal, NamedTuple, Protocol
 from urllib.parse import quote, unquote
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from graphsvc.model.graph import NODE_TABLES
+from graphsvc.store.arrow import pa
 
 Direction = Literal["out", "in", "both"]
 Numbers = NDArray[np.int64]
@@ -30,7 +30,7 @@ NOTHING = np.empty(0, np.int64)
 NO_STEPS = Steps(NOTHING, NOTHING, NOTHING)
 
 
-Held = tuple[pa.Table, int] | Mapping[str, Any]
+Held = tuple["pa.Table", int] | Mapping[str, Any]
 """Values: a row of a table, or by name."""
 
 

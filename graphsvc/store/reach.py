@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-import pyarrow as pa
 
 from graphsvc.model.graph import NODE_TABLES, REL_TABLES
 from graphsvc.model.names import parts_of
 from graphsvc.store.adjacency import EDGE_BYTES, NODE_BYTES, Adjacency, Table, TooMuch
+from graphsvc.store.arrow import pa
 from graphsvc.store.arrow_rows import arrow_type
 from graphsvc.store.engine import Engine
 from graphsvc.store.numbered import NO_STEPS, Direction, Held, Nodes, Numbers, Steps
@@ -67,15 +67,15 @@ class Template(Protocol):
     ) -> str: ...
 
 
-def own_sources(fill: Template, types: Mapping[str, pa.DataType]) -> tuple[list[NodeSource], list[EdgeSource]]:
-    """The memory's own tables. `types`: Arrow's for the types that columns have."""
+def own_sources(fill: Template) -> tuple[list[NodeSource], list[EdgeSource]]:
+    """The memory's own tables."""
     nodes = [
         NodeSource(name, pa.string(), *(fill(text, name) for text in ("count_nodes", "dump_nodes", "node_by_key")))
         for name in NODE_TABLES
     ]
     edges = []
     for name, rel in REL_TABLES.items():
-        columns = {column: types[type] for column, type in rel.columns.items()}
+        columns = {column: arrow_type(type) for column, type in rel.columns.items()}
         for ends in rel.pairs:
             texts = [fill(text, name, tuple(columns), ends) for text in ("dump_edges", "edges_out", "edges_in")]
             count = fill("count_edges", name)

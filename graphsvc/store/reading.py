@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import pyarrow as pa
-
 from graphsvc.errors import (
     Closed,
     EngineError,
     QueryTimeout,
 )
 from graphsvc.store.answers import Answer, plain_answer
+from graphsvc.store.arrow import pa
 from graphsvc.store.connection import Connection, translated
 from graphsvc.store.stop import Stop
 from graphsvc.store.tables import check_times

@@ -13,14 +13,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from graphsvc.errors import BadInput, GraphsvcError, Unsupported
 from graphsvc.log.log import Log
 from graphsvc.log.trim import Told, staged_entries
 from graphsvc.model.requests import Touched
 from graphsvc.model.statements import Outcome, Statement, tagged
 from graphsvc.model.tables import Table
+from graphsvc.store.arrow import pa
 from graphsvc.store.arrow_rows import arrow_type, to_stream
 from graphsvc.store.contents import digest_of
 from graphsvc.store.graph import GraphProjection

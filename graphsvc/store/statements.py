@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pyarrow as pa
-
 from graphsvc.errors import BadInput, Conflict, NotAllowed, NotFound, OwnedTable, QueryTimeout
 from graphsvc.model.change import Change
 from graphsvc.model.graph import NODE_TABLES
@@ -33,6 +31,7 @@ from graphsvc.model.tables import (
 )
 from graphsvc.model.versions import Version, in_order, reaches, removed, shown, written
 from graphsvc.store import lists
+from graphsvc.store.arrow import pa
 from graphsvc.store.arrow_rows import arrow_type, counted, fitted, from_stream, keys_of, places
 from graphsvc.store.ledger import Result, asked, parts
 from graphsvc.store.queries import query

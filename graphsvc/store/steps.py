@@ -6,23 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import pyarrow as pa
-
 from graphsvc.errors import FollowerStopped
 from graphsvc.model.change import Ends
 from graphsvc.model.graph import NODE_TABLES, REL_TABLES, NetEffect, rows_by_table
+from graphsvc.store.arrow import pa
+from graphsvc.store.arrow_rows import arrow_type
 from graphsvc.store.queries import own_statement
 from graphsvc.store.transaction import Transaction
-
-ARROW = {
-    "STRING": pa.string(),
-    "DOUBLE": pa.float64(),
-    "INT64": pa.int64(),
-    "BOOL": pa.bool_(),
-    "TIMESTAMP": pa.timestamp("us"),
-    "STRING[]": pa.list_(pa.string()),
-}
-"""Arrow types of the Cypher types that columns have. A column of only nulls has its type all the same."""
 
 ONE_ROW = {"kuzu": 0.6, "ladybug": 0.25}
 """Milliseconds of one prepared statement for one row."""
@@ -149,7 +139,7 @@ class Batch:
     def _bulk(self, step: Step) -> int:
         columns = {**step.keys, **step.columns}
         table = pa.table(
-            {name: pa.array([row.get(name) for row in step.rows], type=ARROW[type]) for name, type in columns.items()}
+            {name: pa.array([row.get(name) for row in step.rows], arrow_type(type)) for name, type in columns.items()}
         )
         statement = own_statement(step.name + "s", step.table, tuple(step.columns), step.reads)
         return self._transaction.bulk_load(statement, table)

@@ -10,14 +10,12 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from graphsvc.cypher.reads import Read
 from graphsvc.cypher.tokens import tokens
 from graphsvc.cypher.values import Schema
 from graphsvc.errors import EngineError
 from graphsvc.model.graph import NODE_TABLES, REL_TABLES
+from graphsvc.store.arrow import pa, pc
 from graphsvc.store.queries import load, query
 
 MAX_TIMED_ROWS = 1_000_000

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
-import pyarrow as pa
-
 from graphsvc.cypher.growth import check_growth
 from graphsvc.cypher.parse import parse
 from graphsvc.cypher.rules import check_statement
@@ -19,6 +17,7 @@ from graphsvc.errors import (
     GraphsvcError,
 )
 from graphsvc.store.answers import Answer, graph_answer, plain_answer
+from graphsvc.store.arrow import pa
 from graphsvc.store.connection import Connection, Rows, check_parameters, fetched
 from graphsvc.store.tables import check_times, defines, read_tables
 
