@@ -69,7 +69,9 @@ def changes(
             raise BadInput(f"{kind!r} is not one of {', '.join(KINDS)}", where="kinds")
     log = opened.log
     if log.head <= after and wait:
-        log.wait_beyond(after, wait, unless=lambda: opened.ending)
+        ended = opened.ending
+        # Who asks again when it ends waits a little: asking at once, again and again, would take time from what ends.
+        log.wait_beyond(after, min(wait, 1.0) if ended else wait, unless=lambda: opened.ending and not ended)
     read = log.read(after, READ)
     found = [
         one

@@ -188,7 +188,7 @@ class Peer:
             said = response.json()["error"]
             error = told({"code": said["code"], "what": said["what"], **said})
         except (ValueError, KeyError, TypeError):
-            if response.status_code in (502, 503, 504):
+            if response.status_code == 408 or response.status_code >= 502:
                 unanswered = Unavailable(f"answered with status {response.status_code}", where=self.name)
                 # Not the service's own words: what stands before it may have sent the call on, and lost the answer.
                 cause = httpx.HTTPStatusError(unanswered.what, request=response.request, response=response)

@@ -44,7 +44,7 @@ def application(memory: AsyncMemory, settings: ServiceSettings, *, restarts: int
         memory: an unbound handle, which stays the caller's to close. restarts: of workers before this one.
 
     Returns:
-        The application; `state.stop` has those go who wait for news, which its end does too.
+        The application; `state.stop` has those go who wait for news: the memory is about to be closed.
     """
     gate = Gate(memory)
     authenticator = Authenticator(memory.path, settings)
@@ -71,7 +71,10 @@ def application(memory: AsyncMemory, settings: ServiceSettings, *, restarts: int
             return problem(Unavailable(status["writer_stopped"], where="writer"))
         return JSONResponse({"status": "ready", "lag": status["lag"], "errors": sorted(status["errors"])})
 
+    ending = asyncio.Event()
+
     async def stop() -> None:
+        ending.set()
         memory._memory._opened.end_waits()
         await graphql.close()
 
@@ -82,7 +85,8 @@ def application(memory: AsyncMemory, settings: ServiceSettings, *, restarts: int
             if settings.snapshot_dir:
                 task = asyncio.create_task(Snapshots(memory, settings, metrics).run())
             yield
-            await stop()
+            await graphql.close()
+            await gate.close()
             for listener in gate.listeners:
                 if listener in attached:
                     attached.remove(listener)
@@ -99,7 +103,7 @@ def application(memory: AsyncMemory, settings: ServiceSettings, *, restarts: int
         ],
         middleware=[
             Middleware(RequestLog, settings=settings), Middleware(CountResponses, metrics=metrics),
-            *guards(settings, authenticator, turns),
+            *guards(settings, authenticator, turns, ending),
         ],
         exception_handlers={GraphsvcError: _refused, Exception: _unexpected},
         lifespan=lifespan,
@@ -110,7 +114,9 @@ def application(memory: AsyncMemory, settings: ServiceSettings, *, restarts: int
     return app
 
 
-def guards(settings: ServiceSettings, authenticator: Authenticator, turns: Turns) -> list[Middleware]:
+def guards(
+    settings: ServiceSettings, authenticator: Authenticator, turns: Turns, ending: asyncio.Event
+) -> list[Middleware]:
     """What stands before every route, outermost first.
 
     Who calls is known before a body is taken in, and a body is whole before its request takes a turn: who isn't known
@@ -127,7 +133,7 @@ def guards(settings: ServiceSettings, authenticator: Authenticator, turns: Turns
         Middleware(Sites, settings=settings),
         *([cors] if allowed else []),
         Middleware(Authentication, authenticator=authenticator, **page),
-        Middleware(Rate, buckets=Buckets(settings.rate, settings.rate_burst)),
+        Middleware(Rate, buckets=Buckets(settings.rate, settings.rate_burst), ending=ending),
         Middleware(Body, most=settings.max_body_bytes, seconds=settings.body_timeout),
         Middleware(Concurrency, turns=turns),
     ]

@@ -25,6 +25,7 @@ from graphsvc.service.access import Caller
 from graphsvc.service.gate import Call, Gate
 from graphsvc.service.operations import Role
 from graphsvc.service.problems import status_of
+from graphsvc.service.server import logger
 from graphsvc.service.sharing import user_of
 
 LOCAL = Caller("attached", Role.ADMIN, None, local=True)
@@ -37,6 +38,7 @@ class OwnUser(cast("type[Any]", AutoHTTPProtocol)):  # type: ignore[misc]
     def connection_made(self, transport: Any) -> None:
         """Somebody connected."""
         super().connection_made(transport)
+        self.logger = logger
         connection: socket.socket = transport.get_extra_info("socket")
         if self.server_state.ending or user_of(connection) not in (None, 0, os.getuid()):
             transport.abort()  # before anything was read

@@ -19,7 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from graphsvc.config import ServiceSettings
 from graphsvc.errors import BadInput, GraphsvcError, Overloaded, RequestTimeout, TooLarge, Unavailable
 from graphsvc.service.problems import problem
-from graphsvc.service.server import State
+from graphsvc.service.server import State, logger
 
 HEADERS = 100
 """Headers of a request at most."""
@@ -30,9 +30,6 @@ FILES = 1_000
 LINGER_SECONDS = 2.0
 """How long the rest of a body is still taken, and thrown away, after its request was refused: a connection that is
 closed with data unread is reset, and its sender may never see the answer."""
-GOODBYE_SECONDS = 1.0
-"""How long the other side of an idle connection may take to close it too, when the service ends: with TLS it is waited
-for, and who keeps a connection for later doesn't look at it meanwhile."""
 
 HEAD_TOO_LARGE = 431
 
@@ -71,6 +68,8 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
+        self.server_state.made(transport)
+        self.logger = logger
         self._in_head = True
         self._held = 0
         self._upgraded = False
@@ -78,7 +77,6 @@ class Connection(HttpToolsProtocol):
         self._timers: dict[str, asyncio.TimerHandle] = {}
         if self.server_state.ending:
             self._end(problem(Unavailable("the service is ending", hint="Try again later.")))
-            self._start("goodbye", GOODBYE_SECONDS)
         elif len(self.connections) > self.most:
             self._end(problem(Overloaded("as many connections as may be")))
         else:
@@ -189,12 +187,6 @@ class Connection(HttpToolsProtocol):
         self.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + bytes(response.body))
         self.transport.close()
 
-    def shutdown(self) -> None:
-        """End it where nothing is under way, else after that: the service is ending."""
-        super().shutdown()
-        if self.transport.is_closing():
-            self._start("goodbye", GOODBYE_SECONDS)
-
     # --- time ------------------------------------------------------------------------------------------------
 
     def _start(self, what: str, seconds: float) -> None:
@@ -209,8 +201,6 @@ class Connection(HttpToolsProtocol):
 
     def _late(self, what: str) -> None:
         self._timers.pop(what, None)
-        if what == "goodbye" and not self.transport.get_write_buffer_size():
-            self.transport.abort()
         if self.transport.is_closing():
             return
         if what == "head" and self._held:

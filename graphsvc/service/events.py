@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import suppress
 from typing import Any
 
 from graphsvc.errors import Overloaded, Unavailable
@@ -92,7 +91,7 @@ class Events:
         try:
             if self._pump is None or self._pump.done():
                 head = (await self._gate.memory.status())["head"]
-                if self._pump is None or self._pump.done():
+                if not self._closed and (self._pump is None or self._pump.done()):
                     self._pump = asyncio.create_task(self._run(head))
             while not isinstance(change := await listener.queue.get(), Exception):
                 yield change
@@ -123,6 +122,7 @@ class Events:
         """
         self._check()
         told = _standing(await self._gate.call(caller, "status"))
+        self._check()
         self._watchers += 1
         try:
             if self._moved is None or self._watch is None or self._watch.done():
@@ -157,13 +157,12 @@ class Events:
         self._closed = True
         for listener in self._listeners:
             listener.end(_ending())
+        tasks = [task for task in (self._pump, self._watch) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._moved is not None:
             _fail(self._moved, _ending())
-        for task in (self._pump, self._watch):
-            if task is not None:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
 
 
 def _fail(moved: asyncio.Future[None], error: Exception) -> None:

@@ -36,7 +36,7 @@ class Call:
 
     @property
     def code(self) -> str:
-        """Of the error, empty where there is none. `cancelled`: nobody waited any more; a write may be done yet."""
+        """Of the error, empty where there is none. `cancelled`: ended from outside; a write may be done yet."""
         if self.error is None:
             return ""
         if isinstance(self.error, asyncio.CancelledError):
@@ -54,6 +54,7 @@ class Gate:
     def __init__(self, memory: AsyncMemory) -> None:
         self.memory = memory
         self.listeners: list[Callable[[Call], None]] = []
+        self._under_way: set[asyncio.Task[Any]] = set()
         self._handles: dict[tuple[str | None, tuple[str, ...]], AsyncMemory] = {(None, ()): memory}
 
     def handle(self, caller: Caller, agent: str | None = None, shared: Sequence[str] = ()) -> AsyncMemory:
@@ -88,6 +89,9 @@ class Gate:
             Forbidden: the caller may not. Else what the verb raises.
         """
         started = time.perf_counter()
+        task = asyncio.current_task()
+        assert task is not None
+        self._under_way.add(task)
         error: BaseException | None = None
         result: Any = None
         asked = name
@@ -104,11 +108,19 @@ class Gate:
             error = caught
             raise
         finally:
+            self._under_way.discard(task)
             if self.listeners:
                 arguments = {**dict(zip(_parameters(name), args, strict=False)), **options}
                 call = Call(caller, name, agent, arguments, time.perf_counter() - started, error, result)
                 for listener in self.listeners:
                     listener(call)
+
+    async def close(self) -> None:
+        """End what is under way yet, where nobody waits for it any more."""
+        left = self._under_way - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
 
 @functools.cache

@@ -8,6 +8,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import TypeVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -28,6 +29,8 @@ PACE_SECONDS = 2.0
 """How long turns are counted."""
 MOST_AGAIN = 60.0
 """Seconds after which anybody may try again; those who would be later come spread over the second half of them."""
+RESTARTS = 1012
+"""https://www.iana.org/assignments/websocket/websocket.xhtml#close-code-number"""
 GOLDEN = 0.6180339887
 BODIES = 8
 """So many bodies of the largest size may be held at the same time."""
@@ -61,11 +64,12 @@ class Buckets:
 
 
 class Rate:
-    """Refuses a caller's requests beyond their rate; messages of a WebSocket wait instead."""
+    """Refuses a caller's requests beyond their rate; messages of a WebSocket wait instead, until the service ends."""
 
-    def __init__(self, app: ASGIApp, buckets: Buckets) -> None:
+    def __init__(self, app: ASGIApp, buckets: Buckets, ending: asyncio.Event) -> None:
         self._app = app
         self._buckets = buckets
+        self._ending = ending
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -81,7 +85,9 @@ class Rate:
         async def at_their_rate() -> Message:
             message = await receive()
             while message["type"] == "websocket.receive" and (wait := self._buckets.take(_identity(scope))):
-                await asyncio.sleep(wait)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._ending.wait(), wait)
+                    return {"type": "websocket.disconnect", "code": RESTARTS}
             return message
 
         await self._app(scope, at_their_rate if scope["type"] == "websocket" else receive, send)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 import secrets
@@ -59,14 +58,8 @@ def set_up(settings: ServiceSettings) -> None:
     for name in ("uvicorn", "uvicorn.error", "graphsvc"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], True
-    logging.getLogger("uvicorn.error").addFilter(_is_told)
     for name in ("uvicorn.error", "mcp", "httpx", "httpcore"):  # they tell of each connection
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
-
-
-def _is_told(record: logging.LogRecord) -> bool:
-    """Whether a line is worth telling: that a request was cut off at the end is told by its own line, and no defect."""
-    return record.exc_info is None or not isinstance(record.exc_info[1], asyncio.CancelledError)
 
 
 class RequestLog:

@@ -13,8 +13,6 @@ from graphsvc.service.gate import Call, Gate
 logger = structlog.get_logger("graphsvc.slow")
 
 PLAN_SECONDS = 5.0
-WAITING = frozenset({"changes", "wait"})
-"""They take as long as they are asked to wait."""
 
 
 class SlowLog:
@@ -27,7 +25,8 @@ class SlowLog:
         gate.listeners.append(self._look)
 
     def _look(self, call: Call) -> None:
-        if call.seconds < self._seconds or call.operation in WAITING:
+        waits = call.operation == "wait" or (call.operation == "changes" and call.arguments.get("wait"))
+        if call.seconds < self._seconds or waits:
             return
         about: dict[str, Any] = {
             "operation": call.operation, "seconds": round(call.seconds, 3), "caller": call.caller.name,

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable
@@ -73,7 +74,38 @@ class _Server(Server):
             self._tell(ready=True)
 
 
-async def serve(order: Order, tell: Told) -> None:
+class Stop:
+    """What SIGTERM and SIGINT do while uvicorn doesn't take them: before it serves, and after.
+
+    It raises them again when it has served: where they ended the process then, the memory wouldn't be closed. Nor may
+    one that comes late end it: a service manager tells every process, and the supervisor tells the worker.
+
+    Attributes:
+        server: that ends, once there is one.
+    """
+
+    def __init__(self) -> None:
+        self.server: Server | None = None
+        self._asked = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._take)
+
+    def _take(self, number: int, frame: object) -> None:
+        self._asked = True
+        self.end()
+
+    def over(self) -> None:
+        """Take no more: what is left is Python's own end, in which a handler would be none."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+
+    def end(self) -> None:
+        """Have the server end if that was asked."""
+        if self.server is not None and self._asked:
+            self.server.should_exit = True
+
+
+async def serve(order: Order, tell: Told, stop: Stop) -> None:
     """Serve until SIGTERM, SIGINT, or until the supervisor is gone.
 
     Raises:
@@ -91,6 +123,8 @@ async def serve(order: Order, tell: Told) -> None:
             proxy_headers=False,  # anybody can write X-Forwarded-For
             ssl_context_factory=(lambda *_: secured) if secured is not None else None,
         ), settings.drain, app.state.stop, tell)  # fmt: skip
+        stop.server = server
+        stop.end()
         orphaned = asyncio.create_task(_orphaned(server))
         if settings.warm:
             await memory.warm()
@@ -118,13 +152,15 @@ async def _orphaned(server: Server) -> None:
 def main() -> None:
     """Take the order and serve."""
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
-    tell = Told(order.tell)
+    tell, stop = Told(order.tell), Stop()
     set_up(ServiceSettings(**order.settings))
     try:
-        asyncio.run(serve(order, tell))
+        asyncio.run(serve(order, tell, stop))
     except GraphsvcError as error:
         tell(failed=error.as_dict())
         sys.exit(1)
+    finally:
+        stop.over()
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def check(engine: str, steps: list[Step], cuts: list[int], one_row: float) -> No
         assert projection._sizes == {table: projection.counts()[table] for table in projection._sizes}
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(STEPS, CUTS, st.sampled_from([ROWS, BULK, EITHER]))
 def test_any_history_in_any_batches_gives_what_plain_python_says(
     engine_name: str, steps: list[Step], cuts: list[int], one_row: float

@@ -140,7 +140,7 @@ def fuzz(script: Script, tmp_path: Path, seconds: int, seed: int) -> dict[str, A
 
 
 def test_random_statements_end_write_read_and_hang_nothing(script: Script, tmp_path: Path) -> None:
-    found = fuzz(script, tmp_path, 10, seed=7)
+    found = fuzz(script, tmp_path, 5, seed=7)
     assert found["counts"]["ran"] > 5
 
 
