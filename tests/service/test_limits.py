@@ -85,7 +85,8 @@ def running(**values: Any) -> Iterator[tuple[str, ServiceSettings]]:
             Route("/ready", unread), WebSocketRoute("/echo", echo),
         ],
         middleware=[
-            Middleware(Known), Middleware(Rate, buckets=Buckets(settings.rate, settings.rate_burst)),
+            Middleware(Known),
+            Middleware(Rate, buckets=Buckets(settings.rate, settings.rate_burst), ending=asyncio.Event()),
             Middleware(Body, most=settings.max_body_bytes, seconds=settings.body_timeout),
             Middleware(Concurrency, turns=Turns(settings.concurrency, settings.concurrency_queue, settings.concurrency_wait)),
         ],
@@ -317,7 +318,9 @@ def test_a_second_request_on_a_connection_has_its_time_too() -> None:
             connection.sendall(b"GET /unread HTTP/1.1\r\nHost: x\r\n\r\n")
             found = b""
             while not found.endswith(b'"not read"'):
-                found += connection.recv(1_000)
+                part = connection.recv(1_000)
+                assert part, found
+                found += part
             time.sleep(0.6)  # to rest between two is something else
         connection.sendall(b"GET /unread HTTP/1.1\r\n")
         assert to_the_end(connection).startswith(b"HTTP/1.1 408 ")
