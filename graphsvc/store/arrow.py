@@ -1,4 +1,4 @@
-"""pyarrow, loaded when something of it is first used: a memory is opened without it, in three quarters of the time."""
+"""pyarrow, loaded when something of it is first used: a memory is opened without it, in four fifths of the time."""
 
 from __future__ import annotations
 
