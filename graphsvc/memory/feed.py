@@ -16,6 +16,9 @@ from graphsvc.model.times import from_micros
 
 READ = 1_000
 """Entries of the log that are read at once."""
+ENDING_SECONDS = 1.0
+"""The longest wait while the memory is about to be closed: who asked again at once, and again, would take time from
+what ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,8 @@ def changes(
     log = opened.log
     if log.head <= after and wait:
         ended = opened.ending
-        # Who asks again when it ends waits a little: asking at once, again and again, would take time from what ends.
-        log.wait_beyond(after, min(wait, 1.0) if ended else wait, unless=lambda: opened.ending and not ended)
+        longest = min(wait, ENDING_SECONDS) if ended else wait
+        log.wait_beyond(after, longest, unless=lambda: opened.ending and not ended)
     read = log.read(after, READ)
     found = [
         one

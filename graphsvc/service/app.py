@@ -62,15 +62,6 @@ def application(memory: AsyncMemory, settings: ServiceSettings, *, restarts: int
     graphql = GraphQL(gate, settings, Work(turns, settings.graphql_timeout))
     tools = Tools(gate)
 
-    async def health(request: Request) -> Response:
-        return JSONResponse({"status": "ok"})
-
-    async def ready(request: Request) -> Response:
-        status = await memory.status()
-        if status["writer_stopped"]:
-            return problem(Unavailable(status["writer_stopped"], where="writer"))
-        return JSONResponse({"status": "ready", "lag": status["lag"], "errors": sorted(status["errors"])})
-
     ending = asyncio.Event()
 
     async def stop() -> None:
@@ -98,8 +89,8 @@ def application(memory: AsyncMemory, settings: ServiceSettings, *, restarts: int
 
     app = Starlette(
         routes=[
-            Route("/health", health), Route("/ready", ready), *metrics.routes, *cypher_http.routes(gate),
-            *graphql.routes, *tools.routes, *rpc.routes(gate, caller_of),
+            *_watched(memory), *metrics.routes, *cypher_http.routes(gate), *graphql.routes, *tools.routes,
+            *rpc.routes(gate, caller_of),
         ],
         middleware=[
             Middleware(RequestLog, settings=settings), Middleware(CountResponses, metrics=metrics),
@@ -112,6 +103,21 @@ def application(memory: AsyncMemory, settings: ServiceSettings, *, restarts: int
     app.state.authenticator = authenticator
     app.state.stop = stop
     return app
+
+
+def _watched(memory: AsyncMemory) -> list[Route]:
+    """What tells whether the service is well."""
+
+    async def health(request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def ready(request: Request) -> Response:
+        status = await memory.status()
+        if status["writer_stopped"]:
+            return problem(Unavailable(status["writer_stopped"], where="writer"))
+        return JSONResponse({"status": "ready", "lag": status["lag"], "errors": sorted(status["errors"])})
+
+    return [Route("/health", health), Route("/ready", ready)]
 
 
 def guards(
