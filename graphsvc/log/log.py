@@ -24,6 +24,7 @@ from graphsvc.log.columns import FILE as COLUMNS
 from graphsvc.log.columns import Columns
 from graphsvc.log.forget import clean
 from graphsvc.log.rebuild import replay, rewrite
+from graphsvc.log.sleepers import Sleepers
 from graphsvc.log.state import FORGOTTEN, LIVE, RowEvent, Stored, every, resolve
 from graphsvc.log.statements import outcome_of
 from graphsvc.log.trim import Staged, first_entry, held_from, substitute_of, trimmed
@@ -72,6 +73,7 @@ class Log:
         self._owners: dict[tuple[str, str, tuple[str, ...] | None], tuple[int, str]] = {}
         self._grown = threading.Condition()
         self._wakings = 0
+        self._sleepers = Sleepers()
         self.waiting: dict[int, Any] = {}
         """Who waits for the outcome of a statement, by its number."""
         self._adjacent: Adjacent | None = None
@@ -115,7 +117,7 @@ class Log:
     def close(self, *, save: bool = True) -> None:
         """Commit what waits, save the columns, close everything."""
         self.writer.close()
-        self.wake()
+        self.end_waits()
         try:
             if save and self.columns.n > self._saved_at and self.writer.sound:
                 self.columns.save(self._directory)
@@ -159,6 +161,7 @@ class Log:
                 self._drop_recent()  # whoever reads on must read what was overwritten
             self._head = changes[-1].n
             self._grown.notify_all()
+        self._sleepers.rouse()
 
     def _drop_recent(self) -> None:
         self._recent.clear()
@@ -300,11 +303,20 @@ class Log:
                 self._grown.wait(left)
         return True
 
+    async def sleep_beyond(self, n: int, timeout: float, unless: Callable[[], bool]) -> None:
+        """The same, awaited, without a thread. `unless` is asked again at `end_waits`, not at `wake`."""
+        await self._sleepers.until(lambda: self._head > n or unless(), timeout)
+
     def wake(self) -> None:
         """Have every `wait_beyond` return."""
         with self._grown:
             self._wakings += 1
             self._grown.notify_all()
+
+    def end_waits(self) -> None:
+        """Have those go who wait for it to grow, where it ends or is about to."""
+        self.wake()
+        self._sleepers.rouse()
 
     def cursor(self, name: str) -> int:
         """How far a follower has come that keeps its number here."""

@@ -2,14 +2,14 @@
 
 Every verb of the synchronous interface is here under its own name. Storing an episode goes straight to the
 writer and is awaited without a thread; everything else runs on threads of the memory's own: a few for what is soon
-answered, and others for what waits or takes long, so that no read waits for those.
+answered, others for what takes long, and others for what waits, so that no read waits for those.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
@@ -31,14 +31,17 @@ from graphsvc.model.tables import Table
 
 if TYPE_CHECKING:
     from graphsvc.memory.cypher import Result
+    from graphsvc.memory.feed import Changes
 
 P = ParamSpec("P")
 T = TypeVar("T")
 S = TypeVar("S")
 
 
-WAITING = 32
-"""Threads for what waits or takes long; they are made when they are needed."""
+LONG = 32
+"""Threads for what takes long; they are made when they are needed."""
+WAITING = 64
+"""Threads for what waits for projections, likewise."""
 
 
 STOP_SECONDS = 0.02
@@ -46,14 +49,17 @@ STOP_SECONDS = 0.02
 
 
 class Threads:
-    """The threads of one memory: `quick` for what is soon answered, `patient` for the rest."""
+    """The threads of one memory: `quick` for what is soon answered, `patient` for what takes long, `waiting` for what
+    waits until others have worked.
+    """
 
     def __init__(self, quick: int) -> None:
         self.quick = ThreadPoolExecutor(quick, thread_name_prefix="graphsvc-async")
-        self.patient = ThreadPoolExecutor(WAITING, thread_name_prefix="graphsvc-patient")
+        self.patient = ThreadPoolExecutor(LONG, thread_name_prefix="graphsvc-patient")
+        self.waiting = ThreadPoolExecutor(WAITING, thread_name_prefix="graphsvc-waiting")
 
     def shutdown(self) -> None:
-        for pool in (self.quick, self.patient):
+        for pool in (self.quick, self.patient, self.waiting):
             pool.shutdown(wait=False)
 
 
@@ -71,11 +77,12 @@ class AsyncVerbs:
 
 
 def awaited(
-    verb: Callable[Concatenate[S, P], T], *, long: bool = False, kept: bool = False
+    verb: Callable[Concatenate[S, P], T], *, long: bool = False, waits: bool = False, kept: bool = False
 ) -> Callable[Concatenate[AsyncVerbs, P], Coroutine[Any, Any, T]]:
     """A synchronous verb as one to be awaited: the same arguments, result and errors.
 
-    `long`: it may take long. `kept`: its answers are kept, and a kept one comes without a thread.
+    `long`: it may take long. `waits`: it waits for projections, as each does that is given `wait`. `kept`: its answers
+    are kept, and a kept one comes without a thread.
     """
 
     @functools.wraps(verb)
@@ -84,7 +91,9 @@ def awaited(
             with suppress(NotKept):
                 return verb(self._only_kept, *args, **options)
         loop = asyncio.get_running_loop()
-        pool = self._threads.patient if long or options.get("wait") is not None else self._threads.quick
+        threads = self._threads
+        waiting = waits or options.get("wait") is not None
+        pool = threads.patient if long else threads.waiting if waiting else threads.quick
         return await loop.run_in_executor(pool, lambda: verb(self._verbs, *args, **options))
 
     return cast(Callable[Concatenate[AsyncVerbs, P], Coroutine[Any, Any, T]], run)
@@ -123,7 +132,7 @@ class AsyncEpisodes(AsyncVerbs):
         )  # fmt: skip
         ticket = await verbs._opened.log.submit_async(request)
         if wait is not None:
-            await asyncio.get_running_loop().run_in_executor(self._threads.patient, verbs._await, ticket.n, wait)
+            await asyncio.get_running_loop().run_in_executor(self._threads.waiting, verbs._await, ticket.n, wait)
         return cast(Episode, ticket.result[0])
 
     store_many = awaited(Episodes.store_many)
@@ -372,20 +381,37 @@ class AsyncMemory(AsyncVerbs):
             running.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody asks for it any more
             raise
 
+    async def changes(
+        self,
+        after: int,
+        *,
+        kinds: Sequence[str] | None = None,
+        agent: str | Sequence[str] | None = None,
+        wait: float = 0.0,
+    ) -> Changes:
+        """What changed after an entry of the log; see `Memory.changes`. Any number may wait: they hold no thread."""
+        from graphsvc.memory.feed import read_on, sleep, would_wait
+
+        opened, agents = self._memory._opened, self._memory._namespaces.reads(agent)
+        opened.check()
+        if would_wait(opened, after, kinds, wait):
+            await sleep(opened, after, wait)
+        read = functools.partial(read_on, opened, after, kinds, agents)
+        return await asyncio.get_running_loop().run_in_executor(self._threads.quick, read)
+
     schema = awaited(Memory.schema)
     interrupt = awaited(Memory.interrupt)
     get_many = awaited(Memory.get_many)
     page = awaited(Memory.page)
     history = awaited(Memory.history)
-    changes = awaited(Memory.changes, long=True)
     brief = awaited(Memory.brief)
     recall = awaited(Memory.recall, kept=True)
     feedback = awaited(Memory.feedback)
     feedbacks = awaited(Memory.feedbacks)
     export = awaited(Memory.export, long=True)
     forget = awaited(Memory.forget, long=True)
-    wait = awaited(Memory.wait, long=True)
-    progress = awaited(Memory.progress, long=True)
+    wait = awaited(Memory.wait, waits=True)
+    progress = awaited(Memory.progress, waits=True)
     status = awaited(Memory.status)
     stats = awaited(Memory.stats)
     verify = awaited(Memory.verify, long=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,18 +63,16 @@ def changes(
     opened: Opened, after: Any, kinds: Collection[str] | None, agents: tuple[str, ...] | None, wait: Any
 ) -> Changes:
     """See `Memory.changes`."""
-    if isinstance(after, bool) or not isinstance(after, int) or not 0 <= after < 1 << 63:
-        raise BadInput(f"expected the number of an entry, got {after!r}", where="after")
-    if isinstance(wait, bool) or not isinstance(wait, int | float) or not 0 <= wait <= 60:
-        raise BadInput(f"expected 0 to 60 seconds, got {wait!r}", where="wait")
-    for kind in kinds or ():
-        if kind not in KINDS:
-            raise BadInput(f"{kind!r} is not one of {', '.join(KINDS)}", where="kinds")
+    if would_wait(opened, after, kinds, wait):
+        opened.log.wait_beyond(after, *_how_long(opened, wait))
+    return read_on(opened, after, kinds, agents)
+
+
+def read_on(opened: Opened, after: int, kinds: Collection[str] | None, agents: tuple[str, ...] | None) -> Changes:
+    """What there is now. None where a wait ended with nothing, perhaps since the memory is being closed."""
     log = opened.log
-    if log.head <= after and wait:
-        ended = opened.ending
-        longest = min(wait, ENDING_SECONDS) if ended else wait
-        log.wait_beyond(after, longest, unless=lambda: opened.ending and not ended)
+    if log.head <= after:
+        return Changes((), log.head)
     read = log.read(after, READ)
     found = [
         one
@@ -82,7 +80,30 @@ def changes(
         for one in _of(change)
         if (kinds is None or one.kind in kinds) and (agents is None or (one.agent in agents and one.kind != "row"))
     ]
-    return Changes(tuple(found), read[-1].n if read else min(after, log.head))
+    return Changes(tuple(found), read[-1].n if read else after)
+
+
+def would_wait(opened: Opened, after: Any, kinds: Collection[str] | None, wait: Any) -> bool:
+    """Whether `changes` would wait. Raises BadInput for an argument."""
+    if isinstance(after, bool) or not isinstance(after, int) or not 0 <= after < 1 << 63:
+        raise BadInput(f"expected the number of an entry, got {after!r}", where="after")
+    if isinstance(wait, bool) or not isinstance(wait, int | float) or not 0 <= wait <= 60:
+        raise BadInput(f"expected 0 to 60 seconds, got {wait!r}", where="wait")
+    for kind in kinds or ():
+        if kind not in KINDS:
+            raise BadInput(f"{kind!r} is not one of {', '.join(KINDS)}", where="kinds")
+    return bool(wait) and opened.log.head <= after
+
+
+async def sleep(opened: Opened, after: int, wait: float) -> None:
+    """Wait as `changes` would, without a thread."""
+    await opened.log.sleep_beyond(after, *_how_long(opened, wait))
+
+
+def _how_long(opened: Opened, wait: float) -> tuple[float, Callable[[], bool]]:
+    """The longest wait in seconds, and what tells that it is over."""
+    ended = opened.ending
+    return min(wait, ENDING_SECONDS) if ended else wait, lambda: opened.closed or (opened.ending and not ended)
 
 
 def _of(change: Change) -> Iterator[Changed]:

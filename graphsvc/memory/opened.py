@@ -279,7 +279,7 @@ class Opened:
     def end_waits(self) -> None:
         """Have those go who wait for something to change: it is about to be closed."""
         self.ending = True
-        self.log.wake()
+        self.log.end_waits()
 
     def close(self) -> None:
         """Commit what waits, write out what the projections hold back, let go of the directory."""

@@ -126,9 +126,12 @@ class Peer:
     def check(self) -> None:
         """Raise if this can't be used: closed, or carried into a forked child."""
         if self.closed:
-            raise Closed("this handle is closed", where=self.name, hint="Open or connect again.")
+            raise self._closed()
         if os.getpid() != self.process:
             raise Forked(f"it was opened by process {self.process}, before the fork", where=self.name)
+
+    def _closed(self) -> Closed:
+        return Closed("this handle is closed", where=self.name, hint="Open or connect again.")
 
     def _check_sendable(self, operation: Operation, options: Mapping[str, Any]) -> None:
         if operation.files and not self.attached:
@@ -218,9 +221,11 @@ class Peer:
         if isinstance(error, httpx.TransportError):
             unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
             call.perhaps = call.perhaps or not unsent
-            final: GraphsvcError = self.gone(error)
-            if unsent and self.attached:
+            final: GraphsvcError = self._closed() if self.closed else self.gone(error)
+            if self.closed or (unsent and self.attached):
                 raise self._ended(call, final) from error
+        elif isinstance(error, RuntimeError) and self.closed:  # httpx, of a client that was closed between two attempts
+            raise self._ended(call, self._closed()) from error
         elif isinstance(error, Overloaded | RateLimited | InUse) or (
             isinstance(error, Unavailable) and not self.attached
         ):

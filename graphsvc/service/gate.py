@@ -7,12 +7,14 @@ import functools
 import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from graphsvc.errors import GraphsvcError
 from graphsvc.memory.aio import AsyncMemory
 from graphsvc.service.access import Caller, authorize, binding
+from graphsvc.service.limits import Turn
 from graphsvc.service.operations import OPERATIONS
 
 
@@ -77,6 +79,7 @@ class Gate:
         *args: Any,
         agent_bound: str | None = None,
         shared_bound: Sequence[str] = (),
+        turn: Turn | None = None,
         **options: Any,
     ) -> Any:
         """Do an operation for a caller.
@@ -84,6 +87,7 @@ class Gate:
         Args:
             name: of the operation. args, options: of the verb.
             agent_bound, shared_bound: namespaces that the request asks to be bound to.
+            turn: that is held for it; others have it while it only waits.
 
         Raises:
             Forbidden: the caller may not. Else what the verb raises.
@@ -102,7 +106,8 @@ class Gate:
             authorize(caller, name)
             agent = binding(caller, agent_bound, tuple(shared_bound))[0]
             handle = self.handle(caller, agent_bound, shared_bound)
-            result = await _verb(handle, asked)(*args, **options)
+            async with turn.resting() if turn is not None and waits(asked, options) else nullcontext():
+                result = await _verb(handle, asked)(*args, **options)
             return result
         except BaseException as caught:
             error = caught
@@ -121,6 +126,11 @@ class Gate:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+
+
+def waits(operation: str, arguments: Mapping[str, Any]) -> bool:
+    """Whether an operation only waits for what others do."""
+    return operation in ("wait", "progress") or (operation == "changes" and bool(arguments.get("wait")))
 
 
 @functools.cache

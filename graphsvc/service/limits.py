@@ -7,8 +7,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -215,6 +215,7 @@ class Turn:
         self._turns = turns
         self._pace = pace
         self._sharing = 1
+        self._resting = False
 
     def share(self) -> None:
         """Hold it for one more: for work that may go on when its request has ended."""
@@ -223,9 +224,25 @@ class Turn:
     def leave(self) -> None:
         """Hold it for one less."""
         self._sharing -= 1
-        if not self._sharing:
-            self._pace.end()
-            self._turns.release()
+        if not self._sharing and not self._resting:
+            self._release()
+
+    @asynccontextmanager
+    async def resting(self) -> AsyncIterator[None]:
+        """Let others have it for the length of an `async with`, where nothing is to be done but to wait.
+
+        Left in order, it is waited for anew; not so where there is an error, or the waiting is cancelled.
+        """
+        if not self._resting:
+            self._resting = True
+            self._release()
+        yield
+        await self._turns.acquire()
+        self._resting = False
+
+    def _release(self) -> None:
+        self._pace.end()
+        self._turns.release()
 
 
 class Turns:

@@ -104,7 +104,7 @@ class Calls:
         turn: Turn | None = request.scope.get("state", {}).get("turn")
 
         def begin() -> asyncio.Task[tuple[int, bytes]]:
-            return begun(self._done(caller, name, body, parts), turn)
+            return begun(self._done(caller, name, body, parts, turn), turn)
 
         key = request.headers.get(KEY)
         if key is None:
@@ -120,7 +120,7 @@ class Calls:
         self._era = secrets.token_hex(8)
 
     async def _done(
-        self, caller: Caller, name: str, body: bytes, parts: asyncio.Queue[bytes] | None
+        self, caller: Caller, name: str, body: bytes, parts: asyncio.Queue[bytes] | None, turn: Turn | None
     ) -> tuple[int, bytes]:
         """Do a call: its status, and what is to be sent."""
         try:
@@ -128,7 +128,7 @@ class Calls:
             agent, shared, options = _checked(name, asked)
             if parts is not None:
                 options |= _reporting(options, parts)
-            result = await self._gate.call(caller, name, agent_bound=agent, shared_bound=shared, **options)
+            result = await self._gate.call(caller, name, agent_bound=agent, shared_bound=shared, turn=turn, **options)
             small = result is None or isinstance(result, bool | int | Record)
             return 200, wire.encode(result) if small else await run_in_threadpool(wire.encode, result)
         except GraphsvcError as error:
@@ -154,7 +154,7 @@ def _checked(name: str, asked: Any) -> tuple[str | None, tuple[str, ...], dict[s
         raise BadInput("options are named", where="options")
     if not isinstance(agent, str | None) or not isinstance(shared, tuple | list):
         raise BadInput("expected a name, and a list of names", where="agent")
-    for option in (*REPORTS, "agent_bound", "shared_bound"):
+    for option in (*REPORTS, "agent_bound", "shared_bound", "turn"):
         if option in options:
             raise BadInput("can't be sent", where=option)
     operation = OPERATIONS.get(name)

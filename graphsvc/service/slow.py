@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from graphsvc.errors import GraphsvcError
-from graphsvc.service.gate import Call, Gate
+from graphsvc.service.gate import Call, Gate, waits
 
 logger = structlog.get_logger("graphsvc.slow")
 
@@ -25,8 +25,7 @@ class SlowLog:
         gate.listeners.append(self._look)
 
     def _look(self, call: Call) -> None:
-        waits = call.operation == "wait" or (call.operation == "changes" and call.arguments.get("wait"))
-        if call.seconds < self._seconds or waits:
+        if call.seconds < self._seconds or waits(call.operation, call.arguments):
             return
         about: dict[str, Any] = {
             "operation": call.operation, "seconds": round(call.seconds, 3), "caller": call.caller.name,

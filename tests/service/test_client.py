@@ -7,9 +7,9 @@ import inspect
 import random
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import httpx
@@ -29,7 +29,7 @@ from graphsvc.errors import (
 )
 from graphsvc.memory.namespaces import Namespaces
 from graphsvc.remote import wire
-from graphsvc.remote.client import Link, RemoteMemory, linked
+from graphsvc.remote.client import AsyncLink, Link, RemoteAsyncMemory, RemoteMemory, linked
 from graphsvc.remote.link import Peer
 from graphsvc.service.operations import OPERATIONS
 
@@ -240,6 +240,41 @@ def test_a_closed_client_says_so(url: str) -> None:
         with pytest.raises(Closed):
             handle.episodes.count()
     assert "closed" in repr(memory)
+
+
+def test_a_client_that_is_closed_amid_calls_ends_them_with_that() -> None:
+    """Not with an error of the library below. A write may have been done, or not: that is said."""
+
+    class Silent(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            over.wait(20)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    over = Event()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Silent)
+    Thread(target=server.serve_forever).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+
+    async def use() -> None:
+        client = httpx.AsyncClient(base_url=address)
+        memory = RemoteAsyncMemory(AsyncLink(Peer(address, None, 20.0), client), Namespaces(None))
+        calls = [
+            asyncio.create_task(memory.changes(0, wait=30)), asyncio.create_task(memory.episodes.store(**GOOD)),
+        ]  # fmt: skip
+        await asyncio.sleep(0.5)
+        await memory.close()
+        read, written = await asyncio.gather(*calls, return_exceptions=True)
+        assert isinstance(read, Closed), repr(read)
+        assert isinstance(written, OutcomeUnknown), repr(written)
+
+    try:
+        asyncio.run(use())
+    finally:
+        over.set()
+        server.shutdown()
+        server.server_close()
 
 
 def test_files_of_another_machine_are_not_to_be_had(url: str) -> None:
