@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from pathlib import Path
@@ -11,11 +12,11 @@ from typing import Any
 import pytest
 
 import graphsvc
-from graphsvc.errors import BadInput, Closed
-from graphsvc.log.sleepers import Sleepers
-from graphsvc.memory.aio import LONG, WAITING
+from graphsvc.errors import BadInput, Closed, WaitTimeout
+from graphsvc.log.sleepers import SLICE, Sleepers
+from graphsvc.memory.aio import LONG
 
-MANY = 4 * (LONG + WAITING)
+MANY = 10 * LONG
 SOON = 10.0
 """Far less than what is waited for, far more than what it takes."""
 
@@ -83,6 +84,104 @@ def test_a_thread_that_waits_for_changes_waits_no_longer_than_the_memory_is_open
         memory.changes(0, wait=60)
 
 
+def test_a_follower_misses_nothing_that_is_stored_the_moment_it_looks(path: Path) -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with graphsvc.open(path, embedder="hashing") as memory:
+
+            def store() -> None:
+                for number in range(1_000):
+                    memory.episodes.store(session="s", task=f"t{number}")
+
+            seen: list[str] = []
+            reached = 0
+            storing = threading.Thread(target=store)
+            storing.start()
+            while storing.is_alive() or reached < memory.status()["head"]:
+                found = memory.changes(reached)
+                seen += [change.values["task"] for change in found]
+                reached = found.reached
+            assert seen == [f"t{number}" for number in range(1_000)]
+    finally:
+        sys.setswitchinterval(before)
+
+
+def test_who_waits_through_a_handle_that_is_closed_goes_while_others_have_the_memory_open(path: Path) -> None:
+    async def use() -> None:
+        with graphsvc.open(path, embedder="hashing") as other:
+            memory = await graphsvc.aopen(path)
+            waiting = asyncio.create_task(memory.changes(0, wait=60))
+            await asleep([waiting])
+            await memory.close()
+            assert len(await asyncio.wait_for(waiting, SOON)) == 0
+            with pytest.raises(Closed):
+                await memory.changes(0, wait=60)
+            with pytest.raises(Closed):
+                await memory.wait()
+            other.episodes.store(session="s", task="t")
+
+    asyncio.run(use())
+
+
+def test_any_number_waits_for_projections_and_ends_in_its_time(path: Path) -> None:
+    async def use() -> None:
+        async with graphsvc.aopen(path, embedder="hashing") as memory:
+            followers = memory._memory._opened.store
+            reported: list[Any] = []
+            with followers.graph_follower.paused():
+                await memory.episodes.store(session="s", task="t")
+                began = time.monotonic()
+                short = [asyncio.create_task(memory.wait(timeout=1.5)) for _ in range(MANY)]
+                waiting = [asyncio.create_task(memory.wait(timeout=60)) for _ in range(MANY)]
+                waiting += [asyncio.create_task(memory.progress(reported.append)) for _ in range(MANY)]
+                await asleep(waiting)
+                items = [{"session": "s", "task": "u"}, {"session": "s", "task": "v"}]
+                stored = await asyncio.wait_for(memory.episodes.store_many(items, wait="searchable"), SOON)
+                assert len(stored) == 2
+                for error in await asyncio.gather(*short, return_exceptions=True):
+                    assert isinstance(error, WaitTimeout)
+                assert 1.4 < time.monotonic() - began < SOON
+                in_graph = asyncio.create_task(memory.episodes.store_many(items, wait="graph"))
+                await asleep([*waiting, in_graph])
+            await asyncio.wait_for(asyncio.gather(*waiting, in_graph), SOON)
+            assert reported[0]["graph"] == 1
+            assert reported[-1]["graph"] == 0
+
+    asyncio.run(use())
+
+
+def test_who_waits_for_a_projection_learns_why_it_goes_no_further(path: Path) -> None:
+    async def use() -> None:
+        memory = await graphsvc.aopen(path, embedder="hashing")
+        follower = memory._memory._opened.store.graph_follower
+        with follower.paused():
+            stored = await memory.episodes.store(session="s", task="t")
+            waiting = [
+                asyncio.create_task(memory.wait(timeout=60)), asyncio.create_task(memory.episodes.amend(stored.id, wait="graph", reward=1.0)),
+            ]  # fmt: skip
+            await asleep(waiting)
+            await memory.close()
+            for error in await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), SOON):
+                assert isinstance(error, Closed), repr(error)
+
+    asyncio.run(use())
+
+
+def test_a_bad_wait_is_refused_before_anything_is_written(path: Path) -> None:
+    async def use() -> None:
+        async with graphsvc.aopen(path, embedder="hashing") as memory:
+            for store in (
+                memory.episodes.store(session="s", task="t", wait="soon"),  # type: ignore[arg-type]
+                memory.episodes.store_many([{"session": "s", "task": "t"}], wait="soon"),  # type: ignore[arg-type]
+            ):
+                with pytest.raises(BadInput, match="soon"):
+                    await store
+            assert await memory.episodes.count() == 0
+
+    asyncio.run(use())
+
+
 def test_sleepers_of_any_loop_are_told_and_none_is_missed_or_kept() -> None:
     sleepers = Sleepers()
     reached = 0
@@ -126,3 +225,25 @@ def test_a_sleeper_leaves_nothing_behind_when_its_time_is_over() -> None:
     sleepers = Sleepers()
     asyncio.run(sleepers.until(lambda: False, 0.01))
     assert not sleepers._asleep
+
+
+def test_only_those_are_roused_for_whom_it_is_done_and_not_all_at_the_same_time() -> None:
+    async def use() -> None:
+        sleepers, reached = Sleepers(), 0
+        waiting = [asyncio.create_task(sleepers.until(lambda: reached >= 1, 30)) for _ in range(10 * SLICE)]
+        late = asyncio.create_task(sleepers.until(lambda: reached >= 2, 30))
+        await asyncio.sleep(0.05)
+        reached = 1
+        sleepers.rouse()
+        ended = []
+        while not all(task.done() for task in waiting):
+            await asyncio.sleep(0)
+            ended.append(sum(task.done() for task in waiting))
+        assert len(set(ended)) > 5, "others had their turns between"
+        assert not late.done()
+        assert len(sleepers._asleep) == 1
+        reached = 2
+        sleepers.rouse()
+        await late
+
+    asyncio.run(use())

@@ -117,7 +117,7 @@ class Log:
     def close(self, *, save: bool = True) -> None:
         """Commit what waits, save the columns, close everything."""
         self.writer.close()
-        self.end_waits()
+        self.look_again()
         try:
             if save and self.columns.n > self._saved_at and self.writer.sound:
                 self.columns.save(self._directory)
@@ -304,7 +304,7 @@ class Log:
         return True
 
     async def sleep_beyond(self, n: int, timeout: float, unless: Callable[[], bool]) -> None:
-        """The same, awaited, without a thread. `unless` is asked again at `end_waits`, not at `wake`."""
+        """The same, awaited, without a thread. `unless` is asked again at `look_again`, not at `wake`."""
         await self._sleepers.until(lambda: self._head > n or unless(), timeout)
 
     def wake(self) -> None:
@@ -313,8 +313,8 @@ class Log:
             self._wakings += 1
             self._grown.notify_all()
 
-    def end_waits(self) -> None:
-        """Have those go who wait for it to grow, where it ends or is about to."""
+    def look_again(self) -> None:
+        """Have whoever waits for it to grow look whether they are to go: it ends, or is about to."""
         self.wake()
         self._sleepers.rouse()
 

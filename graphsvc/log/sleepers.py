@@ -1,54 +1,60 @@
-"""Tasks that wait for what other threads do: they hold no thread, and each loop is told once for all of its own."""
+"""Tasks that wait for what other threads do: they hold no thread, and cost what goes on elsewhere next to nothing."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
+
+SLICE = 50
+"""So many are told at a time; what else the loop has to do comes between."""
+
+Roused = asyncio.Future[None]
 
 
 class Sleepers:
-    """Those who wait for one thing."""
+    """Those who wait for one thing, on any loops."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._asleep: defaultdict[asyncio.AbstractEventLoop, set[asyncio.Future[None]]] = defaultdict(set)
+        self._asleep: dict[Roused, Callable[[], bool]] = {}
 
     async def until(self, done: Callable[[], bool], timeout: float) -> None:
-        """Wait until `done` says so, which is asked whenever `rouse` was called; for `timeout` seconds at most."""
-        loop = asyncio.get_running_loop()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                while True:
-                    roused = loop.create_future()
-                    with self._lock:
-                        self._asleep[loop].add(roused)
-                    try:
-                        if done():  # asked when it would be roused already: what happens now isn't missed
-                            return
-                        await roused
-                    finally:
-                        self._drop(loop, roused)
+        """Wait until `done` says so, for `timeout` seconds at most.
 
-    def _drop(self, loop: asyncio.AbstractEventLoop, roused: asyncio.Future[None]) -> None:
+        It is asked whenever `rouse` is called, by any thread: it must take no time and no lock.
+        """
+        roused = asyncio.get_running_loop().create_future()
         with self._lock:
-            asleep = self._asleep[loop]
-            asleep.discard(roused)
-            if not asleep:
-                del self._asleep[loop]
+            self._asleep[roused] = done
+        try:
+            if not done():  # asked when it would be roused already: what happens now isn't missed
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(timeout):
+                        await roused
+        finally:
+            with self._lock:
+                self._asleep.pop(roused, None)
 
     def rouse(self) -> None:
-        """Have all look whether it is done."""
+        """Have those go on for whom it is done."""
+        if not self._asleep:
+            return
+        told: defaultdict[asyncio.AbstractEventLoop, list[Roused]] = defaultdict(list)
         with self._lock:
-            taken, self._asleep = self._asleep, defaultdict(set)
-        for loop, asleep in taken.items():
+            for roused in [roused for roused, done in self._asleep.items() if done()]:
+                del self._asleep[roused]
+                told[roused.get_loop()].append(roused)
+        for loop, some in told.items():
             with suppress(RuntimeError):  # the loop has gone
-                loop.call_soon_threadsafe(_tell, asleep)
+                loop.call_soon_threadsafe(_tell, loop, some)
 
 
-def _tell(asleep: Iterable[asyncio.Future[None]]) -> None:
-    for roused in asleep:
+def _tell(loop: asyncio.AbstractEventLoop, some: list[Roused]) -> None:
+    for roused in some[:SLICE]:
         if not roused.done():
             roused.set_result(None)
+    if len(some) > SLICE:
+        loop.call_soon(_tell, loop, some[SLICE:])

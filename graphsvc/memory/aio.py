@@ -2,7 +2,7 @@
 
 Every verb of the synchronous interface is here under its own name. Storing an episode goes straight to the
 writer and is awaited without a thread; everything else runs on threads of the memory's own: a few for what is soon
-answered, others for what takes long, and others for what waits, so that no read waits for those.
+answered, and others for what takes long, so that no read waits for those; what waits holds none.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import asyncio
 import functools
 from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
+from graphsvc.errors import Closed
 from graphsvc.memory.causal import Causal
 from graphsvc.memory.entities import Entities
 from graphsvc.memory.episodes import Episodes
@@ -40,26 +41,26 @@ S = TypeVar("S")
 
 LONG = 32
 """Threads for what takes long; they are made when they are needed."""
-WAITING = 64
-"""Threads for what waits for projections, likewise."""
-
-
 STOP_SECONDS = 0.02
 """How often a statement that is to stop is told so, until it has."""
 
 
 class Threads:
-    """The threads of one memory: `quick` for what is soon answered, `patient` for what takes long, `waiting` for what
-    waits until others have worked.
-    """
+    """The threads of one memory: `quick` for what is soon answered, `patient` for what takes long."""
 
     def __init__(self, quick: int) -> None:
         self.quick = ThreadPoolExecutor(quick, thread_name_prefix="graphsvc-async")
         self.patient = ThreadPoolExecutor(LONG, thread_name_prefix="graphsvc-patient")
-        self.waiting = ThreadPoolExecutor(WAITING, thread_name_prefix="graphsvc-waiting")
+
+    def run(self, work: Callable[[], T], *, long: bool = False) -> asyncio.Future[T]:
+        """Do it on a thread. Raises Closed; what it raises is the future's."""
+        try:
+            return asyncio.get_running_loop().run_in_executor(self.patient if long else self.quick, work)
+        except RuntimeError as error:  # shut down, by another task or loop
+            raise Closed("the memory is closed") from error
 
     def shutdown(self) -> None:
-        for pool in (self.quick, self.patient, self.waiting):
+        for pool in (self.quick, self.patient):
             pool.shutdown(wait=False)
 
 
@@ -77,12 +78,12 @@ class AsyncVerbs:
 
 
 def awaited(
-    verb: Callable[Concatenate[S, P], T], *, long: bool = False, waits: bool = False, kept: bool = False
+    verb: Callable[Concatenate[S, P], T], *, long: bool = False, kept: bool = False
 ) -> Callable[Concatenate[AsyncVerbs, P], Coroutine[Any, Any, T]]:
     """A synchronous verb as one to be awaited: the same arguments, result and errors.
 
-    `long`: it may take long. `waits`: it waits for projections, as each does that is given `wait`. `kept`: its answers
-    are kept, and a kept one comes without a thread.
+    `long`: it may take long. `kept`: its answers are kept, and a kept one comes without a thread. No thread waits where
+    `wait` is given.
     """
 
     @functools.wraps(verb)
@@ -90,11 +91,17 @@ def awaited(
         if kept:
             with suppress(NotKept):
                 return verb(self._only_kept, *args, **options)
-        loop = asyncio.get_running_loop()
-        threads = self._threads
-        waiting = waits or options.get("wait") is not None
-        pool = threads.patient if long else threads.waiting if waiting else threads.quick
-        return await loop.run_in_executor(pool, lambda: verb(self._verbs, *args, **options))
+        if long or options.get("wait") is None:
+            return await self._threads.run(lambda: verb(self._verbs, *args, **options), long=long)
+        wait = cast(str, options.pop("wait"))
+        check_wait(wait)
+
+        def work() -> tuple[T, int]:
+            return verb(self._verbs, *args, **options), self._verbs._opened.log.head
+
+        result, n = await self._threads.run(work)
+        await self._verbs._await_async(n, wait)
+        return result
 
     return cast(Callable[Concatenate[AsyncVerbs, P], Coroutine[Any, Any, T]], run)
 
@@ -132,7 +139,7 @@ class AsyncEpisodes(AsyncVerbs):
         )  # fmt: skip
         ticket = await verbs._opened.log.submit_async(request)
         if wait is not None:
-            await asyncio.get_running_loop().run_in_executor(self._threads.waiting, verbs._await, ticket.n, wait)
+            await verbs._await_async(ticket.n, wait)
         return cast(Episode, ticket.result[0])
 
     store_many = awaited(Episodes.store_many)
@@ -368,9 +375,9 @@ class AsyncMemory(AsyncVerbs):
         from graphsvc.store.stop import Stop
 
         memory, stop = self._memory, Stop()
-        running = asyncio.get_running_loop().run_in_executor(
-            self._threads.patient,
+        running = self._threads.run(
             lambda: cypher(memory._opened, memory._namespaces, query, params, timeout, limit, write, wait, stop),
+            long=True,
         )
         try:
             return await asyncio.shield(running)
@@ -390,14 +397,44 @@ class AsyncMemory(AsyncVerbs):
         wait: float = 0.0,
     ) -> Changes:
         """What changed after an entry of the log; see `Memory.changes`. Any number may wait: they hold no thread."""
-        from graphsvc.memory.feed import read_on, sleep, would_wait
+        return await self._changes(after, kinds=kinds, agent=agent, wait=wait)
+
+    async def _changes(
+        self,
+        after: int,
+        *,
+        kinds: Sequence[str] | None = None,
+        agent: str | Sequence[str] | None = None,
+        wait: float = 0.0,
+        resting: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+    ) -> Changes:
+        """The same. `resting` makes what is entered for as long as there is nothing but to wait."""
+        from graphsvc.memory.feed import is_nothing, read_on, sleep, would_wait
 
         opened, agents = self._memory._opened, self._memory._namespaces.reads(agent)
         opened.check()
         if would_wait(opened, after, kinds, wait):
-            await sleep(opened, after, wait)
-        read = functools.partial(read_on, opened, after, kinds, agents)
-        return await asyncio.get_running_loop().run_in_executor(self._threads.quick, read)
+            async with resting():
+                await sleep(opened, after, wait)
+            if (nothing := is_nothing(opened, after)) is not None:
+                return nothing
+        return await self._threads.run(functools.partial(read_on, opened, after, kinds, agents))
+
+    async def wait(self, *, timeout: float = 60.0) -> None:
+        """Wait until all is caught up; see `Memory.wait`. Any number may wait: they hold no thread."""
+        from graphsvc.memory.upkeep import not_caught_up
+
+        opened = self._memory._opened
+        opened.check()
+        store = opened.store
+        if not await store.wait_async(store.followers, opened.log.head, timeout):
+            raise not_caught_up(store, timeout)
+
+    async def progress(self, report: Callable[[dict[str, int]], None]) -> None:
+        """Call `report` with the lag of each projection until all is caught up; see `Memory.progress`."""
+        opened = self._memory._opened
+        opened.check()
+        await opened.store.progress_async(report)
 
     schema = awaited(Memory.schema)
     interrupt = awaited(Memory.interrupt)
@@ -410,8 +447,6 @@ class AsyncMemory(AsyncVerbs):
     feedbacks = awaited(Memory.feedbacks)
     export = awaited(Memory.export, long=True)
     forget = awaited(Memory.forget, long=True)
-    wait = awaited(Memory.wait, waits=True)
-    progress = awaited(Memory.progress, waits=True)
     status = awaited(Memory.status)
     stats = awaited(Memory.stats)
     verify = awaited(Memory.verify, long=True)

@@ -68,12 +68,17 @@ def changes(
     return read_on(opened, after, kinds, agents)
 
 
+def is_nothing(opened: Opened, after: int) -> Changes | None:
+    """That nothing is there yet, where it is so."""
+    head = opened.log.head  # once: what came between two looks would be passed over
+    return Changes((), head) if head <= after else None
+
+
 def read_on(opened: Opened, after: int, kinds: Collection[str] | None, agents: tuple[str, ...] | None) -> Changes:
     """What there is now. None where a wait ended with nothing, perhaps since the memory is being closed."""
-    log = opened.log
-    if log.head <= after:
-        return Changes((), log.head)
-    read = log.read(after, READ)
+    if (nothing := is_nothing(opened, after)) is not None:
+        return nothing
+    read = opened.log.read(after, READ)
     found = [
         one
         for change in read

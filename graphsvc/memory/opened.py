@@ -279,7 +279,7 @@ class Opened:
     def end_waits(self) -> None:
         """Have those go who wait for something to change: it is about to be closed."""
         self.ending = True
-        self.log.end_waits()
+        self.log.look_again()
 
     def close(self) -> None:
         """Commit what waits, write out what the projections hold back, let go of the directory."""
@@ -327,6 +327,7 @@ class Handle:
         """Close it for this user. Again does nothing."""
         if not self._closed:
             self._closed = True
+            self._shared.log.look_again()  # who waits through it, while others have the memory open yet
             release(self._shared)
 
 

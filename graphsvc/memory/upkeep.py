@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from graphsvc.memory.skills import Skills
     from graphsvc.memory.trimming import TrimReport
     from graphsvc.store.snapshot import Snapshot
+    from graphsvc.store.store import Store
     from graphsvc.store.verify import Report
 
 
@@ -45,7 +46,7 @@ class Upkeep:
         self._opened.check()
         store = self._opened.store
         if not store.wait(store.followers, self._opened.log.head, timeout):
-            raise WaitTimeout(f"not caught up after {timeout:g} s: {store.lag()}", where="timeout")
+            raise not_caught_up(store, timeout)
 
     def progress(self, report: Callable[[dict[str, int]], None]) -> None:
         """Call `report` with the lag of each projection, about five times a second, until all is caught up."""
@@ -217,6 +218,11 @@ class Upkeep:
         """Load the embedding model in the background, so that the first retrieval doesn't wait for it."""
         self._opened.check()
         self._opened.embedding.warm()
+
+
+def not_caught_up(store: Store, timeout: float) -> WaitTimeout:
+    """What is raised where projections take longer."""
+    return WaitTimeout(f"not caught up after {timeout:g} s: {store.lag()}", where="timeout")
 
 
 def sizes(directory: Path) -> dict[str, int]:

@@ -25,6 +25,7 @@ from graphsvc.model.records import Record
 from graphsvc.model.requests import NewRecord, Request
 from graphsvc.model.times import from_micros
 from graphsvc.model.validate import build, content_hash
+from graphsvc.store.follower import Follower
 
 Wait = Literal["searchable", "graph"] | None
 WAIT_SECONDS = 60.0
@@ -88,14 +89,17 @@ class Verbs:
         return ticket.result
 
     def _await(self, n: int, wait: str) -> None:
+        if not self._opened.store.wait(self._awaited(wait), n, WAIT_SECONDS):
+            raise _not_yet(n, wait)
+
+    async def _await_async(self, n: int, wait: str) -> None:
+        if not await self._opened.store.wait_async(self._awaited(wait), n, WAIT_SECONDS):
+            raise _not_yet(n, wait)
+
+    def _awaited(self, wait: str) -> tuple[Follower, ...]:
+        """The projections that must have it."""
         store = self._opened.store
-        followers = {"searchable": (store.text_follower, store.vectors.follower), "graph": (store.graph_follower,)}
-        if not store.wait(followers[wait], n, WAIT_SECONDS):
-            raise WaitTimeout(
-                f"stored as entry {n}, but not {wait} after {WAIT_SECONDS:g} s",
-                where="wait",
-                hint="It stays stored and will be; see memory.status().",
-            )
+        return (store.graph_follower,) if wait == "graph" else (store.text_follower, store.vectors.follower)
 
     # --- reading -----------------------------------------------------------------------------------------
 
@@ -216,6 +220,11 @@ class Verbs:
         """A record was given another vector: until that is searched, the old one doesn't count."""
         stored = self._resolve(record.id, (record.agent,))
         self._retrieval.note_given(stored.row, stored.last)
+
+
+def _not_yet(n: int, wait: str) -> WaitTimeout:
+    hint = "It stays stored and will be; see memory.status()."
+    return WaitTimeout(f"stored, but entry {n} is not {wait} after {WAIT_SECONDS:g} s", where="wait", hint=hint)
 
 
 def check_wait(wait: Any) -> None:

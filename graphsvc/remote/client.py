@@ -86,6 +86,7 @@ class AsyncLink:
     def __init__(self, peer: Peer, client: httpx.AsyncClient) -> None:
         self.peer = peer
         self._client = client
+        self._under_way: set[asyncio.Timeout] = set()
 
     async def hello(self) -> dict[str, Any]:
         """What the service says of itself. Raises Unavailable, Unauthenticated."""
@@ -96,7 +97,16 @@ class AsyncLink:
     async def call(self, name: str, options: dict[str, Any], namespaces: Namespaces) -> Any:
         """Do an operation there."""
         call = self.peer.prepared(name, options, namespaces.agent, namespaces.shared)
-        return await self._sent(call, lambda: self._posted(call))
+        try:
+            async with asyncio.timeout(None) as until_closed:
+                self._under_way.add(until_closed)
+                return await self._sent(call, lambda: self._posted(call))
+        except TimeoutError:
+            if not until_closed.expired():
+                raise
+            raise self.peer.closed_amid(call) from None
+        finally:
+            self._under_way.discard(until_closed)
 
     async def _sent(self, call: Call, send: Callable[[], Coroutine[Any, Any, httpx.Response]]) -> Any:
         while True:
@@ -124,6 +134,8 @@ class AsyncLink:
     async def close(self) -> None:
         """Let go of the connections."""
         self.peer.closed = True
+        for until_closed in self._under_way:
+            until_closed.reschedule(asyncio.get_running_loop().time())
         await self._client.aclose()
 
 

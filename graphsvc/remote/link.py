@@ -116,6 +116,8 @@ class Peer:
             name, body, {"content-type": wire.MEDIA}, safe, time.monotonic() + self.timeout, name in LONG, reports,
             own_id=own_id,
         )  # fmt: skip
+        if name == "changes" and isinstance(options.get("wait"), int | float):
+            call.deadline += options["wait"]
         if not safe:
             call.headers[wire.KEY] = new_id()
             call.deadline = min(call.deadline, time.monotonic() + RETRY_SECONDS)
@@ -129,6 +131,11 @@ class Peer:
             raise self._closed()
         if os.getpid() != self.process:
             raise Forked(f"it was opened by process {self.process}, before the fork", where=self.name)
+
+    def closed_amid(self, call: Call) -> GraphsvcError:
+        """What is raised by a call that was under way when this was closed."""
+        call.perhaps = True
+        return self._ended(call, self._closed())
 
     def _closed(self) -> Closed:
         return Closed("this handle is closed", where=self.name, hint="Open or connect again.")
@@ -218,14 +225,14 @@ class Peer:
         """After how many seconds to send a call again. Raises what ends it."""
         if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
             raise BadInput(f"is no address of a service: {error}", where="url") from None
+        if self.closed and isinstance(error, httpx.TransportError | RuntimeError):  # the latter between two attempts
+            raise self.closed_amid(call) from error
         if isinstance(error, httpx.TransportError):
             unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
             call.perhaps = call.perhaps or not unsent
-            final: GraphsvcError = self._closed() if self.closed else self.gone(error)
-            if self.closed or (unsent and self.attached):
+            final: GraphsvcError = self.gone(error)
+            if unsent and self.attached:
                 raise self._ended(call, final) from error
-        elif isinstance(error, RuntimeError) and self.closed:  # httpx, of a client that was closed between two attempts
-            raise self._ended(call, self._closed()) from error
         elif isinstance(error, Overloaded | RateLimited | InUse) or (
             isinstance(error, Unavailable) and not self.attached
         ):

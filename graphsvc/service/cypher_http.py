@@ -17,12 +17,11 @@ from graphsvc.memory.cypher import Result
 from graphsvc.model.elements import as_data
 from graphsvc.service.authentication import caller_of
 from graphsvc.service.gate import Gate
-from graphsvc.service.gone import ClientGone, unless_gone
+from graphsvc.service.gone import CLIENT_CLOSED, ClientGone, unless_gone
 
 JSON, LINES, ARROW = "application/json", "application/x-ndjson", "application/vnd.apache.arrow.stream"
 CHUNK = 1_000
 """Rows that are written at once."""
-CLIENT_CLOSED = 499
 
 
 class Asked(Struct, frozen=True, forbid_unknown_fields=True):

@@ -7,7 +7,6 @@ import functools
 import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +15,9 @@ from graphsvc.memory.aio import AsyncMemory
 from graphsvc.service.access import Caller, authorize, binding
 from graphsvc.service.limits import Turn
 from graphsvc.service.operations import OPERATIONS
+
+WAITS = frozenset({"changes", "wait", "progress"})
+"""Operations that may do nothing but wait for what others do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class Gate:
         Args:
             name: of the operation. args, options: of the verb.
             agent_bound, shared_bound: namespaces that the request asks to be bound to.
-            turn: that is held for it; others have it while it only waits.
+            turn: that is held for it alone; others have it while it only waits.
 
         Raises:
             Forbidden: the caller may not. Else what the verb raises.
@@ -106,8 +108,13 @@ class Gate:
             authorize(caller, name)
             agent = binding(caller, agent_bound, tuple(shared_bound))[0]
             handle = self.handle(caller, agent_bound, shared_bound)
-            async with turn.resting() if turn is not None and waits(asked, options) else nullcontext():
+            if turn is None or asked not in WAITS:
                 result = await _verb(handle, asked)(*args, **options)
+            elif asked == "changes":
+                result = await handle._changes(*args, resting=turn.resting, **options)
+            else:
+                async with turn.resting():
+                    result = await _verb(handle, asked)(*args, **options)
             return result
         except BaseException as caught:
             error = caught
@@ -126,11 +133,6 @@ class Gate:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-
-
-def waits(operation: str, arguments: Mapping[str, Any]) -> bool:
-    """Whether an operation only waits for what others do."""
-    return operation in ("wait", "progress") or (operation == "changes" and bool(arguments.get("wait")))
 
 
 @functools.cache

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from starlette.requests import Request
 
 T = TypeVar("T")
+
+CLIENT_CLOSED = 499
 
 
 class ClientGone(Exception):
     """Nobody waits for the answer any more."""
 
 
-async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+async def unless_gone(request: Request, work: Awaitable[T]) -> T:
     """Do the work while the client waits; where it goes, the work is cancelled. The body must have been read.
 
     Raises:

@@ -233,9 +233,8 @@ class Turn:
 
         Left in order, it is waited for anew; not so where there is an error, or the waiting is cancelled.
         """
-        if not self._resting:
-            self._resting = True
-            self._release()
+        self._resting = True
+        self._release()
         yield
         await self._turns.acquire()
         self._resting = False

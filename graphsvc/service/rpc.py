@@ -16,6 +16,7 @@ import functools
 import inspect
 import logging
 import secrets
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -31,7 +32,8 @@ from graphsvc.model.records import Record
 from graphsvc.remote import wire
 from graphsvc.remote.wire import AGAIN, ERA, KEY, PROGRESS
 from graphsvc.service.access import Caller, binding
-from graphsvc.service.gate import Gate
+from graphsvc.service.gate import WAITS, Gate
+from graphsvc.service.gone import CLIENT_CLOSED, ClientGone, unless_gone
 from graphsvc.service.limits import Turn
 from graphsvc.service.operations import OPERATIONS
 from graphsvc.service.problems import headers_of, status_of
@@ -82,11 +84,15 @@ class Calls:
             caller = self._who(request)
             body = await request.body()
             name = request.path_params["operation"]
+            alone = name in WAITS and KEY not in request.headers  # holds no turn: it must end with who waits
             if request.headers.get(PROGRESS):
                 parts: asyncio.Queue[bytes] = asyncio.Queue()
                 task = self._begun(request, caller, name, body, parts)
-                return self._response(200, _stream(task, parts))
-            status, content = await asyncio.shield(self._begun(request, caller, name, body, None))
+                return self._response(200, _stream(task, parts, alone=alone))
+            task = self._begun(request, caller, name, body, None)
+            status, content = await (unless_gone(request, task) if alone else asyncio.shield(task))
+        except ClientGone:
+            return Response(status_code=CLIENT_CLOSED)
         except GraphsvcError as error:
             return self._response(status_of(error), wire.encode(error), error)
         return self._response(status, content, None if status == 200 else wire.decode(content))
@@ -180,25 +186,34 @@ def _unheard(*told: Any) -> None:
 
 def _reporting(options: Mapping[str, Any], parts: asyncio.Queue[bytes]) -> dict[str, Any]:
     """The argument of a verb that it reports with, which sends what it is told."""
-    loop = asyncio.get_running_loop()
+    loop, own = asyncio.get_running_loop(), threading.get_ident()
 
     def report(*told: Any) -> None:
+        if threading.get_ident() == own:
+            parts.put_nowait(wire.encode(told))
+            return
         with suppress(RuntimeError):  # the loop has gone
             loop.call_soon_threadsafe(parts.put_nowait, wire.encode(told))
 
     return {option: report for option in REPORTS if option in options}
 
 
-async def _stream(task: asyncio.Task[tuple[int, bytes]], parts: asyncio.Queue[bytes]) -> AsyncIterator[bytes]:
-    """What is reported, and at last what came of it."""
-    while not task.done() or not parts.empty():
-        getting = asyncio.ensure_future(parts.get())
-        await asyncio.wait((task, getting), return_when=asyncio.FIRST_COMPLETED)
-        if getting.done():
-            part = getting.result()
-            yield len(part).to_bytes(4, "big") + part
-        else:
-            getting.cancel()
+async def _stream(
+    task: asyncio.Task[tuple[int, bytes]], parts: asyncio.Queue[bytes], *, alone: bool
+) -> AsyncIterator[bytes]:
+    """What is reported, and at last what came of it. `alone`: nobody else wants the task; it ends with this."""
+    try:
+        while not task.done() or not parts.empty():
+            getting = asyncio.ensure_future(parts.get())
+            await asyncio.wait((task, getting), return_when=asyncio.FIRST_COMPLETED)
+            if getting.done():
+                part = getting.result()
+                yield len(part).to_bytes(4, "big") + part
+            else:
+                getting.cancel()
+    finally:
+        if alone:
+            task.cancel()
     status, content = task.result()
     last = wire.encode((status, content))
     yield len(last).to_bytes(4, "big") + last

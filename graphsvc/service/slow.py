@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from graphsvc.errors import GraphsvcError
-from graphsvc.service.gate import Call, Gate, waits
+from graphsvc.service.gate import WAITS, Call, Gate
 
 logger = structlog.get_logger("graphsvc.slow")
 
@@ -25,7 +25,7 @@ class SlowLog:
         gate.listeners.append(self._look)
 
     def _look(self, call: Call) -> None:
-        if call.seconds < self._seconds or waits(call.operation, call.arguments):
+        if call.seconds < self._seconds or call.operation in WAITS:
             return
         about: dict[str, Any] = {
             "operation": call.operation, "seconds": round(call.seconds, 3), "caller": call.caller.name,

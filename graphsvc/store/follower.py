@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from graphsvc.config import Settings
 from graphsvc.errors import Closed, FollowerStopped, GraphsvcError, again
 from graphsvc.log.log import Log
+from graphsvc.log.sleepers import Sleepers
 from graphsvc.model.change import Change
 
 logger = logging.getLogger("graphsvc.store")
@@ -51,6 +52,7 @@ class Follower:
         self.error: GraphsvcError | None = None
         self._apply = apply
         self._moved = threading.Condition()
+        self._sleepers = Sleepers()
         self._hurried = 0
         self._begun = 0
         self._failed = 0
@@ -85,8 +87,7 @@ class Follower:
             return True
         deadline = time.monotonic() + timeout
         with self._moved:
-            self._hurried = max(self._hurried, n)
-            before = self.ask()
+            before = self._hurry(n)
             while self.applied < n:
                 self.check(before)
                 left = deadline - time.monotonic()
@@ -97,6 +98,27 @@ class Follower:
                 self._moved.wait(min(left, POLL_SECONDS))
         return True
 
+    async def wait_async(self, n: int, timeout: float) -> bool:
+        """The same, awaited, without a thread."""
+        if self.applied >= n:
+            return True
+        before = self._hurry(n)
+        await self._sleepers.until(
+            lambda: self.applied >= n or self._ending or self._fault(before) is not None, timeout
+        )
+        if self.applied >= n:
+            return True
+        self.check(before)
+        if self._ending:
+            raise Closed("the memory is closed")
+        return False
+
+    def _hurry(self, n: int) -> int:
+        """Have it go on to `n` without a rest; see `ask`."""
+        with self._moved:
+            self._hurried = max(self._hurried, n)
+            return self.ask()
+
     def ask(self) -> int:
         """Have what failed be tried again at once; the number of the attempt begun last, for `check`."""
         with self._moved:
@@ -106,9 +128,15 @@ class Follower:
 
     def check(self, before: int) -> None:
         """Raise what keeps it from going on: for good, or in an attempt begun after `before`."""
+        error = self._fault(before)
+        if error is not None:
+            raise again(error)
+
+    def _fault(self, before: int) -> GraphsvcError | None:
         error = self.error
         if error is not None and (self._failed > before or isinstance(error, FollowerStopped | Closed)):
-            raise again(error)
+            return error
+        return None
 
     @property
     def ending(self) -> bool:
@@ -120,6 +148,7 @@ class Follower:
         with self._moved:
             self._ending = True
             self._moved.notify_all()
+        self._sleepers.rouse()
         self.log.wake()
         if self._thread.is_alive():
             self._thread.join()
@@ -224,6 +253,7 @@ class Follower:
             self.applied = max(self.applied, n)
             self.error = None
             self._moved.notify_all()
+        self._sleepers.rouse()
 
     def _rest(self, seconds: float, *, until_hurried: bool = False) -> None:
         deadline = time.monotonic() + seconds
@@ -245,3 +275,4 @@ class Follower:
             self.error = error
             self._failed = self._begun
             self._moved.notify_all()
+        self._sleepers.rouse()

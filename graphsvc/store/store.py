@@ -147,6 +147,12 @@ class Store:
         reached = [follower.wait(n, max(0.0, deadline - time.monotonic())) for follower in followers]
         return all(reached)
 
+    async def wait_async(self, followers: Sequence[Follower], n: int, timeout: float) -> bool:
+        """The same, awaited, without a thread."""
+        deadline = time.monotonic() + timeout
+        reached = [await follower.wait_async(n, max(0.0, deadline - time.monotonic())) for follower in followers]
+        return all(reached)
+
     def lag(self) -> dict[str, int]:
         """Entries of the log that each projection hasn't applied."""
         return {follower.name: follower.lag for follower in self.followers}
@@ -161,6 +167,15 @@ class Store:
         while True:
             report(self.lag())
             if self.wait(self.followers, head, every):
+                report(self.lag())
+                return
+
+    async def progress_async(self, report: Callable[[dict[str, int]], None], *, every: float = 0.2) -> None:
+        """The same, awaited, without a thread."""
+        head = self.log.head
+        while True:
+            report(self.lag())
+            if await self.wait_async(self.followers, head, every):
                 report(self.lag())
                 return
 

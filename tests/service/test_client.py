@@ -258,16 +258,18 @@ def test_a_client_that_is_closed_amid_calls_ends_them_with_that() -> None:
     address = f"http://127.0.0.1:{server.server_port}"
 
     async def use() -> None:
-        client = httpx.AsyncClient(base_url=address)
+        client = httpx.AsyncClient(base_url=address, limits=httpx.Limits(max_connections=2))
         memory = RemoteAsyncMemory(AsyncLink(Peer(address, None, 20.0), client), Namespaces(None))
         calls = [
             asyncio.create_task(memory.changes(0, wait=30)), asyncio.create_task(memory.episodes.store(**GOOD)),
+            asyncio.create_task(memory.episodes.count()),  # has no connection yet
         ]  # fmt: skip
         await asyncio.sleep(0.5)
         await memory.close()
-        read, written = await asyncio.gather(*calls, return_exceptions=True)
+        read, written, late = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 2)
         assert isinstance(read, Closed), repr(read)
         assert isinstance(written, OutcomeUnknown), repr(written)
+        assert isinstance(late, Closed), repr(late)
 
     try:
         asyncio.run(use())

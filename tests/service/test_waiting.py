@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
+import numpy as np
 import pytest
 
 import graphsvc
 from graphsvc.errors import BadInput
+from graphsvc.remote import wire
 from graphsvc.service.access import Caller
 from graphsvc.service.gate import Gate
 from graphsvc.service.limits import Turns
 from graphsvc.service.operations import Role
 from graphsvc.service.repeats import begun
 
+from .test_operated import figures
+
 FOLLOWERS = 80
+UNDER_WAY = ("graphsvc_http_requests_under_way", ())
 SOON = 15.0
 READER = Caller("reader", Role.READER)
 
@@ -92,12 +100,57 @@ def test_who_stops_waiting_gives_no_turn_back_twice(tmp_path: Path, other_has_it
     asyncio.run(use())
 
 
+def test_what_is_there_already_is_read_in_a_turn(tmp_path: Path) -> None:
+    async def use() -> None:
+        async with graphsvc.aopen(tmp_path / "memory", embedder="hashing") as memory:
+            for _ in range(5):
+                await memory.episodes.store_many([{"session": "s", "task": "t"}] * 500)
+            gate, turns = Gate(memory), Turns(1, 10, 1.0)
+            turn = await turns.take()
+            reading = begun(gate.call(READER, "changes", 0, wait=60, turn=turn), turn)
+            while not reading.done():
+                assert free(turns) == 0
+                await asyncio.sleep(0)
+            assert len(reading.result()) > 0
+            turn.leave()
+            await asyncio.sleep(0)
+            assert free(turns) == 1
+
+    asyncio.run(use())
+
+
+def test_who_goes_waits_no_longer(served: Callable[..., str]) -> None:
+    """Nobody would hear the answer; and held by no turn they would become more and more."""
+    url = served()
+    port = int(url.rpartition(":")[2])
+    calls = {"changes": {"after": 0, "wait": 60}, "wait": {"timeout": 60}, "progress": {}}
+    with graphsvc.connect(url) as memory:
+        for _ in range(50):
+            for name, options in calls.items():
+                body = wire.encode({"options": options})
+                head = f"POST /call/{name} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {wire.MEDIA}\r\n"
+                with socket.create_connection(("127.0.0.1", port), timeout=10) as end:
+                    end.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        deadline = time.monotonic() + SOON
+        while (under_way := int(figures(httpx.get(f"{url}/metrics").text)[UNDER_WAY])) > 1:
+            assert time.monotonic() < deadline, under_way
+            time.sleep(0.1)
+        assert memory.episodes.count() == 0
+
+
+def test_a_wait_may_be_longer_than_the_clients_patience_with_answers(served: Callable[..., str]) -> None:
+    with graphsvc.connect(served(), timeout=1.0) as memory:
+        began = time.monotonic()
+        assert len(memory.changes(memory.status()["head"], wait=2)) == 0
+        assert time.monotonic() - began > 1.9
+
+
 def test_what_fails_while_waiting_gives_no_turn_back_twice(tmp_path: Path) -> None:
     async def use() -> None:
         async with graphsvc.aopen(tmp_path / "memory", embedder="hashing") as memory:
             gate, turns = Gate(memory), Turns(2, 10, 1.0)
             turn = await turns.take()
-            for wrong in ({"wait": 61}, {"wait": "long"}, {"wait": 1, "kinds": ["none"]}):
+            for wrong in ({"wait": 61}, {"wait": "long"}, {"wait": np.ones(2)}, {"wait": 1, "kinds": ["none"]}):
                 with pytest.raises(BadInput):
                     await gate.call(READER, "changes", 0, turn=turn, **wrong)
             turn.leave()

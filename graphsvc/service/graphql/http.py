@@ -22,7 +22,7 @@ from graphsvc.service.access import Caller
 from graphsvc.service.authentication import Authenticator, caller_of
 from graphsvc.service.events import Events
 from graphsvc.service.gate import Gate
-from graphsvc.service.gone import ClientGone, unless_gone
+from graphsvc.service.gone import CLIENT_CLOSED, ClientGone, unless_gone
 from graphsvc.service.graphql import graphiql
 from graphsvc.service.graphql.context import Context
 from graphsvc.service.graphql.documents import Asked, Documents, Ready, Refused
@@ -37,7 +37,6 @@ logger = logging.getLogger("graphsvc.service")
 
 JSON, GRAPHQL, STREAM = "application/json", "application/graphql-response+json", "text/event-stream"
 UTF8 = "; charset=utf-8"
-CLIENT_CLOSED = 499
 
 
 class OverHTTP:
