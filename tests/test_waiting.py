@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import graphsvc
-from graphsvc.errors import BadInput, Closed, WaitTimeout
+from graphsvc.errors import BadInput, Closed, StorageFull, WaitTimeout
 from graphsvc.log.sleepers import SLICE, Sleepers
 from graphsvc.memory.aio import LONG
 
@@ -164,6 +164,52 @@ def test_who_waits_for_a_projection_learns_why_it_goes_no_further(path: Path) ->
             await memory.close()
             for error in await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), SOON):
                 assert isinstance(error, Closed), repr(error)
+
+    asyncio.run(use())
+
+
+def test_projections_that_were_at_the_end_when_the_memory_was_opened_are_not_waited_for(path: Path) -> None:
+    with graphsvc.open(path, embedder="hashing") as memory:
+        stored = memory.episodes.store(session="s", task="t", wait="graph")
+
+    async def use() -> None:
+        async with graphsvc.aopen(path) as memory:
+            began = time.monotonic()
+            await memory.wait(timeout=60)
+            await memory.episodes.amend(stored.id, wait="graph", reward=1.0)
+            assert time.monotonic() - began < SOON
+
+    asyncio.run(use())
+
+
+def test_a_fault_that_was_over_before_who_waits_looks_is_not_their_end(path: Path) -> None:
+    """They were roused for it, and find it mended, though not all is applied."""
+
+    async def use() -> None:
+        async with graphsvc.aopen(path, embedder="hashing") as memory:
+            follower = memory._memory._opened.store.graph_follower
+            with follower.paused():
+                await memory.episodes.store(session="s", task="t")
+                waiting = asyncio.create_task(memory.wait(timeout=60))
+                await asleep([waiting])
+                follower._fail(StorageFull("no room"), 1)
+                follower.moved(follower.applied)
+                await asleep([waiting])
+            await asyncio.wait_for(waiting, SOON)
+
+    asyncio.run(use())
+
+
+def test_awaited_verbs_take_no_other_arguments_and_wait_for_their_own_writes_only(path: Path) -> None:
+    async def use() -> None:
+        async with graphsvc.aopen(path, embedder="hashing") as memory:
+            stored = await memory.episodes.store(session="s", task="t", wait="graph")
+            for call in (lambda: memory.episodes.get(stored.id, wait="graph"), lambda: memory.status(wait="graph")):
+                with pytest.raises(TypeError):
+                    await call()
+            with memory._memory._opened.store.graph_follower.paused():
+                await memory.episodes.store(session="s", task="u")
+                assert await asyncio.wait_for(memory.episodes.delete([], wait="graph"), SOON) == 0
 
     asyncio.run(use())
 

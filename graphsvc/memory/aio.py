@@ -26,7 +26,7 @@ from graphsvc.memory.graph import Graph
 from graphsvc.memory.memory import Memory
 from graphsvc.memory.skills import Skills
 from graphsvc.memory.tables import Tables
-from graphsvc.memory.verbs import NotKept, Verbs, Wait, check_wait
+from graphsvc.memory.verbs import NotKept, Verbs, Wait, check_wait, without_waiting
 from graphsvc.model.records import Episode
 from graphsvc.model.tables import Table
 
@@ -82,8 +82,8 @@ def awaited(
 ) -> Callable[Concatenate[AsyncVerbs, P], Coroutine[Any, Any, T]]:
     """A synchronous verb as one to be awaited: the same arguments, result and errors.
 
-    `long`: it may take long. `kept`: its answers are kept, and a kept one comes without a thread. No thread waits where
-    `wait` is given.
+    `long`: it may take long. `kept`: its answers are kept, and a kept one comes without a thread. What it does on a
+    thread doesn't wait there for projections.
     """
 
     @functools.wraps(verb)
@@ -91,16 +91,13 @@ def awaited(
         if kept:
             with suppress(NotKept):
                 return verb(self._only_kept, *args, **options)
-        if long or options.get("wait") is None:
+        if options.get("wait") is None:
             return await self._threads.run(lambda: verb(self._verbs, *args, **options), long=long)
-        wait = cast(str, options.pop("wait"))
-        check_wait(wait)
-
-        def work() -> tuple[T, int]:
-            return verb(self._verbs, *args, **options), self._verbs._opened.log.head
-
-        result, n = await self._threads.run(work)
-        await self._verbs._await_async(n, wait)
+        result, left = await self._threads.run(
+            lambda: without_waiting(lambda: verb(self._verbs, *args, **options)), long=long
+        )
+        for n, wait in left:
+            await self._verbs._await_async(n, wait)
         return result
 
     return cast(Callable[Concatenate[AsyncVerbs, P], Coroutine[Any, Any, T]], run)
@@ -431,7 +428,9 @@ class AsyncMemory(AsyncVerbs):
             raise not_caught_up(store, timeout)
 
     async def progress(self, report: Callable[[dict[str, int]], None]) -> None:
-        """Call `report` with the lag of each projection until all is caught up; see `Memory.progress`."""
+        """Call `report` with the lag of each projection until all is caught up; see `Memory.progress`. It is called on
+        the loop: it must take no time.
+        """
         opened = self._memory._opened
         opened.check()
         await opened.store.progress_async(report)

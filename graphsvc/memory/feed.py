@@ -16,6 +16,8 @@ from graphsvc.model.times import from_micros
 
 READ = 1_000
 """Entries of the log that are read at once."""
+LONGEST_WAIT = 60
+"""Seconds."""
 ENDING_SECONDS = 1.0
 """The longest wait while the memory is about to be closed: who asked again at once, and again, would take time from
 what ends."""
@@ -92,8 +94,8 @@ def would_wait(opened: Opened, after: Any, kinds: Collection[str] | None, wait: 
     """Whether `changes` would wait. Raises BadInput for an argument."""
     if isinstance(after, bool) or not isinstance(after, int) or not 0 <= after < 1 << 63:
         raise BadInput(f"expected the number of an entry, got {after!r}", where="after")
-    if isinstance(wait, bool) or not isinstance(wait, int | float) or not 0 <= wait <= 60:
-        raise BadInput(f"expected 0 to 60 seconds, got {wait!r}", where="wait")
+    if isinstance(wait, bool) or not isinstance(wait, int | float) or not 0 <= wait <= LONGEST_WAIT:
+        raise BadInput(f"expected 0 to {LONGEST_WAIT} seconds, got {wait!r}", where="wait")
     for kind in kinds or ():
         if kind not in KINDS:
             raise BadInput(f"{kind!r} is not one of {', '.join(KINDS)}", where="kinds")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,8 @@ from graphsvc.model.times import from_micros
 from graphsvc.model.validate import build, content_hash
 from graphsvc.store.follower import Follower
 
+T = TypeVar("T")
+
 Wait = Literal["searchable", "graph"] | None
 WAIT_SECONDS = 60.0
 ORDERS = ("newest", "oldest", "id")
@@ -39,6 +42,19 @@ def new_id(at_ms: int | None = None) -> str:
     value = value & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+_LEFT: ContextVar[list[tuple[int, str]] | None] = ContextVar("left", default=None)
+
+
+def without_waiting(verb: Callable[[], T]) -> tuple[T, list[tuple[int, str]]]:
+    """What a verb gives, and what it left out: which entry it would have waited for, and until what."""
+    left: list[tuple[int, str]] = []
+    token = _LEFT.set(left)
+    try:
+        return verb(), left
+    finally:
+        _LEFT.reset(token)
 
 
 class NotKept(Exception):
@@ -89,7 +105,10 @@ class Verbs:
         return ticket.result
 
     def _await(self, n: int, wait: str) -> None:
-        if not self._opened.store.wait(self._awaited(wait), n, WAIT_SECONDS):
+        left = _LEFT.get()
+        if left is not None:
+            left.append((n, wait))
+        elif not self._opened.store.wait(self._awaited(wait), n, WAIT_SECONDS):
             raise _not_yet(n, wait)
 
     async def _await_async(self, n: int, wait: str) -> None:

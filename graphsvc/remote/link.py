@@ -27,6 +27,7 @@ from graphsvc.errors import (
     Unsupported,
     told,
 )
+from graphsvc.memory.feed import LONGEST_WAIT
 from graphsvc.memory.opened import absolute
 from graphsvc.memory.verbs import new_id
 from graphsvc.remote import wire
@@ -36,6 +37,7 @@ CONNECT_SECONDS = 5.0
 RETRY_SECONDS = 120.0
 """The longest that a write is sent again; the service remembers keys for longer."""
 FIRST_DELAY, LONGEST_DELAY = 0.05, 2.0
+UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 REPORTS = ("progress", "report")
 OWN_ID = frozenset({"episodes.store", "skills.create", "skills.record_outcome", "facts.add", "causal.add"})
 """Writes that make an id if none is given: made here, before they are sent, so that they can be sent again."""
@@ -61,7 +63,7 @@ class Call:
         safe: whether it may be done twice: it reads, or has an id of its own.
         deadline: of the monotonic clock, after which it isn't sent again. long: whether its answer may take longer.
         reports: what is called with what is reported.
-        attempt: how often it was sent. perhaps: whether it may have been done.
+        attempt: how often it was sent. perhaps: whether it may have been done. flying: whether an attempt is under way.
     """
 
     operation: str
@@ -73,6 +75,7 @@ class Call:
     reports: Callable[..., Any] | None = None
     attempt: int = 0
     perhaps: bool = False
+    flying: bool = False
     own_id: str = ""
 
     @property
@@ -116,8 +119,8 @@ class Peer:
             name, body, {"content-type": wire.MEDIA}, safe, time.monotonic() + self.timeout, name in LONG, reports,
             own_id=own_id,
         )  # fmt: skip
-        if name == "changes" and isinstance(options.get("wait"), int | float):
-            call.deadline += options["wait"]
+        if name == "changes" and isinstance(wait := options.get("wait"), int | float) and 0 <= wait <= LONGEST_WAIT:
+            call.deadline += wait
         if not safe:
             call.headers[wire.KEY] = new_id()
             call.deadline = min(call.deadline, time.monotonic() + RETRY_SECONDS)
@@ -134,7 +137,7 @@ class Peer:
 
     def closed_amid(self, call: Call) -> GraphsvcError:
         """What is raised by a call that was under way when this was closed."""
-        call.perhaps = True
+        call.perhaps = call.perhaps or call.flying
         return self._ended(call, self._closed())
 
     def _closed(self) -> Closed:
@@ -164,6 +167,7 @@ class Peer:
     def begun(self, call: Call) -> dict[str, str]:
         """The headers of the next attempt."""
         call.attempt += 1
+        call.flying = True
         headers = dict(call.headers)
         if not call.safe and self.era is not None:
             if call.attempt == 1:
@@ -225,10 +229,12 @@ class Peer:
         """After how many seconds to send a call again. Raises what ends it."""
         if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
             raise BadInput(f"is no address of a service: {error}", where="url") from None
+        unsent = not isinstance(error, httpx.TransportError) or isinstance(error, UNSENT)
+        call.flying = call.flying and not unsent
         if self.closed and isinstance(error, httpx.TransportError | RuntimeError):  # the latter between two attempts
             raise self.closed_amid(call) from error
+        call.flying = False
         if isinstance(error, httpx.TransportError):
-            unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
             call.perhaps = call.perhaps or not unsent
             final: GraphsvcError = self.gone(error)
             if unsent and self.attached:

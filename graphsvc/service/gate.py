@@ -17,7 +17,7 @@ from graphsvc.service.limits import Turn
 from graphsvc.service.operations import OPERATIONS
 
 WAITS = frozenset({"changes", "wait", "progress"})
-"""Operations that may do nothing but wait for what others do."""
+"""Operations that may do nothing but wait for what others do. All of them read."""
 
 
 @dataclass(frozen=True, slots=True)

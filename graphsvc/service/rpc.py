@@ -84,7 +84,7 @@ class Calls:
             caller = self._who(request)
             body = await request.body()
             name = request.path_params["operation"]
-            alone = name in WAITS and KEY not in request.headers  # holds no turn: it must end with who waits
+            alone = name in WAITS
             if request.headers.get(PROGRESS):
                 parts: asyncio.Queue[bytes] = asyncio.Queue()
                 task = self._begun(request, caller, name, body, parts)
@@ -113,7 +113,7 @@ class Calls:
             return begun(self._done(caller, name, body, parts, turn), turn)
 
         key = request.headers.get(KEY)
-        if key is None:
+        if key is None or name in WAITS:  # those lend their turn: nobody may hold another while it waits for theirs
             return begin()
         if not 8 <= len(key) <= 128:
             raise BadInput("a key has 8 to 128 characters", where=KEY)
@@ -202,6 +202,7 @@ async def _stream(
     task: asyncio.Task[tuple[int, bytes]], parts: asyncio.Queue[bytes], *, alone: bool
 ) -> AsyncIterator[bytes]:
     """What is reported, and at last what came of it. `alone`: nobody else wants the task; it ends with this."""
+    getting: asyncio.Future[bytes] | None = None
     try:
         while not task.done() or not parts.empty():
             getting = asyncio.ensure_future(parts.get())
@@ -212,6 +213,8 @@ async def _stream(
             else:
                 getting.cancel()
     finally:
+        if getting is not None:
+            getting.cancel()
         if alone:
             task.cancel()
     status, content = task.result()

@@ -25,7 +25,7 @@ class SlowLog:
         gate.listeners.append(self._look)
 
     def _look(self, call: Call) -> None:
-        if call.seconds < self._seconds or call.operation in WAITS:
+        if call.seconds < self._seconds or _waited(call):
             return
         about: dict[str, Any] = {
             "operation": call.operation, "seconds": round(call.seconds, 3), "caller": call.caller.name,
@@ -47,3 +47,9 @@ class SlowLog:
         except GraphsvcError as error:
             plan = f"none: {error.code}"
         logger.warning("slow", **about, statement=statement, plan=plan)
+
+
+def _waited(call: Call) -> bool:
+    """Whether the time went by in waiting for what others do."""
+    wait = call.arguments.get("wait")
+    return call.operation in WAITS and (call.operation != "changes" or (isinstance(wait, int | float) and wait > 0))

@@ -102,16 +102,19 @@ class Follower:
         """The same, awaited, without a thread."""
         if self.applied >= n:
             return True
+        deadline = time.monotonic() + timeout
         before = self._hurry(n)
-        await self._sleepers.until(
-            lambda: self.applied >= n or self._ending or self._fault(before) is not None, timeout
-        )
-        if self.applied >= n:
-            return True
-        self.check(before)
-        if self._ending:
-            raise Closed("the memory is closed")
-        return False
+        while self.applied < n:
+            self.check(before)
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            if self._ending:
+                raise Closed("the memory is closed")
+            await self._sleepers.until(
+                lambda: self.applied >= n or self._ending or self._fault(before) is not None, left
+            )  # whoever it was may be over when this goes on
+        return True
 
     def _hurry(self, n: int) -> int:
         """Have it go on to `n` without a rest; see `ask`."""

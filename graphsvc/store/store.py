@@ -365,7 +365,7 @@ class GraphFollower(Follower):
     def _step(self) -> None:
         if self._projection is None:
             self._projection = self._open()
-            self.applied = self._projection.applied
+            self.moved(self._projection.applied)
             self._opened.set()
         super()._step()
 

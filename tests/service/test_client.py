@@ -279,6 +279,24 @@ def test_a_client_that_is_closed_amid_calls_ends_them_with_that() -> None:
         server.server_close()
 
 
+def test_a_write_that_was_only_refused_is_not_in_doubt_when_the_client_is_closed() -> None:
+    busy = wire.encode(RateLimited("too many", retry_after=5))
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(429, headers={"content-type": wire.MEDIA, "retry-after": "5"}, content=busy)
+
+    async def use() -> None:
+        client = httpx.AsyncClient(base_url="http://nobody", transport=httpx.MockTransport(refuse))
+        memory = RemoteAsyncMemory(AsyncLink(Peer("http://nobody", None, 20.0), client), Namespaces(None))
+        writing = asyncio.create_task(memory.episodes.store(**GOOD))
+        await asyncio.sleep(0.2)
+        await memory.close()
+        with pytest.raises(Closed):
+            await asyncio.wait_for(writing, 2)
+
+    asyncio.run(use())
+
+
 def test_files_of_another_machine_are_not_to_be_had(url: str) -> None:
     with graphsvc.connect(url) as memory:
         with pytest.raises(Forbidden, match="files of the service's machine"):

@@ -138,11 +138,30 @@ def test_who_goes_waits_no_longer(served: Callable[..., str]) -> None:
         assert memory.episodes.count() == 0
 
 
+def test_waits_under_one_key_keep_no_turns_from_each_other(served: Callable[..., str]) -> None:
+    url = served(concurrency="2", concurrency_queue="2", concurrency_wait="5")
+    body = wire.encode({"options": {"after": 0, "wait": 2}})
+    headers = {"content-type": wire.MEDIA, wire.KEY: "the same for all"}
+
+    async def use() -> None:
+        async with httpx.AsyncClient(base_url=url, timeout=SOON) as client:
+            asked = []
+            for _ in range(4):
+                asked.append(asyncio.create_task(client.post("/call/changes", content=body, headers=headers)))
+                await asyncio.sleep(0.05)
+            assert [answer.status_code for answer in await asyncio.gather(*asked)] == [200] * 4
+
+    asyncio.run(use())
+
+
 def test_a_wait_may_be_longer_than_the_clients_patience_with_answers(served: Callable[..., str]) -> None:
     with graphsvc.connect(served(), timeout=1.0) as memory:
         began = time.monotonic()
         assert len(memory.changes(memory.status()["head"], wait=2)) == 0
         assert time.monotonic() - began > 1.9
+        for wrong in (-1e9, 61, float("inf"), float("nan"), 10**400, True, "long"):
+            with pytest.raises(BadInput):
+                memory.changes(0, wait=wrong)  # type: ignore[arg-type]
 
 
 def test_what_fails_while_waiting_gives_no_turn_back_twice(tmp_path: Path) -> None:
