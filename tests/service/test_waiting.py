@@ -27,11 +27,12 @@ from .test_operated import figures
 FOLLOWERS = 80
 UNDER_WAY = ("graphsvc_http_requests_under_way", ())
 SOON = 15.0
+FEW = {f"GRAPHSVC_SERVICE_CONCURRENCY{of}": value for of, value in (("", "2"), ("_QUEUE", "2"), ("_WAIT", "5"))}
 READER = Caller("reader", Role.READER)
 
 
 def test_followers_wait_for_news_and_the_service_goes_on_working(served: Callable[..., str]) -> None:
-    url = served(concurrency="2", concurrency_queue="2", concurrency_wait="5")
+    url = served(**FEW)
 
     async def use() -> None:
         async with graphsvc.aconnect(url) as memory:
@@ -139,7 +140,7 @@ def test_who_goes_waits_no_longer(served: Callable[..., str]) -> None:
 
 
 def test_waits_under_one_key_keep_no_turns_from_each_other(served: Callable[..., str]) -> None:
-    url = served(concurrency="2", concurrency_queue="2", concurrency_wait="5")
+    url = served(**FEW)
     body = wire.encode({"options": {"after": 0, "wait": 2}})
     headers = {"content-type": wire.MEDIA, wire.KEY: "the same for all"}
 
