@@ -229,13 +229,13 @@ class Peer:
         """After how many seconds to send a call again. Raises what ends it."""
         if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
             raise BadInput(f"is no address of a service: {error}", where="url") from None
-        unsent = not isinstance(error, httpx.TransportError) or isinstance(error, UNSENT)
-        call.flying = call.flying and not unsent
-        if self.closed and isinstance(error, httpx.TransportError | RuntimeError):  # the latter between two attempts
-            raise self.closed_amid(call) from error
+        unsent = isinstance(error, UNSENT)
         call.flying = False
         if isinstance(error, httpx.TransportError):
             call.perhaps = call.perhaps or not unsent
+        if self.closed and isinstance(error, httpx.TransportError | RuntimeError):  # the latter between two attempts
+            raise self._ended(call, self._closed()) from error
+        if isinstance(error, httpx.TransportError):
             final: GraphsvcError = self.gone(error)
             if unsent and self.attached:
                 raise self._ended(call, final) from error
