@@ -243,7 +243,7 @@ class Verbs:
 
 def _not_yet(n: int, wait: str) -> WaitTimeout:
     hint = "It stays stored and will be; see memory.status()."
-    return WaitTimeout(f"stored, but entry {n} is not {wait} after {WAIT_SECONDS:g} s", where="wait", hint=hint)
+    return WaitTimeout(f"stored as entry {n}, but not {wait} after {WAIT_SECONDS:g} s", where="wait", hint=hint)
 
 
 def check_wait(wait: Any) -> None:
