@@ -214,6 +214,38 @@ def test_awaited_verbs_take_no_other_arguments_and_wait_for_their_own_writes_onl
     asyncio.run(use())
 
 
+@pytest.mark.parametrize("timeout", [-1, float("nan"), True, "long", None])
+def test_a_wait_for_no_time_there_is_is_refused(path: Path, timeout: Any) -> None:
+    with graphsvc.open(path, embedder="hashing") as memory, pytest.raises(BadInput, match="timeout"):
+        memory.wait(timeout=timeout)
+
+    async def use() -> None:
+        async with graphsvc.aopen(path) as memory:
+            with pytest.raises(BadInput, match="timeout"):
+                await memory.wait(timeout=timeout)
+
+    asyncio.run(use())
+
+
+@pytest.mark.parametrize("timeout", [0, float("inf"), 10**400])
+def test_a_wait_may_be_none_or_for_ever(path: Path, timeout: Any) -> None:
+    async def use() -> None:
+        async with graphsvc.aopen(path, embedder="hashing") as memory:
+            follower = memory._memory._opened.store.graph_follower
+            with follower.paused():
+                await memory.episodes.store(session="s", task="t")
+                waiting = asyncio.create_task(memory.wait(timeout=timeout))
+                await asyncio.sleep(0.3)
+                assert waiting.done() == (timeout == 0)
+            if timeout == 0:
+                with pytest.raises(WaitTimeout):
+                    await waiting
+            await asyncio.wait_for(asyncio.gather(waiting, return_exceptions=True), SOON)
+            memory._memory.wait(timeout=timeout or 60)
+
+    asyncio.run(use())
+
+
 def test_a_bad_wait_is_refused_before_anything_is_written(path: Path) -> None:
     async def use() -> None:
         async with graphsvc.aopen(path, embedder="hashing") as memory:
@@ -257,13 +289,23 @@ def test_sleepers_of_any_loop_are_told_and_none_is_missed_or_kept() -> None:
     sleepers.rouse()
 
 
-def test_who_sleeps_is_not_roused_on_a_loop_that_has_gone() -> None:
-    sleepers = Sleepers()
-    loop = asyncio.new_event_loop()
-    task = loop.create_task(sleepers.until(lambda: False, 60))
-    loop.run_until_complete(asyncio.sleep(0))
-    loop.close()
-    sleepers.rouse()
+def test_who_slept_on_a_loop_that_has_gone_keeps_nobody_else_asleep() -> None:
+    sleepers, reached = Sleepers(), False
+    gone = asyncio.new_event_loop()
+    task = gone.create_task(sleepers.until(lambda: reached, 60))
+    gone.run_until_complete(asyncio.sleep(0))
+    gone.close()
+
+    async def use() -> None:
+        nonlocal reached
+        other = asyncio.create_task(sleepers.until(lambda: reached, 60))
+        await asyncio.sleep(0)
+        reached = True
+        sleepers.rouse()
+        await asyncio.wait_for(other, SOON)
+
+    asyncio.run(use())
+    assert not sleepers._asleep
     task._log_destroy_pending = False  # type: ignore[attr-defined]
 
 

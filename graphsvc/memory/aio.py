@@ -406,24 +406,24 @@ class AsyncMemory(AsyncVerbs):
         resting: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> Changes:
         """The same. `resting` makes what is entered for as long as there is nothing but to wait."""
-        from graphsvc.memory.feed import is_nothing, read_on, sleep, would_wait
+        from graphsvc.memory.feed import nothing_since, read_on, sleep, would_wait
 
         opened, agents = self._memory._opened, self._memory._namespaces.reads(agent)
         opened.check()
         if would_wait(opened, after, kinds, wait):
             async with resting():
                 await sleep(opened, after, wait)
-            if (nothing := is_nothing(opened, after)) is not None:
+            if (nothing := nothing_since(opened, after)) is not None:
                 return nothing
         return await self._threads.run(functools.partial(read_on, opened, after, kinds, agents))
 
     async def wait(self, *, timeout: float = 60.0) -> None:
         """Wait until all is caught up; see `Memory.wait`. Any number may wait: they hold no thread."""
-        from graphsvc.memory.upkeep import not_caught_up
+        from graphsvc.memory.upkeep import check_timeout, not_caught_up
 
         opened = self._memory._opened
         opened.check()
-        store = opened.store
+        store, timeout = opened.store, check_timeout(timeout)
         if not await store.wait_async(store.followers, opened.log.head, timeout):
             raise not_caught_up(store, timeout)
 

@@ -17,7 +17,7 @@ from graphsvc.model.times import from_micros
 READ = 1_000
 """Entries of the log that are read at once."""
 LONGEST_WAIT = 60
-"""Seconds."""
+"""Seconds that `changes` may be asked to wait."""
 ENDING_SECONDS = 1.0
 """The longest wait while the memory is about to be closed: who asked again at once, and again, would take time from
 what ends."""
@@ -70,15 +70,15 @@ def changes(
     return read_on(opened, after, kinds, agents)
 
 
-def is_nothing(opened: Opened, after: int) -> Changes | None:
-    """That nothing is there yet, where it is so."""
+def nothing_since(opened: Opened, after: int) -> Changes | None:
+    """The answer where nothing came since; None where something did."""
     head = opened.log.head  # once: what came between two looks would be passed over
     return Changes((), head) if head <= after else None
 
 
 def read_on(opened: Opened, after: int, kinds: Collection[str] | None, agents: tuple[str, ...] | None) -> Changes:
     """What there is now. None where a wait ended with nothing, perhaps since the memory is being closed."""
-    if (nothing := is_nothing(opened, after)) is not None:
+    if (nothing := nothing_since(opened, after)) is not None:
         return nothing
     read = opened.log.read(after, READ)
     found = [

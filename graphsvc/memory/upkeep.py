@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graphsvc.errors import WaitTimeout
+from graphsvc.errors import BadInput, WaitTimeout
 
 if TYPE_CHECKING:
     from graphsvc.memory.causal import Causal
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from graphsvc.store.snapshot import Snapshot
     from graphsvc.store.store import Store
     from graphsvc.store.verify import Report
+
+
+FOREVER = 1e9
+"""Seconds."""
 
 
 class Upkeep:
@@ -38,13 +42,13 @@ class Upkeep:
         self._opened.store.graph.engine.interrupt()
 
     def wait(self, *, timeout: float = 60.0) -> None:
-        """Wait until graph, text and vectors have everything acknowledged so far.
+        """Wait until graph, text and vectors have everything acknowledged so far, for `timeout` seconds at most.
 
         Raises:
-            WaitTimeout: it took longer than `timeout` seconds. FollowerStopped: one of them stopped.
+            BadInput: for `timeout`. WaitTimeout: it took longer. FollowerStopped: one of them stopped.
         """
         self._opened.check()
-        store = self._opened.store
+        store, timeout = self._opened.store, check_timeout(timeout)
         if not store.wait(store.followers, self._opened.log.head, timeout):
             raise not_caught_up(store, timeout)
 
@@ -147,9 +151,7 @@ class Upkeep:
         else:
             self._opened.begin_reembed(embedder, runtime)
 
-    def snapshot(
-        self, path: str | os.PathLike[str], *, report: Callable[[int, int], None] | None = None
-    ) -> Snapshot:
+    def snapshot(self, path: str | os.PathLike[str], *, report: Callable[[int, int], None] | None = None) -> Snapshot:
         """Copy the memory as it is now into a directory, while it is read and written; noted in `graphsvc.json`.
 
         Graph, text and vectors each rest for as long as their files are copied; writes go on and are acknowledged.
@@ -218,6 +220,13 @@ class Upkeep:
         """Load the embedding model in the background, so that the first retrieval doesn't wait for it."""
         self._opened.check()
         self._opened.embedding.warm()
+
+
+def check_timeout(timeout: Any) -> float:
+    """Seconds to wait, 0 or more; what is beyond all patience is for ever. Raises BadInput."""
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
+        raise BadInput(f"expected seconds, 0 or more, got {timeout!r}", where="timeout")
+    return float(min(timeout, FOREVER))
 
 
 def not_caught_up(store: Store, timeout: float) -> WaitTimeout:

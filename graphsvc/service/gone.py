@@ -11,6 +11,7 @@ from starlette.requests import Request
 T = TypeVar("T")
 
 CLIENT_CLOSED = 499
+"""The status that logs and figures get where a client went: nginx's word for it, as nobody is there to be told."""
 
 
 class ClientGone(Exception):

@@ -189,7 +189,7 @@ def _reporting(options: Mapping[str, Any], parts: asyncio.Queue[bytes]) -> dict[
     loop, own = asyncio.get_running_loop(), threading.get_ident()
 
     def report(*told: Any) -> None:
-        if threading.get_ident() == own:
+        if threading.get_ident() == own:  # on the loop itself, later would be behind the end
             parts.put_nowait(wire.encode(told))
             return
         with suppress(RuntimeError):  # the loop has gone

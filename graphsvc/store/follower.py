@@ -83,41 +83,39 @@ class Follower:
         Raises:
             FollowerStopped, or what keeps it from going on.
         """
-        if self.applied >= n:
-            return True
         deadline = time.monotonic() + timeout
+        before = self._hurry(n)
         with self._moved:
-            before = self._hurry(n)
-            while self.applied < n:
-                self.check(before)
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return False
-                if self._ending:
-                    raise Closed("the memory is closed")
-                self._moved.wait(min(left, POLL_SECONDS))
-        return True
+            while (reached := self._reached(n, before, deadline)) is None:
+                self._moved.wait(min(max(0.0, deadline - time.monotonic()), POLL_SECONDS))
+        return reached
 
     async def wait_async(self, n: int, timeout: float) -> bool:
         """The same, awaited, without a thread."""
-        if self.applied >= n:
-            return True
         deadline = time.monotonic() + timeout
         before = self._hurry(n)
-        while self.applied < n:
-            self.check(before)
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return False
-            if self._ending:
-                raise Closed("the memory is closed")
+        while (reached := self._reached(n, before, deadline)) is None:  # again: a fault may be over by now
             await self._sleepers.until(
-                lambda: self.applied >= n or self._ending or self._fault(before) is not None, left
-            )  # whoever it was may be over when this goes on
-        return True
+                lambda: self.applied >= n or self._ending or self._fault(before) is not None,
+                max(0.0, deadline - time.monotonic()),
+            )
+        return reached
+
+    def _reached(self, n: int, before: int, deadline: float) -> bool | None:
+        """Whether it has reached `n`; None while that is open. Raises what keeps it from going on; see `check`."""
+        if self.applied >= n:
+            return True
+        self.check(before)
+        if time.monotonic() >= deadline:
+            return False
+        if self._ending:
+            raise Closed("the memory is closed")
+        return None
 
     def _hurry(self, n: int) -> int:
         """Have it go on to `n` without a rest; see `ask`."""
+        if self.applied >= n:
+            return 0
         with self._moved:
             self._hurried = max(self._hurried, n)
             return self.ask()

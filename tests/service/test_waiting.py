@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import time
 from collections.abc import Callable
@@ -14,18 +15,20 @@ import numpy as np
 import pytest
 
 import graphsvc
+from graphsvc.config import ServiceSettings
 from graphsvc.errors import BadInput
+from graphsvc.memory.aio import AsyncMemory, Threads
 from graphsvc.remote import wire
 from graphsvc.service.access import Caller
+from graphsvc.service.app import application
 from graphsvc.service.gate import Gate
 from graphsvc.service.limits import Turns
 from graphsvc.service.operations import Role
 from graphsvc.service.repeats import begun
 
-from .test_operated import figures
+from .conftest import listening
 
 FOLLOWERS = 80
-UNDER_WAY = ("graphsvc_http_requests_under_way", ())
 SOON = 15.0
 FEW = {f"GRAPHSVC_SERVICE_CONCURRENCY{of}": value for of, value in (("", "2"), ("_QUEUE", "2"), ("_WAIT", "5"))}
 READER = Caller("reader", Role.READER)
@@ -120,23 +123,34 @@ def test_what_is_there_already_is_read_in_a_turn(tmp_path: Path) -> None:
     asyncio.run(use())
 
 
-def test_who_goes_waits_no_longer(served: Callable[..., str]) -> None:
+@pytest.mark.parametrize(
+    ("name", "options"), [("changes", {"after": 1, "wait": 60}), ("wait", {"timeout": 60}), ("progress", {})]
+)
+@pytest.mark.parametrize("reported", [False, True])
+def test_who_goes_waits_no_longer(tmp_path: Path, name: str, options: dict[str, Any], reported: bool) -> None:
     """Nobody would hear the answer; and held by no turn they would become more and more."""
-    url = served()
-    port = int(url.rpartition(":")[2])
-    calls = {"changes": {"after": 0, "wait": 60}, "wait": {"timeout": 60}, "progress": {}}
-    with graphsvc.connect(url) as memory:
-        for _ in range(50):
-            for name, options in calls.items():
-                body = wire.encode({"options": options})
-                head = f"POST /call/{name} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {wire.MEDIA}\r\n"
-                with socket.create_connection(("127.0.0.1", port), timeout=10) as end:
-                    end.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        deadline = time.monotonic() + SOON
-        while (under_way := int(figures(httpx.get(f"{url}/metrics").text)[UNDER_WAY])) > 1:
-            assert time.monotonic() < deadline, under_way
-            time.sleep(0.1)
-        assert memory.episodes.count() == 0
+    settings = ServiceSettings(rate=0.0, concurrency=2)
+    with graphsvc.open(tmp_path / "memory", embedder="hashing") as opened:
+        app = application(AsyncMemory(opened, Threads(4)), settings)
+        under_way = app.state.gate._under_way
+        body = wire.encode({"options": options})
+        headers = ["Host: localhost", f"Content-Type: {wire.MEDIA}", f"Content-Length: {len(body)}"]
+        head = "\r\n".join([f"POST /call/{name} HTTP/1.1", *headers, *([f"{wire.PROGRESS}: 1"] if reported else [])])
+        with listening(app, settings) as url, opened._opened.store.graph_follower.paused(), contextlib.ExitStack() as all:
+            opened.episodes.store(session="s", task="t")
+            for _ in range(20):
+                place = ("127.0.0.1", int(url.rpartition(":")[2]))
+                all.enter_context(socket.create_connection(place, timeout=10)).sendall(f"{head}\r\n\r\n".encode() + body)
+            wait_until(lambda: len(under_way) == 20)
+            all.close()
+            wait_until(lambda: not under_way)
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SOON
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_waits_under_one_key_keep_no_turns_from_each_other(served: Callable[..., str]) -> None:
